@@ -1,0 +1,39 @@
+"""Packaging of vqvc; everything there is to know stands in this file."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1] for line in (HERE / "vqvc" / "__init__.py").read_text().splitlines() if line.startswith("__version__")
+)
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")
+EXTRAS = {
+    "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
+    "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
+    "align": ["pocketsphinx"],
+    "plots": ["matplotlib"],
+    "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
+    "tensorboard": ["tensorboard"],
+}
+EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name != "torchaudio" for package in packages})
+EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff"]
+
+setup(
+    name="vqvc",
+    version=VERSION,
+    description="Voice conversion through discrete speech codes: VQ-VAE with a WaveNet decoder, as a toolkit with recipes",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["vqvc", "vqvc.*"]),
+    package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.html", "**/*.css", "**/*.js"]},
+    install_requires=[
+        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml",
+        "safetensors", "tqdm",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": [f"vqvc-{name} = vqvc.cli.{name.replace('-', '_')}:main" for name in COMMANDS]},
+)

@@ -1,0 +1,1 @@
+"""Small tools that every layer uses: atomic files, safe unpacking, logging."""

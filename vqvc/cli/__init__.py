@@ -1,0 +1,1 @@
+"""The commands, one small file each; they import heavy packages only after their arguments are read."""
