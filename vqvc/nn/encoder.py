@@ -1,0 +1,77 @@
+"""The encoder: strided convolutions turn sound into one vector per code (section 4.3 of van den Oord et al. 2017)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Downsample(nn.Module):
+    """Convolution with a window of twice its stride (4 for 2), padded so that T becomes exactly T / stride."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.left, self.right = (stride // 2, stride - stride // 2)
+        self.conv = nn.Conv1d(in_channels, out_channels, 2 * stride, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(nn.functional.pad(x, (self.left, self.right)))
+
+
+class ContextBlock(nn.Module):
+    """x + convolutions(x) at code rate: lets a code look at its neighbours, which six strided layers do not."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int):
+        super().__init__()
+        padding = dilation * (kernel - 1) // 2
+        self.dilated = nn.Conv1d(channels, channels, kernel, padding=padding, dilation=dilation)
+        self.mix = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.mix.bias)
+        with torch.no_grad():
+            self.mix.weight.mul_(0.3)  # start near the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mix(torch.relu(self.dilated(torch.relu(x))))
+
+
+class Encoder(nn.Module):
+    """(B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
+
+    The last step is a batch normalisation without learned scale: the codebook then meets vectors of a known size
+    from the first step on (collapse at the start is the usual death of this model).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        context_layers: int,
+        context_kernel: int,
+        context_dilations: tuple[int, ...],
+        codebook_dim: int,
+        input_gain: float = 1.0,
+    ):
+        super().__init__()
+        self.input_gain = input_gain
+        widths = (in_channels, *channels)
+        self.strided = nn.ModuleList(Downsample(a, b, s) for a, b, s in zip(widths[:-1], widths[1:], strides))
+        self.context = nn.ModuleList(
+            ContextBlock(widths[-1], context_kernel, context_dilations[i % len(context_dilations)])
+            for i in range(context_layers)
+        )
+        self.project = nn.Conv1d(widths[-1], codebook_dim, 1)
+        self.normalise = nn.BatchNorm1d(codebook_dim, affine=False, momentum=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.input_gain
+        for layer in self.strided:
+            x = torch.relu(layer(x))
+        for block in self.context:
+            x = block(x)
+        z = self.project(torch.relu(x))
+        with torch.autocast(z.device.type, enabled=False):  # from here to the codes everything is float32
+            return self.normalise(z.float())
+
+    @property
+    def context_codes(self) -> int:
+        """Codes on either side that can influence a code through the context layers."""
+        return sum(block.dilated.padding[0] for block in self.context)

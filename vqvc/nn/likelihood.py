@@ -1,0 +1,61 @@
+"""What the WaveNet's last layer means: a distribution over the 256 µ-law classes of the next sample.
+
+categorical: a softmax over the classes, as in the paper.
+mixture: logistic distributions around the linear prediction, integrated over each class (PixelCNN++, Salimans et al.
+2017, eq. 2). The probability of a class is exact, so bits per sample mean the same as with a softmax.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from vqvc.nn.features import CLASSES, mulaw_edges
+
+FAR = 1e4  # stands for an infinite edge, in units of any scale that occurs
+MIN_LOG_SCALE = -8.0  # exp(-8): a fifth of the narrowest class
+
+
+def categorical_nll(logits: Tensor, classes: Tensor) -> Tensor:
+    """Negative log-likelihood in nats, shape of ``classes`` (...), for logits (..., 256)."""
+    return torch.nn.functional.cross_entropy(
+        logits.float().reshape(-1, CLASSES), classes.reshape(-1), reduction="none"
+    ).view(classes.shape)
+
+
+def mixture_parameters(raw: Tensor, prediction: Tensor, log_gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log weights, means and log scales (..., M) of raw outputs (..., 3 * M), in units of amplitude.
+
+    prediction, log_gain: (...). Means lie around the prediction; offsets and scales are relative to the gain.
+    """
+    logit, offset, log_scale = raw.float().chunk(3, dim=-1)
+    mean = prediction[..., None] + log_gain.exp()[..., None] * offset
+    return logit.log_softmax(-1), mean, (log_gain[..., None] + log_scale).clamp(min=MIN_LOG_SCALE)
+
+
+def mixture_nll(parameters: tuple[Tensor, Tensor, Tensor], classes: Tensor) -> Tensor:
+    """Negative log-likelihood in nats, shape of ``classes``: minus the log mass that the mixture puts on the class."""
+    edges = mulaw_edges().to(classes.device).clamp(-FAR, FAR)
+    return -_log_mass(parameters, edges[classes], edges[classes + 1])
+
+
+def mixture_log_probabilities(parameters: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Log probabilities (..., 256) of every class; their exponentials sum to one."""
+    edges = mulaw_edges().to(parameters[0].device).clamp(-FAR, FAR)
+    return torch.stack([_log_mass(parameters, edges[c], edges[c + 1]) for c in range(CLASSES)], dim=-1)
+
+
+def _log_mass(parameters: tuple[Tensor, Tensor, Tensor], low: Tensor, high: Tensor) -> Tensor:
+    log_weight, mean, log_scale = parameters
+    inverse = torch.exp(-log_scale)
+    a = (low[..., None] - mean) * inverse
+    b = (high[..., None] - mean) * inverse
+    # sigmoid(b) - sigmoid(a) = sigmoid(b) * sigmoid(-a) * (1 - exp(a - b)), without cancellation
+    inside = torch.log(-torch.expm1((a - b).clamp(max=-1e-6)))
+    return torch.logsumexp(log_weight + logsigmoid(b) + logsigmoid(-a) + inside, dim=-1)
+
+
+def bits(nats: float) -> float:
+    """Nats as bits."""
+    return nats / math.log(2)

@@ -1,0 +1,132 @@
+"""The codebook: nearest code, straight-through gradient, and the two ways in which codes learn.
+
+Equation numbers are those of van den Oord et al. 2017. Everything here is float32, whatever surrounds it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Generator, Tensor, nn
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What the quantizer returns.
+
+    z_q: (B, D, T) float32, the codes' vectors; its gradient goes straight through to z_e (equation 3's sg).
+    codes: (B, T) int64.
+    loss: scalar, beta * ||z_e - sg[e]||^2, plus ||sg[z_e] - e||^2 when the codebook learns by gradient;
+        means over all elements.
+    """
+
+    z_q: Tensor
+    codes: Tensor
+    loss: Tensor
+
+
+def nearest(z: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest codebook row, (N,) int64, for z (N, D) and codebook (K, D) (equation 1)."""
+    z, codebook = z.float(), codebook.float()
+    return torch.argmin(codebook.square().sum(1) - 2 * z @ codebook.T, dim=1)
+
+
+def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) -> Tensor:
+    """``count`` rows of z (N, D), each drawn with probability proportional to its distance from those before it."""
+    chosen = [int(torch.randint(len(z), (), generator=generator))]
+    distance = (z - z[chosen[0]]).square().sum(1)
+    for _ in range(count - 1):
+        weights = distance.cpu().double() + 1e-12
+        chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
+        distance = torch.minimum(distance, (z - z[chosen[-1]]).square().sum(1))
+    return z[chosen].clone()
+
+
+class Quantizer(nn.Module):
+    """Nearest of ``codebook_size`` codes of ``codebook_dim`` numbers.
+
+    update: "ema" moves each code to the running mean of the vectors that chose it (appendix A.1), "gradient" adds
+    the codebook term of equation 3 to the loss. With "ema", a code whose averaged count falls under
+    ``restart_below`` of an even share starts again from a vector of the batch.
+    """
+
+    def __init__(
+        self,
+        codebook_size: int,
+        codebook_dim: int,
+        update: str = "ema",
+        ema_decay: float = 0.99,
+        commitment_cost: float = 0.25,
+        restart_below: float = 0.05,
+    ):
+        super().__init__()
+        self.update, self.ema_decay = update, ema_decay
+        self.commitment_cost, self.restart_below = commitment_cost, restart_below
+        codebook = torch.randn(codebook_size, codebook_dim)
+        if update == "gradient":
+            self.codebook = nn.Parameter(codebook)
+        else:
+            self.register_buffer("codebook", codebook)
+            self.register_buffer("counts", torch.ones(codebook_size))
+            self.register_buffer("sums", codebook.clone())
+
+    @torch.no_grad()
+    def initialise(self, z: Tensor, generator: Generator | None = None, iterations: int = 10) -> None:
+        """Start the codebook from data: k-means++ and a few rounds of k-means on z (N, D); counts 1, sums the codes."""
+        size = len(self.codebook)
+        codebook = kmeans_plus_plus(z.float(), size, generator)
+        for _ in range(iterations):
+            codes = nearest(z, codebook)
+            counts = torch.bincount(codes, minlength=size).float()
+            sums = torch.zeros_like(codebook).index_add_(0, codes, z.float())
+            codebook = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), codebook)
+        self.codebook.copy_(codebook)
+        if self.update == "ema":
+            self.counts.fill_(1.0)
+            self.sums.copy_(codebook)
+
+    def encode(self, z_e: Tensor) -> Tensor:
+        """Codes (B, T) int64 of z_e (B, D, T); moves nothing."""
+        batch, dim, steps = z_e.shape
+        return nearest(z_e.detach().transpose(1, 2).reshape(-1, dim), self.codebook).view(batch, steps)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Vectors (B, D, T) float32 of codes (B, T)."""
+        return nn.functional.embedding(codes, self.codebook).transpose(1, 2)
+
+    def forward(self, z_e: Tensor, generator: Generator | None = None) -> Quantized:
+        z_e = z_e.float()
+        codes = self.encode(z_e)
+        e = self.lookup(codes)
+        loss = self.commitment_cost * (z_e - e.detach()).square().mean()
+        if self.update == "gradient":
+            loss = loss + (z_e.detach() - e).square().mean()
+        elif self.training:
+            self._move(z_e.detach(), codes, generator)
+        return Quantized(z_q=z_e + (e - z_e).detach(), codes=codes, loss=loss)
+
+    @torch.no_grad()
+    def _move(self, z_e: Tensor, codes: Tensor, generator: Generator | None) -> None:
+        z = z_e.transpose(1, 2).reshape(-1, z_e.shape[1])
+        size = len(self.codebook)
+        counts = torch.bincount(codes.flatten(), minlength=size).float()
+        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z)
+        fresh = z[torch.randint(len(z), (size,), generator=generator).to(z.device)]
+        if dist.is_initialized():  # every worker sees the same statistics and the same replacements
+            dist.all_reduce(counts)
+            dist.all_reduce(sums)
+            dist.broadcast(fresh, src=0)
+        self.counts.lerp_(counts, 1 - self.ema_decay)
+        self.sums.lerp_(sums, 1 - self.ema_decay)
+        dead = self.counts < self.restart_below * self.counts.sum() / size
+        self.sums[dead] = fresh[dead] * self.counts.mean()
+        self.counts[dead] = self.counts.mean()
+        total = self.counts.sum()
+        smoothed = (self.counts + 1e-5) / (total + size * 1e-5) * total  # Laplace smoothing, never written back
+        self.codebook.copy_(self.sums / smoothed[:, None])
+
+
+def perplexity(counts: Tensor) -> float:
+    """exp(entropy in nats) of code counts (K,): how many codes are in use, were they used evenly. 1 for no counts."""
+    p = counts.double() / counts.sum().clamp(min=1)
+    return float(torch.exp(-(p * p.clamp(min=1e-300).log()).sum()))
