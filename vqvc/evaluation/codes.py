@@ -1,0 +1,124 @@
+"""Figures about the codes themselves: how many are used, how many bits they carry, how much they share with the phones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvc.errors import CorpusError
+from vqvc.evaluation.probe import LabelledCodes
+
+
+def labelled(archive, alignment: Mapping[str, Sequence], subset: str | None = None) -> tuple[LabelledCodes, int]:
+    """(codes with the phone at each code's centre sample, utterances without alignment that were left out).
+
+    archive: vqvc.corpus.codes.CodeArchive; alignment: utt_id -> segments, as ``vqvc.corpus.alignment.read_ctm`` gives it.
+    """
+    from vqvc.corpus.alignment import labels_at
+
+    codes, labels, lengths, utt_ids, speakers = [], [], [], [], []
+    missing = 0
+    for index, utt_id in enumerate(archive.utt_ids):
+        if subset is not None and archive.subsets[index] != subset:
+            continue
+        segments = alignment.get(str(utt_id))
+        if not segments:
+            missing += 1
+            continue
+        own = archive.codes[archive.offsets[index] : archive.offsets[index + 1]]
+        times_s = (np.arange(len(own)) + 0.5) * int(archive.hop_length) / int(archive.sample_rate)
+        codes.append(np.asarray(own, dtype=np.int16 if archive.codebook_size <= 32767 else np.int32))
+        labels.append(labels_at(segments, times_s).astype(np.int8))
+        lengths.append(len(own))
+        utt_ids.append(str(utt_id))
+        speakers.append(str(archive.speakers[index]))
+    result = LabelledCodes(
+        codes=np.concatenate(codes) if codes else np.zeros(0, np.int16),
+        labels=np.concatenate(labels) if labels else np.zeros(0, np.int8),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        utt_ids=tuple(utt_ids),
+        speakers=tuple(speakers),
+        codebook_size=int(archive.codebook_size),
+    )
+    if result.frames and (result.codes.min() < 0 or result.codes.max() >= result.codebook_size):
+        raise CorpusError(
+            f"code {int(result.codes.max())} does not fit a codebook of {result.codebook_size}; encode again with vqvc-encode"
+        )
+    return result, missing
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a codebook is used: codes seen, perplexity (2 to the entropy), entropy in bits per code."""
+
+    used: int
+    perplexity: float
+    entropy_bits: float
+
+
+def usage(counts: np.ndarray) -> Usage:
+    """counts: (codebook_size,) how often each code was seen. Raises CorpusError for nothing at all."""
+    counts = np.asarray(counts, dtype=np.float64)
+    if counts.sum() <= 0:
+        raise CorpusError("no codes were given: nothing can be said about their usage")
+    share = counts[counts > 0] / counts.sum()
+    entropy = float(-(share * np.log2(share)).sum())
+    return Usage(used=int(np.count_nonzero(counts)), perplexity=float(2**entropy), entropy_bits=entropy)
+
+
+@dataclass(frozen=True)
+class Bitrates:
+    """Bits per second by three counts; see ``bitrates``."""
+
+    fixed_bps: float
+    entropy_bps: float
+    run_length_bps: float
+
+
+def bitrates(codes: np.ndarray, offsets: np.ndarray, codebook_size: int, rate_hz: float) -> Bitrates:
+    """Three bitrates of ``codes`` (N,) with utterance ``offsets`` (U + 1,).
+
+    fixed: rate times log2 K. entropy: rate times the entropy of single codes. run_length: equal neighbours merged within
+    an utterance; entropy of the codes of the runs plus entropy of the runs' lengths, times runs per second.
+    """
+    single = usage(np.bincount(codes, minlength=codebook_size))
+    starts = np.ones(len(codes), dtype=bool)
+    starts[1:] = codes[1:] != codes[:-1]
+    starts[offsets[:-1][offsets[:-1] < len(codes)]] = True
+    begin = np.flatnonzero(starts)
+    lengths = np.diff(np.concatenate([begin, [len(codes)]]))
+    per_run = usage(np.bincount(codes[begin])).entropy_bits + usage(np.bincount(lengths)).entropy_bits
+    return Bitrates(
+        fixed_bps=rate_hz * float(np.log2(codebook_size)),
+        entropy_bps=rate_hz * single.entropy_bits,
+        run_length_bps=per_run * len(begin) / len(codes) * rate_hz,
+    )
+
+
+def normalised_mutual_information(joint: np.ndarray) -> float:
+    """2 I(code; phone) / (H(code) + H(phone)) of a table of counts (codes, phones): 0 independent, 1 the same.
+
+    Equal to scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean). Raises CorpusError for an empty table and
+    for one with a single class on either side, where the figure says nothing.
+    """
+    joint = np.asarray(joint, dtype=np.float64)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    if np.count_nonzero(rows) < 2 or np.count_nonzero(columns) < 2:
+        raise CorpusError("mutual information needs at least two classes of codes and two of phones")
+    total = joint.sum()
+
+    def entropy(counts: np.ndarray) -> float:
+        share = counts[counts > 0] / total
+        return float(-(share * np.log(share)).sum())
+
+    either = entropy(rows) + entropy(columns)
+    return max(0.0, 2 * (either - entropy(joint.ravel())) / either)
+
+
+def histograms(codes: np.ndarray, offsets: np.ndarray, codebook_size: int) -> np.ndarray:
+    """(U, codebook_size) float32: the share of each code in each utterance; rows sum to 1 (to 0 when it is empty)."""
+    lengths = np.diff(offsets)
+    utterance = np.repeat(np.arange(len(lengths)), lengths)
+    flat = np.bincount(utterance * codebook_size + codes, minlength=len(lengths) * codebook_size)
+    counts = flat.reshape(len(lengths), codebook_size)
+    return (counts / np.maximum(lengths, 1)[:, None]).astype(np.float32)
