@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+CACHED_ROWS = 10240  # sequences times samples that one pass over the layers handles on a CPU
+
 
 class ResidualStack(nn.Module):
     """All gated layers: x (T, B, R), frames (F, B, C) with T = F * hop -> sum of the skip outputs (T, B, S).
@@ -57,10 +59,16 @@ class ResidualStack(nn.Module):
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
-        skip = _Stack.apply(
-            x, self.frame_terms(frames), self.tap, self.residual, self.residual_bias, self.skip, self.dilations
-        )
-        return skip + self.skip_bias.to(skip.dtype)
+        terms = self.frame_terms(frames)
+        # on a CPU a few sequences at a time, so that a layer's tensors stay in the cache
+        group = x.shape[1] if x.is_cuda else max(1, CACHED_ROWS // x.shape[0])
+        skips = [
+            _Stack.apply(
+                x_part.contiguous(), terms_part, self.tap, self.residual, self.residual_bias, self.skip, self.dilations
+            )
+            for x_part, terms_part in zip(x.split(group, dim=1), terms.split(group, dim=2))
+        ]
+        return torch.cat(skips, dim=1) + self.skip_bias.to(x.dtype)
 
 
 class _Stack(torch.autograd.Function):

@@ -1,0 +1,198 @@
+"""The whole model in one place: listen, choose codes, say them again (van den Oord et al. 2017).
+
+    waveform --encoder--> z_e --quantizer--> codes, z_q --conditioning(+speaker)--> frames --WaveNet--> next sample
+
+Read this file first. Code i stands for samples [i * hop, (i + 1) * hop); the WaveNet at sample t sees the samples
+before t and the conditioning frame of t.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from vqvc.config import Config
+from vqvc.nn import likelihood
+from vqvc.nn.conditioning import Conditioning
+from vqvc.nn.encoder import Encoder
+from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
+from vqvc.nn.jitter import jitter
+from vqvc.nn.linear_prediction import predict, predictor
+from vqvc.nn.quantizer import Quantizer
+from vqvc.nn.wavenet import ResidualStack, WaveNet
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the WaveNet is told about F conditioning frames of hop samples each.
+
+    frames: (B, C, F). predictor: (B, F, P) and log_gain: (B, F), or None for the categorical output.
+    """
+
+    frames: Tensor
+    predictor: Tensor | None
+    log_gain: Tensor | None
+
+
+@dataclass(frozen=True)
+class Losses:
+    """One training step's figures: nll (B, T) in nats per sample; mel and quantizer scalars; codes (B, T / hop)."""
+
+    nll: Tensor
+    mel: Tensor
+    quantizer: Tensor
+    codes: Tensor
+
+
+class VQVAE(nn.Module):
+    """The model that a Config describes, for a number of speakers."""
+
+    def __init__(self, config: Config, speakers: int):
+        super().__init__()
+        self.config = config
+        e, q, d, rate = config.encoder, config.quantizer, config.decoder, config.audio.sample_rate
+        if e.input == "waveform":
+            self.front, in_channels, gain = None, 1, 1 / config.audio.level_rms
+        elif e.input == "log_mel":
+            self.front, in_channels, gain = LogMel(rate, e.feature_hop, e.n_mels), e.n_mels, 1.0
+        else:
+            self.front, in_channels, gain = Mfcc(rate, e.feature_hop, e.n_mels), 39, 1.0
+        self.encoder = Encoder(
+            in_channels, e.channels, e.strides, e.context_layers, e.context_kernel, e.context_dilations,
+            q.codebook_dim, gain,
+        )  # fmt: skip
+        self.quantizer = Quantizer(
+            q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
+        )
+        self.conditioning = Conditioning(
+            q.codebook_dim, speakers, d.speaker_dim, d.conditioning_channels, d.conditioning_layers,
+            config.hop_length // d.conditioning_hop,
+        )  # fmt: skip
+        stack = ResidualStack(
+            d.layers, d.dilation_cycle, d.kernel, d.residual_channels, d.gate_channels, d.skip_channels,
+            d.conditioning_channels,
+        )  # fmt: skip
+        self.mixture = d.output == "mixture"
+        self.wavenet = WaveNet(
+            stack, CLASSES, hints=HINTS if self.mixture else 0, out_channels=3 * d.mixtures if self.mixture else CLASSES
+        )
+        if self.mixture:
+            self.prediction = nn.Conv1d(d.conditioning_channels, d.lpc_order + 1, 1)  # reflections, then log gain
+            self._start_prediction(d.mixtures)
+        if config.training.mel_weight:
+            self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
+            self.mel_head = nn.Conv1d(d.conditioning_channels, config.training.n_mels, 1)
+
+    @torch.no_grad()
+    def _start_prediction(self, mixtures: int) -> None:
+        """Begin as a plausible speech model: first-order prediction of 0.8, logistics of spread scales around it."""
+        self.prediction.weight.mul_(0.1)
+        self.prediction.bias.zero_()
+        self.prediction.bias[0] = 1.1  # tanh(1.1) = 0.8
+        self.prediction.bias[-1] = -4.0  # the gain: a residual of about 0.02
+        self.wavenet.out.bias[2 * mixtures :] = torch.linspace(-2.0, 0.5, mixtures)
+
+    @property
+    def hop_length(self) -> int:
+        return self.config.hop_length
+
+    def listen(self, waveform: Tensor) -> Tensor:
+        """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
+        features = waveform[:, None] if self.front is None else self.front(waveform)
+        return self.encoder(features)
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""
+        return self.quantizer.encode(self.listen(waveform))
+
+    def tell(self, z_q: Tensor, speaker: Tensor) -> Told:
+        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speaker indices (B,)."""
+        frames = self.conditioning(z_q, speaker)
+        if not self.mixture:
+            return Told(frames, None, None)
+        raw = self.prediction(frames).float().transpose(1, 2)
+        return Told(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
+
+    def hints(self, quantized: Tensor, told: Told, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Linear prediction (B, T), its log gain (B, T) and the WaveNet's hints (B, T, HINTS).
+
+        quantized: (B, T) amplitudes of the classes; history: (B, P) those before them. The hints at t are the
+        prediction of t and the surprise of t - 1 (the sample before less its prediction, in units of the gain).
+        """
+        hop = quantized.shape[1] // told.frames.shape[2]
+        signal = torch.cat([history, quantized], dim=1)
+        prediction = predict(signal, told.predictor, hop)
+        log_gain = told.log_gain.repeat_interleave(hop, dim=1)
+        with torch.no_grad():
+            surprise = (quantized - prediction) * torch.exp(-log_gain)
+            surprise = nn.functional.pad(surprise[:, :-1], (1, 0)).clamp(-SURPRISE_LIMIT, SURPRISE_LIMIT)
+            hints = torch.stack([prediction * HINT_GAIN, surprise], dim=-1)
+        return prediction, log_gain, hints
+
+    def negative_log_likelihood(
+        self, classes: Tensor, told: Told, history: Tensor | None = None, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """-log p(class) in nats, (B, T), of µ-law classes (B, T) given those before and what the WaveNet is told.
+
+        history: (B, P) int64, the classes before the first; silence when None. dtype: of the WaveNet's layers.
+        """
+        quantized, before, previous = self._shift(classes, history)
+        if not self.mixture:
+            raw = self.wavenet(previous, None, told.frames, dtype)
+            return likelihood.categorical_nll(raw.transpose(0, 1), classes)
+        prediction, log_gain, hints = self.hints(quantized, told, before)
+        raw = self.wavenet(previous, hints, told.frames, dtype).transpose(0, 1)
+        return likelihood.mixture_nll(likelihood.mixture_parameters(raw, prediction, log_gain), classes)
+
+    def log_probabilities(self, classes: Tensor, told: Told, history: Tensor | None = None) -> Tensor:
+        """log p (B, T, 256) of every class at every sample, teacher-forced in float32: what sampling must equal."""
+        quantized, before, previous = self._shift(classes, history)
+        if not self.mixture:
+            return self.wavenet(previous, None, told.frames, torch.float32).transpose(0, 1).log_softmax(-1)
+        prediction, log_gain, hints = self.hints(quantized, told, before)
+        raw = self.wavenet(previous, hints, told.frames, torch.float32).transpose(0, 1)
+        return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
+
+    def _shift(self, classes: Tensor, history: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Amplitudes (B, T), the P amplitudes before them, and the class before each sample: the one shift there is."""
+        if history is None:
+            history = classes.new_full((classes.shape[0], max(1, self.config.decoder.lpc_order)), SILENCE)
+        previous = torch.cat([history[:, -1:], classes[:, :-1]], dim=1)
+        return mulaw_decode(classes), mulaw_decode(history[:, -self.config.decoder.lpc_order :]), previous
+
+    def forward(
+        self,
+        waveform: Tensor,
+        speaker: Tensor,
+        history: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+        generator: Generator | None = None,
+    ) -> Losses:
+        """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
+
+        history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
+        """
+        with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
+            z_e = self.listen(waveform)
+        quantized = self.quantizer(z_e, generator)
+        z_q = quantized.z_q
+        if self.training:
+            z_q = jitter(z_q, self.config.decoder.jitter, generator)
+        with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
+            told = self.tell(z_q, speaker)
+            mel = self._mel_loss(waveform, told) if self.config.training.mel_weight else waveform.new_zeros(())
+        classes = mulaw_encode(waveform)
+        before = None if history is None else mulaw_encode(history)
+        nll = self.negative_log_likelihood(classes, told, before, dtype)
+        return Losses(nll=nll, mel=mel, quantizer=quantized.loss, codes=quantized.codes)
+
+    def _mel_loss(self, waveform: Tensor, told: Told) -> Tensor:
+        """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            target = self.mel(waveform)
+        return (self.mel_head(told.frames).float() - target).abs().mean()
+
+
+HINTS = 2
+HINT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
+SURPRISE_LIMIT = 8.0
