@@ -142,6 +142,21 @@ step() {
   mv -f "$stamp.new.$$" "$stamp"
 }
 
+# make_environment: .venv in the repository with the tested versions, and puts it on PATH. Goes on after a cut.
+make_environment() {
+  local venv=$VQVC_ROOT/.venv ready=$VQVC_ROOT/.venv/.ready key
+  key=$(cat constraints.txt setup.py | sha256sum | cut -d' ' -f1)
+  if [[ ! -f $ready || $(<"$ready") != "$key" ]]; then
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10; put a newer one on PATH"
+    log "environment: $venv"
+    python3 -m venv "$venv" || fail "python3 -m venv failed; on Debian install python3-venv"
+    env -u PYTHONPATH "$venv/bin/python" -m pip install --quiet -c constraints.txt -e '.[dev]' >&2
+    printf '%s\n' "$key" >"$ready"
+  fi
+  export PATH="$venv/bin:$PATH"
+  hash -r
+}
+
 # --- the stages --------------------------------------------------------------------------------------------------
 # They read: work (data, dump, align and exp lie under it), exp, stamps, conf, sources (array), max_seconds_of_pairs.
 

@@ -6,10 +6,13 @@ VQVC_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export VQVC_ROOT
 export LC_ALL=C.UTF-8 PYTHONUTF8=1 # names sort by byte order, texts are UTF-8
 
-# True when the environment on PATH has the commands and what they need.
+# vqvc_ready MODULE...: true when the environment on PATH has the commands, the core packages and these.
 vqvc_ready() {
-  command -v vqvc-prepare >/dev/null && command -v vqvc-report >/dev/null &&
-    (cd / && python -c 'import vqvc, torch, soundfile, soxr, safetensors, yaml') 2>/dev/null
+  command -v vqvc-prepare >/dev/null && command -v vqvc-synth-corpus >/dev/null &&
+    (cd / && python -c '
+import importlib.util, sys
+core = ["vqvc", "torch", "soundfile", "soxr", "safetensors", "yaml", "librosa", "sklearn"]
+sys.exit(not all(importlib.util.find_spec(name) for name in core + sys.argv[1:]))' "$@") 2>/dev/null
 }
 
 if ! vqvc_ready && [[ -x $VQVC_ROOT/.venv/bin/vqvc-prepare ]]; then
