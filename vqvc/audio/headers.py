@@ -1,0 +1,63 @@
+"""What a WAV or AIFF header promises, against what the file holds: libsndfile reads a cut file without a word."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that writers to a pipe leave behind
+PIPE_FROM = 0x7FFFF000  # SoX's way of saying so
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The data chunk of a file."""
+
+    data_bytes: int  # as the header says
+    held_bytes: int  # from the chunk's start to the end of the file
+    bytes_per_second: float  # 0 when not known
+
+    @property
+    def missing(self) -> int:
+        """Bytes that the header promises and the file lacks."""
+        return max(self.data_bytes - self.held_bytes, 0)
+
+
+def promised_bytes(path: str | Path) -> Promise | None:
+    """The data chunk of a RIFF, RF64 or AIFF file; None for other formats and for lengths left open by a pipe."""
+    size = Path(path).stat().st_size
+    with open(path, "rb") as file:
+        magic = file.read(12)
+        if len(magic) < 12 or magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+            return None
+        big = magic[:4] in (b"RIFX", b"FORM")
+        return _walk(file, size, ">" if big else "<")
+
+
+def _walk(file, size: int, order: str) -> Promise | None:
+    rate, long_size = 0.0, None
+    while len(head := file.read(8)) == 8:
+        name, length = head[:4], struct.unpack(order + "I", head[4:])[0]
+        start = file.tell()
+        if name == b"ds64":
+            long_size = struct.unpack("<Q", file.read(24)[8:16])[0]
+        elif name == b"fmt ":
+            body = file.read(16)
+            rate = float(struct.unpack(order + "I", body[8:12])[0]) if len(body) == 16 else 0.0
+        elif name == b"COMM":
+            rate = _aiff_rate(file.read(18))
+        elif name in (b"data", b"SSND"):
+            if length == 0xFFFFFFFF and long_size is not None:
+                length = long_size
+            elif length in UNKNOWN or PIPE_FROM <= length <= 0x7FFFFFFF:
+                return None
+            return Promise(length, size - start, rate)
+        file.seek(start + length + length % 2)
+    return None
+
+
+def _aiff_rate(body: bytes) -> float:
+    """Bytes per second of an AIFF common chunk (its rate is an 80-bit float)."""
+    if len(body) < 18:
+        return 0.0
+    channels, _, bits, exponent, mantissa = struct.unpack(">hIhHQ", body)
+    return channels * ((bits + 7) // 8) * mantissa * 2.0 ** ((exponent & 0x7FFF) - 16446)

@@ -1,0 +1,92 @@
+"""vqvc-pack: data directories -> one packed store of levelled 16-bit samples, read by memory map."""
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+
+from vqvc.cli._common import parser, run
+from vqvc.errors import EXIT_SOME_FAILED, UsageError
+
+logger = logging.getLogger("vqvc.pack")
+
+EXAMPLES = "  vqvc-pack --data data --out dump"
+LOG_EVERY = 5000  # utterances, where stderr is no terminal
+
+
+def make_parser() -> argparse.ArgumentParser:
+    result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
+    result.add_argument("--data", type=Path, required=True, metavar="DIR", help="what vqvc-prepare wrote")
+    result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the store goes")
+    result.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="of the store")
+    result.add_argument("--level-rms", type=float, default=0.06, metavar="X", help="root mean square of each utterance, full scale 1")
+    result.add_argument("--jobs", type=int, default=2, help="threads; the result does not depend on their number")
+    result.add_argument("--overwrite", action="store_true", help="replace a store of other inputs")
+    return result
+
+
+def work(args: argparse.Namespace) -> int:
+    from vqvc.corpus import pack
+    from vqvc.corpus.store import PackedStore
+    from vqvc.corpus.store_writer import StoreWriter
+
+    _check(args)
+    tasks, speakers = pack.read_data(args.data)
+    inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
+    if args.out.exists():
+        if PackedStore(args.out).inputs == inputs:
+            logger.info("%s: inputs have not changed; nothing to do", args.out)
+            return _report(args.out)
+        if not args.overwrite:
+            raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")
+    with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
+        if writer.resumed:
+            logger.info("%s: going on after %d of %d finished utterances", args.out, writer.resumed, len(tasks))
+        for count, _ in enumerate(_progress(pack.pack(tasks, writer, jobs=args.jobs), len(tasks), writer.resumed), writer.resumed + 1):
+            if count % LOG_EVERY == 0 and not sys.stderr.isatty():
+                logger.info("%d of %d utterances", count, len(tasks))
+        writer.finish(speakers, overwrite=args.overwrite)
+    return _report(args.out)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not 1000 <= args.sample_rate <= 192000:
+        raise UsageError(f"--sample-rate {args.sample_rate}: must be 1000 to 192000 Hz")
+    if not 0 < args.level_rms <= 0.5:
+        raise UsageError(f"--level-rms {args.level_rms}: must be over 0 and at most 0.5")
+    if args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+
+
+def _progress(items, total: int, done: int):
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, initial=done, unit="utt", disable=not sys.stderr.isatty(), file=sys.stderr)
+
+
+def _report(out: Path) -> int:
+    from vqvc.corpus.store import LEFT_OUT, PackedStore, read_table
+    from vqvc.corpus.store_writer import LeftOut
+
+    store = PackedStore(out)
+    print("subset\tutterances\tspeakers\tminutes")
+    for subset in ("train", "dev", "test"):
+        chosen = store.subset(subset)
+        minutes = sum(utterance.length_samples for utterance in chosen) / store.sample_rate / 60
+        print(f"{subset}\t{len(chosen)}\t{len({u.speaker for u in chosen})}\t{minutes:.1f}")
+    left_out = read_table(out / LEFT_OUT, LeftOut)
+    for reason, count in sorted(Counter(item.reason for item in left_out).items()):
+        print(f"left out: {reason}\t{count}\t\t")
+    if not left_out:
+        return 0
+    logger.warning("%d utterances could not be packed; %s lists them", len(left_out), out / LEFT_OUT)
+    return EXIT_SOME_FAILED
+
+
+def main(argv=None) -> int:
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,111 @@
+"""vqvc-prepare: corpora as they come -> validated Kaldi data directories, split into train, dev and test."""
+
+import argparse
+import logging
+import shutil
+from pathlib import Path
+
+from vqvc.cli._common import parser, run
+from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, UsageError
+
+logger = logging.getLogger("vqvc.prepare")
+
+EXAMPLES = """\
+  vqvc-prepare --source downloads/VCTK-Corpus --out data
+  vqvc-prepare --source VCTK-Corpus --source read6 --out data --keep-speakers p225,bdl
+  vqvc-prepare --validate data/train
+  vqvc-prepare --fix my_kaldi_dir"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
+    result.add_argument("--source", action="append", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="a corpus; may be given again")
+    result.add_argument("--out", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where data/{train,dev,test} go")
+    result.add_argument("--corpus", choices=("auto", "vctk", "folders", "kaldi"), default="auto", help="kind of the sources")
+    result.add_argument("--mic", choices=("mic1", "mic2"), default="mic2", help="of VCTK 0.92; the other is used where it is missing")
+    result.add_argument("--unseen-speakers", type=float, default=0.05, metavar="F", help="share of speakers kept for test")
+    result.add_argument("--held-out-sentences", type=float, default=0.05, metavar="F", help="share of sentences kept for dev and test")
+    result.add_argument("--keep-speakers", default="", metavar="A,B", help="speakers that are never unseen")
+    result.add_argument("--jobs", type=int, default=2, help="threads that read headers")
+    result.add_argument("--overwrite", action="store_true", help="replace an earlier result of other inputs")
+    verbs = result.add_mutually_exclusive_group()
+    verbs.add_argument("--validate", type=Path, metavar="DIR", help="only say what is wrong with a data directory")
+    verbs.add_argument("--fix", type=Path, metavar="DIR", help="mend a data directory; a backup is kept")
+    return result
+
+
+def work(args: argparse.Namespace) -> int:
+    if args.validate:
+        return _validate(args.validate)
+    if args.fix:
+        return _fix(args.fix)
+    if "source" not in args or "out" not in args:
+        raise UsageError("--source and --out are needed (or --validate DIR, or --fix DIR)")
+    return _prepare(args)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from vqvc.corpus import prepare
+    from vqvc.corpus.store_writer import replace_directory
+
+    keep = sorted({name.strip() for name in args.keep_speakers.split(",") if name.strip()})
+    split_options = {"unseen_speakers": args.unseen_speakers, "held_out_sentences": args.held_out_sentences, "keep_speakers": keep}
+    settings = {**split_options, "mic": args.mic, "corpus": args.corpus}
+    sources = [prepare.read_source(path, args.corpus, args.mic) for path in args.source]
+    for source in sources:
+        logger.info("%s: %s %s, %d utterances", source.path, source.kind, source.release, len(source.items))
+        for note in source.notes:
+            logger.info("  %s", note)
+    corpus = prepare.combine(sources)
+    if args.out.exists():
+        if prepare.read_summary(args.out).get("inputs") == prepare.fingerprint(corpus, settings):
+            logger.info("%s: inputs have not changed; nothing to do", args.out)
+            return _report(prepare.read_summary(args.out), args.out)
+        if not args.overwrite:
+            raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")
+    partial = args.out.with_name(args.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    summary = prepare.prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(args.jobs, 1))
+    replace_directory(partial, args.out, overwrite=args.overwrite)
+    return _report(summary, args.out)
+
+
+def _report(summary: dict, out: Path) -> int:
+    print("subset\tutterances\tspeakers")
+    for subset, counts in summary["subsets"].items():
+        print(f"{subset}\t{counts['utterances']}\t{counts['speakers']}")
+    for reason, count in summary["left_out"].items():
+        print(f"left out: {reason}\t{count}\t")
+    if not summary["failed"]:
+        return 0
+    logger.warning("%d utterances could not be used; %s lists them", summary["failed"], out / "left_out.tsv")
+    return EXIT_SOME_FAILED
+
+
+def _validate(directory: Path) -> int:
+    from vqvc.corpus import kaldi_dir
+
+    problems = kaldi_dir.validate(directory)
+    for problem in problems:
+        print(f"{directory}/{problem}")
+    if not problems:
+        logger.info("%s: valid", directory)
+        return 0
+    logger.error("%s: %d problems; mend what can be mended with: vqvc-prepare --fix DIR", directory, len(problems))
+    return EXIT_FAILED
+
+
+def _fix(directory: Path) -> int:
+    from vqvc.corpus import kaldi_fix
+
+    for change in kaldi_fix.fix(directory):
+        print(change)
+    return _validate(directory)
+
+
+def main(argv=None) -> int:
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

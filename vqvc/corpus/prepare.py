@@ -1,0 +1,145 @@
+"""From corpora as they come to validated data directories with a split; only headers of recordings are read."""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vqvc._util import atomic
+from vqvc.audio import io
+from vqvc.corpus import folders, kaldi_dir, splits, vctk
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, require_directory
+from vqvc.corpus.store import format_table
+from vqvc.errors import AudioError, CorpusError, UsageError
+
+logger = logging.getLogger("vqvc.corpus")
+
+FORMAT_VERSION = 1
+PREPARE, LEFT_OUT, SPEAKERS = "prepare.json", "left_out.tsv", "speaker_info.tsv"
+MIN_DURATION_S = 0.1  # shorter recordings hold no speech worth a code
+EXPECTED = {"sentence is trained on", "transcript without audio", "unknown file name"}  # reasons that are no failure
+KINDS = ("auto", "vctk", "folders", "kaldi")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Several sources as one, and what identifies it."""
+
+    sources: list[Source]
+    items: list[Item]
+    speakers: dict[str, Speaker]
+    left_out: list[LeftOut]
+
+
+def read_source(path: str | Path, kind: str = "auto", mic: str = "mic2") -> Source:
+    """One corpus; ``auto`` finds out which kind: VCTK's folders, else a wav.scp, else a folder per speaker."""
+    path = Path(path)
+    require_directory(path)
+    if kind == "auto":
+        kind = "vctk" if vctk.find(path) else "kaldi" if (path / "wav.scp").is_file() else "folders"
+    if kind == "vctk":
+        return vctk.read(path, mic)
+    return kaldi_dir.read(path) if kind == "kaldi" else folders.read(path)
+
+
+def combine(sources: Sequence[Source]) -> Corpus:
+    """All sources together, in byte order of utt_id; of equal ids the first source's is kept, the others are listed."""
+    items: dict[str, Item] = {}
+    recordings: dict[str, Path] = {}
+    left_out = [item for source in sources for item in source.left_out]
+    speakers: dict[str, Speaker] = {}
+    for source in sources:
+        for item in source.items:
+            if item.utt_id in items:
+                left_out.append(LeftOut(item.utt_id, "duplicate utterance id", f"{item.path}: {items[item.utt_id].path} has it"))
+                continue
+            if recordings.setdefault(item.recording_id or item.utt_id, item.path) != item.path:
+                left_out.append(LeftOut(item.utt_id, "duplicate recording id", f"{item.path}: {recordings[item.recording_id]} has it"))
+                continue
+            items[item.utt_id] = item
+        for name, speaker in source.speakers.items():
+            speakers.setdefault(name, speaker)
+    ordered = [items[utt_id] for utt_id in sorted(items, key=str.encode)]
+    return Corpus(list(sources), ordered, speakers, left_out)
+
+
+def fingerprint(corpus: Corpus, settings: dict) -> str:
+    """Changes when a recording's name, size or date, a text, a speaker or a setting changes."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, settings], sort_keys=True).encode())
+    for item in corpus.items:
+        digest.update(repr((item, _stamp(item.path), corpus.speakers.get(item.speaker))).encode())
+    digest.update(repr(sorted(corpus.left_out, key=repr)).encode())
+    return digest.hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def check_headers(items: Sequence[Item], jobs: int = 2) -> tuple[list[Item], list[LeftOut]]:
+    """The items whose recordings can be opened and hold what they should; the others with the reason."""
+    with ThreadPoolExecutor(jobs) as pool:
+        results = list(pool.map(_check, items, chunksize=64))
+    return [r for r in results if isinstance(r, Item)], [r for r in results if isinstance(r, LeftOut)]
+
+
+def _check(item: Item) -> Item | LeftOut:
+    try:
+        facts = io.info(item.path)
+    except (AudioError, OSError) as error:
+        return LeftOut(item.utt_id, "unusable recording", " ".join(str(error).split()))
+    end_s = facts.duration_s if item.end_s is None else item.end_s
+    if end_s > facts.duration_s + 0.5 / facts.sample_rate:
+        return LeftOut(item.utt_id, "bad segment", f"ends at {end_s:g} s, {item.path} is {facts.duration_s:.3f} s long")
+    if end_s - (item.start_s or 0.0) < MIN_DURATION_S:
+        return LeftOut(item.utt_id, "too short", f"{item.path}: {end_s - (item.start_s or 0.0):.3f} s; at least {MIN_DURATION_S:g} s are needed")
+    return item if item.start_s is None else replace(item, end_s=end_s)
+
+
+def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
+    """Check, split and write ``out`` (a new directory); returns what prepare.json says. Raises CorpusError when
+    nothing is left to train on."""
+    usable, unusable = check_headers(corpus.items, jobs)
+    if not usable:
+        first = unusable[0].detail if unusable else "the sources are empty"
+        raise CorpusError(f"{out}: no usable utterance: {first}")
+    split = splits.split(usable, **split_options)
+    left_out = sorted(corpus.left_out + unusable + split.left_out, key=lambda item: (item.id.encode(), item.reason, item.detail))
+    counts = {}
+    for subset in splits.SUBSETS:
+        chosen = [item for item in usable if split.subset_of.get(item.utt_id) == subset]
+        kaldi_dir.write(out / subset, chosen, corpus.speakers)
+        kaldi_dir.require_valid(out / subset)
+        counts[subset] = {"utterances": len(chosen), "speakers": len({item.speaker for item in chosen}), "without_text": sum(not i.text for i in chosen)}
+    names = sorted({item.speaker for item in usable}, key=str.encode)
+    atomic.write_text(out / SPEAKERS, format_table(Speaker, [corpus.speakers.get(name, Speaker(name)) for name in names]))
+    atomic.write_text(out / LEFT_OUT, format_table(LeftOut, left_out))
+    summary = {
+        "format_version": FORMAT_VERSION,
+        "inputs": fingerprint(corpus, settings),
+        "sources": [{"path": str(s.path), "corpus": s.kind, "release": s.release, "mic": s.mic, "notes": s.notes} for s in corpus.sources],
+        "settings": settings,
+        "split_rule": splits.RULE,
+        "unseen_speakers": list(split.unseen_speakers),
+        "subsets": counts,
+        "left_out": dict(sorted(Counter(item.reason for item in left_out).items())),
+        "failed": sum(item.reason not in EXPECTED for item in left_out),
+    }
+    atomic.write_json(out / PREPARE, summary)
+    return summary
+
+
+def read_summary(data: Path) -> dict:
+    """What an earlier prepare wrote; raises UsageError when ``data`` is not its work."""
+    try:
+        return json.loads((data / PREPARE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        raise UsageError(f"{data}: was not written by vqvc-prepare ({PREPARE} is missing or damaged); give another path") from None

@@ -1,0 +1,88 @@
+"""Who and what is kept away from training, by hashes of names, so that neither file order nor other files matter.
+
+    train   seen speakers,   trained sentences
+    dev     seen speakers,   held-out sentences (the same voices say what training never heard)
+    test    unseen speakers, and of theirs only what no training utterance says
+
+A sentence is its normalised text: prompts that everybody reads are held out for everybody or for nobody. An utterance
+without text goes by its own name, since nobody can say which sentence it is.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from vqvc.corpus.source import Item, LeftOut
+from vqvc.errors import UsageError
+
+SUBSETS = ("train", "dev", "test")
+AT_LEAST_ONE_FROM = 6  # speakers, from which on somebody is unseen
+RULE = (
+    "a speaker is unseen by sha256 of the name, a sentence held out by sha256 of its normalised text (utt_id without "
+    "text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: unseen speakers, "
+    "sentences that no training utterance has"
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The subset of each utterance that has one."""
+
+    subset_of: dict[str, str]  # utt_id -> train, dev or test
+    unseen_speakers: tuple[str, ...]
+    left_out: list[LeftOut]
+
+
+def fraction_of(name: str, purpose: str) -> float:
+    """A number in [0, 1) that depends on the name (and on what it is drawn for) alone."""
+    digest = hashlib.sha256(f"{purpose}:{name}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def normalise_text(text: str) -> str:
+    """Lower case letters and digits with single spaces, for comparing sentences."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(c if c.isalnum() else "" if c in "'’" else " " for c in folded)
+    return " ".join(kept.split())
+
+
+def sentence_of(item: Item) -> str:
+    """What stands for the sentence: the normalised text, or the utterance's name."""
+    return normalise_text(item.text) or f"id:{item.utt_id}"
+
+
+def choose_unseen(speakers: Iterable[str], fraction: float, keep: Collection[str] = ()) -> tuple[str, ...]:
+    """The speakers that training never hears: those of small hash, at least one from six speakers on."""
+    everybody = sorted(set(speakers))
+    free = sorted((fraction_of(name, "speaker"), name) for name in everybody if name not in keep)
+    chosen = [name for value, name in free if value < fraction]
+    if not chosen and fraction > 0 and len(everybody) >= AT_LEAST_ONE_FROM and free:
+        chosen = [free[0][1]]
+    return tuple(sorted(chosen))
+
+
+def split(
+    items: Iterable[Item], *, unseen_speakers: float = 0.05, held_out_sentences: float = 0.05, keep_speakers: Collection[str] = ()
+) -> Split:
+    """Assign every item. Raises UsageError for a fraction outside [0, 1) or a kept speaker that is not there."""
+    items = list(items)
+    names = {item.speaker for item in items}
+    for option, value in (("--unseen-speakers", unseen_speakers), ("--held-out-sentences", held_out_sentences)):
+        if not 0 <= value < 1:
+            raise UsageError(f"{option} {value}: must be at least 0 and under 1")
+    unknown = sorted(set(keep_speakers) - names)
+    if unknown:
+        raise UsageError(f"--keep-speakers: the corpus has no speaker {unknown[0]!r}; its speakers begin with {' '.join(sorted(names)[:5])}")
+    unseen = choose_unseen(names, unseen_speakers, keep_speakers)
+    held_out = {item.utt_id for item in items if fraction_of(sentence_of(item), "sentence") < held_out_sentences}
+    subset_of = {i.utt_id: "dev" if i.utt_id in held_out else "train" for i in items if i.speaker not in unseen}
+    trained = {sentence_of(item) for item in items if subset_of.get(item.utt_id) == "train"}
+    left_out = []
+    for item in items:
+        if item.speaker in unseen:
+            if sentence_of(item) in trained:
+                left_out.append(LeftOut(item.utt_id, "sentence is trained on", f"{item.speaker} is an unseen speaker"))
+            else:
+                subset_of[item.utt_id] = "test"
+    return Split(subset_of, unseen, left_out)
