@@ -15,7 +15,7 @@ from vqvc.errors import CorpusError
 CHUNK_FRAMES = 1 << 20
 WINDOW_S = 0.1  # a window map looks this far to each side
 MOST_NEIGHBOURS = 8  # codes to each side, whatever the rate
-MOST_FITTED = 60_000  # frames on which the linear window map is fitted
+MOST_FITTED = 100_000  # frames on which the linear window map is fitted
 DENSE_CELLS = 16_000_000  # a table of code pairs and phones up to this size is kept whole
 
 
