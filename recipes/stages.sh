@@ -113,6 +113,13 @@ _fingerprint() { # of the command's words and of its inputs
   { printf '%s\0' "$@"; for input in "${inputs[@]}"; do _describe "$input"; done; } | sha256sum | cut -d' ' -f1
 }
 
+_quoted() { # words as they can be typed
+  local word
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_./,:=@%+-]+$ ]]; then printf ' %s' "$word"; else printf ' %s' "${word@Q}"; fi
+  done
+}
+
 # step NAME COMMAND...: runs the command unless NAME's stamp says that it was done with these words and these inputs.
 # Reads the arrays inputs and outputs. Status 3 (some items failed and were listed) goes on and is kept for the end.
 step() {
@@ -129,7 +136,7 @@ step() {
     ((done_status == 0)) || worst_status=$done_status
     return
   fi
-  log "stage $name:$(printf ' %q' "$@")"
+  log "stage $name:$(_quoted "$@")"
   rm -f "$stamp"
   "$@" || status=$?
   case $status in
@@ -158,7 +165,8 @@ make_environment() {
 }
 
 # --- the stages --------------------------------------------------------------------------------------------------
-# They read: work (data, dump, align and exp lie under it), exp, stamps, conf, sources (array), max_seconds_of_pairs.
+# They read: work (data, dump, align and exp lie under it), exp, stamps, conf and the arrays sources, prepare_options and
+# evaluate_options.
 
 stage_prepare() { # 0: corpora -> data/{train,dev,test}
   inputs=("${sources[@]}") outputs=("$work/data/prepare.json")
