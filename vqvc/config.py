@@ -58,7 +58,7 @@ class DecoderConfig:
     """The WaveNet (van den Oord et al. 2016) that says the codes again in a voice."""
 
     layers: int = 20
-    dilation_cycle: int = 10  # dilations 1, 2, ..., 2**(cycle-1), then again
+    dilation_cycle: int = 9  # dilations 1, 2, ..., 2**(cycle-1), then again
     kernel: int = 2  # taps of a dilated convolution
     residual_channels: int = 64
     gate_channels: int = 128  # tanh and sigmoid halves together
@@ -79,12 +79,14 @@ class TrainingConfig:
 
     steps: int = 100000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: int = 16  # crops per step
-    crop_samples: int = 5120  # samples per crop; a multiple of the hop
+    crop_samples: int = 6144  # samples per crop; a multiple of the hop
+    lead_samples: int = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
     learning_rate: float = 4e-4  # Adam's, at its highest
     warmup_steps: int = 200  # steps of linear rise
     decay_fraction: float = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: float = 1.0  # largest norm of the whole gradient
     weight_average: float = 0.999  # decay of the averaged (Polyak) weights
+    listen_first: float = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
     mel_weight: float = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: int = 80  # bands of the auxiliary head
     speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
@@ -115,6 +117,8 @@ class Config:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
+        if self.training.lead_samples >= self.training.crop_samples:
+            raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
         if self.training.crop_samples % self.hop_length:
             raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
 

@@ -1,7 +1,9 @@
 """The encoder: strided convolutions turn sound into one vector per code (section 4.3 of van den Oord et al. 2017)."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 
 class Downsample(nn.Module):
@@ -32,6 +34,36 @@ class ContextBlock(nn.Module):
         return x + self.mix(torch.relu(self.dilated(torch.relu(x))))
 
 
+class Normalise(nn.Module):
+    """Batch normalisation without learned scale, whose statistics are those of all workers' batches together.
+
+    (B, D, T) float32 -> the same shape, zero mean and unit variance over B and T. In evaluation the running
+    averages are used and nothing moves.
+    """
+
+    MOMENTUM = 0.02  # share of the newest batch in the running averages
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("variance", torch.ones(dim))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, z: Tensor) -> Tensor:
+        if not self.training:
+            return (z - self.mean[:, None]) * torch.rsqrt(self.variance[:, None] + 1e-5)
+        moments = torch.stack([z.mean((0, 2)), z.square().mean((0, 2))])
+        if dist.is_initialized():
+            moments = all_reduce(moments) / dist.get_world_size()
+        mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
+        with torch.no_grad():
+            self.batches += 1
+            share = max(self.MOMENTUM, 1 / int(self.batches))  # a plain average over the first batches
+            self.mean.lerp_(mean, share)
+            self.variance.lerp_(variance, share)
+        return (z - mean[:, None]) * torch.rsqrt(variance[:, None] + 1e-5)
+
+
 class Encoder(nn.Module):
     """(B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
 
@@ -59,7 +91,7 @@ class Encoder(nn.Module):
             for i in range(context_layers)
         )
         self.project = nn.Conv1d(widths[-1], codebook_dim, 1)
-        self.normalise = nn.BatchNorm1d(codebook_dim, affine=False, momentum=0.01)
+        self.normalise = Normalise(codebook_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.input_gain

@@ -130,28 +130,41 @@ class VQVAE(nn.Module):
         return prediction, log_gain, hints
 
     def negative_log_likelihood(
-        self, classes: Tensor, told: Told, history: Tensor | None = None, dtype: torch.dtype = torch.float32
+        self,
+        classes: Tensor,
+        told: Told,
+        history: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+        resting: bool = False,
     ) -> Tensor:
         """-log p(class) in nats, (B, T), of µ-law classes (B, T) given those before and what the WaveNet is told.
 
         history: (B, P) int64, the classes before the first; silence when None. dtype: of the WaveNet's layers.
+        resting: leave the WaveNet out; what remains is a linear-predictive vocoder (or, categorical, a histogram).
         """
         quantized, before, previous = self._shift(classes, history)
         if not self.mixture:
-            raw = self.wavenet(previous, None, told.frames, dtype)
-            return likelihood.categorical_nll(raw.transpose(0, 1), classes)
+            return likelihood.categorical_nll(self._raw(previous, None, told, dtype, resting), classes)
         prediction, log_gain, hints = self.hints(quantized, told, before)
-        raw = self.wavenet(previous, hints, told.frames, dtype).transpose(0, 1)
+        raw = self._raw(previous, hints, told, dtype, resting)
         return likelihood.mixture_nll(likelihood.mixture_parameters(raw, prediction, log_gain), classes)
 
     def log_probabilities(self, classes: Tensor, told: Told, history: Tensor | None = None) -> Tensor:
         """log p (B, T, 256) of every class at every sample, teacher-forced in float32: what sampling must equal."""
         quantized, before, previous = self._shift(classes, history)
         if not self.mixture:
-            return self.wavenet(previous, None, told.frames, torch.float32).transpose(0, 1).log_softmax(-1)
+            return self._raw(previous, None, told).log_softmax(-1)
         prediction, log_gain, hints = self.hints(quantized, told, before)
-        raw = self.wavenet(previous, hints, told.frames, torch.float32).transpose(0, 1)
+        raw = self._raw(previous, hints, told)
         return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
+
+    def _raw(
+        self, previous: Tensor, hints: Tensor | None, told: Told, dtype: torch.dtype = torch.float32, resting: bool = False
+    ) -> Tensor:
+        """The last layer's outputs (B, T, out_channels)."""
+        if resting:
+            return self.wavenet.out.bias.expand(*previous.shape, -1)
+        return self.wavenet(previous, hints, told.frames, dtype).transpose(0, 1)
 
     def _shift(self, classes: Tensor, history: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Amplitudes (B, T), the P amplitudes before them, and the class before each sample: the one shift there is."""
@@ -167,6 +180,7 @@ class VQVAE(nn.Module):
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         generator: Generator | None = None,
+        resting: bool = False,
     ) -> Losses:
         """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
 
@@ -180,13 +194,13 @@ class VQVAE(nn.Module):
             z_q = jitter(z_q, self.config.decoder.jitter, generator)
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             told = self.tell(z_q, speaker)
-            mel = self._mel_loss(waveform, told) if self.config.training.mel_weight else waveform.new_zeros(())
+            mel = self.mel_error(waveform, told) if self.config.training.mel_weight else waveform.new_zeros(())
         classes = mulaw_encode(waveform)
         before = None if history is None else mulaw_encode(history)
-        nll = self.negative_log_likelihood(classes, told, before, dtype)
+        nll = self.negative_log_likelihood(classes, told, before, dtype, resting)
         return Losses(nll=nll, mel=mel, quantizer=quantized.loss, codes=quantized.codes)
 
-    def _mel_loss(self, waveform: Tensor, told: Told) -> Tensor:
+    def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
         """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
         with torch.autocast(waveform.device.type, enabled=False):
             target = self.mel(waveform)

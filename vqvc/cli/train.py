@@ -1,0 +1,86 @@
+"""vqvc-train: learn a model from a packed store."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from vqvc.cli._common import parser, run
+from vqvc.errors import UsageError
+
+logger = logging.getLogger("vqvc.train")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-train."""
+    p = parser(
+        "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
+        examples="  vqvc-train --conf recipes/conf/small.yaml --store dump --out exp/small --max-minutes 60\n"
+        "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
+    )
+    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings")
+    p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
+    p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
+    p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
+    p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
+    p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    return p
+
+
+def work(args: argparse.Namespace) -> int:
+    """Train; 0 when finished, 130 or 143 when stopped by a signal."""
+    from vqvc import config as configuration
+
+    config = configuration.load(args.conf, args.set)
+    if args.max_minutes is not None and args.max_minutes <= 0:
+        raise UsageError("--max-minutes: must be above 0")
+
+    import torch
+    import yaml
+
+    from vqvc._util.atomic import write_text
+    from vqvc._util.memory import keep_freed_memory
+    from vqvc.corpus.store import PackedStore
+    from vqvc.synthesis import package
+    from vqvc.training import distributed
+    from vqvc.training.trainer import Trainer
+
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = torch.device(args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    store = PackedStore(args.store)
+    trained_on = {u.speaker for u in store.subset("train")}
+    speakers = [s for s in store.speakers if s.speaker in trained_on]
+    with distributed.workers(device) as worker:
+        trainer = Trainer(
+            config, store, args.out, tuple(s.speaker for s in speakers),
+            device=device, minutes_limit=args.max_minutes, worker=worker,
+        )  # fmt: skip
+        if worker[0] == 0:
+            write_text(args.out / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+        finished = trainer.run()
+        if worker[0] == 0:
+            facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "samples": finished.samples}
+            if finished.held_out:
+                facts["held_out"] = finished.held_out.as_dict()
+            package.write(args.out / "model.safetensors", finished.model, speakers, facts)
+            if finished.held_out:
+                print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
+                print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")
+                print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
+            print(f"model                     {args.out / 'model.safetensors'}")
+    return 128 + finished.signal if finished.signal else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""Checkpoints: one safetensors file each, whole or not there, with a checksum; a damaged one falls back to the one before."""
+
+import hashlib
+import json
+import logging
+import re
+import struct
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from vqvc._util.atomic import write_bytes
+from vqvc.errors import ModelError
+
+FORMAT_VERSION = 1
+KEPT = 2  # checkpoints in a folder: the newest, and the one to fall back to
+logger = logging.getLogger("vqvc.training")
+
+
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """sha256 over names, dtypes, shapes and bytes of tensors, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Path:
+    """Write ``checkpoint-<step>.safetensors`` atomically, then remove all but the newest ``KEPT``."""
+    path = folder / f"checkpoint-{step:08d}.safetensors"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    metadata = {
+        "format_version": str(FORMAT_VERSION),
+        "facts": text,
+        "checksum": hashlib.sha256((checksum(tensors) + text).encode()).hexdigest(),
+    }
+    write_bytes(path, save_tensors(tensors, metadata))
+    for old in _all(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and facts of a checkpoint; raises ModelError for a file that is cut, changed or not a checkpoint."""
+    data = path.read_bytes()
+    try:
+        tensors = load_tensors(data)
+        (size,) = struct.unpack("<Q", data[:8])
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        version, text, expected = metadata["format_version"], metadata["facts"], metadata["checksum"]
+    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise ModelError(f"{path}: is not a whole vqvc checkpoint ({error})") from None
+    if version != str(FORMAT_VERSION):
+        raise ModelError(f"{path}: format_version is {version}, this version reads {FORMAT_VERSION}")
+    if hashlib.sha256((checksum(tensors) + text).encode()).hexdigest() != expected:
+        raise ModelError(f"{path}: checksum differs from the one stored in it")
+    return tensors, json.loads(text)
+
+
+def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
+    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over aloud."""
+    damaged = []
+    for path in reversed(_all(folder)):
+        try:
+            tensors, facts = load(path)
+        except ModelError as error:
+            damaged.append(path)
+            logger.warning("%s; using the checkpoint before it", error)
+            continue
+        return path, tensors, facts
+    if damaged:
+        raise ModelError(f"{folder}: no checkpoint here is sound; remove them to start anew")
+    return None
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint-\d+\.safetensors", p.name))
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors: ``optimizer.<parameter>.<key>``; names: id(parameter) -> name."""
+    return {
+        f"optimizer.{names[id(parameter)]}.{key}": torch.as_tensor(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str], tensors: dict[str, Tensor]) -> None:
+    """The inverse of ``flatten_optimizer``."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            prefix = f"optimizer.{names[id(parameter)]}."
+            state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+            if state:
+                optimizer.state[parameter] = {
+                    key: value.to(parameter.device) if value.shape == parameter.shape else value
+                    for key, value in state.items()
+                }
+
+

@@ -1,0 +1,104 @@
+"""Crops of the packed store. Batch n is a function of (seed, n) alone, so a resumed run needs no position in the data."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvc.corpus.store import FULL_SCALE, PackedStore, Utterance
+from vqvc.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """waveform (B, T) and history (B, P) float32, the P samples before each crop (0 where there are none);
+    speaker (B,) int64; scored (B, T) bool, False in the lead and where an utterance had ended; utt_ids."""
+
+    step: int
+    waveform: np.ndarray
+    history: np.ndarray
+    speaker: np.ndarray
+    scored: np.ndarray
+    utt_ids: tuple[str, ...]
+
+
+class Crops:
+    """Random crops of one subset.
+
+    A speaker is drawn first: ``speaker_balance`` 0 in proportion to how much was spoken, 1 evenly; then an
+    utterance in proportion to its length, then a start at any sample (which shifts the code grid at random).
+    """
+
+    def __init__(
+        self,
+        store: PackedStore,
+        subset: str,
+        speakers: tuple[str, ...],
+        *,
+        batch_size: int,
+        crop_samples: int,
+        lead_samples: int = 0,
+        history_samples: int = 64,
+        speaker_balance: float = 0.0,
+        seed: int = 1,
+        share: tuple[int, int] = (0, 1),
+    ):
+        self.store, self.seed = store, seed
+        self.batch_size, self.crop_samples = batch_size, crop_samples
+        self.lead_samples, self.history_samples = lead_samples, history_samples
+        self.rank, self.workers = share
+        self.by_speaker: list[tuple[Utterance, ...]] = []
+        self.index: list[int] = []
+        utterances = store.subset(subset)
+        for number, speaker in enumerate(speakers):
+            own = tuple(u for u in utterances if u.speaker == speaker)
+            if own:
+                self.by_speaker.append(own)
+                self.index.append(number)
+        if not self.by_speaker:
+            raise CorpusError(f"{store.path}: the subset {subset} is empty; prepare a larger corpus")
+        self.lengths = [np.array([u.length_samples for u in own], np.float64) for own in self.by_speaker]
+        spoken = np.array([lengths.sum() for lengths in self.lengths])
+        weights = (spoken / spoken.sum()) ** (1 - speaker_balance)
+        self.weights = weights / weights.sum()
+        self.total_samples = int(spoken.sum())
+
+    def batch(self, step: int) -> Batch:
+        """This worker's share of the batch of ``step``."""
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
+        picks = [self._pick(rng) for _ in range(self.batch_size)][self.rank :: self.workers]
+        size, lead, past = len(picks), self.lead_samples, self.history_samples
+        padded = np.zeros((size, past + self.crop_samples), np.float32)
+        scored = np.zeros((size, self.crop_samples), bool)
+        for row, (utterance, start) in enumerate(picks[i][1:] for i in range(size)):
+            first, end = max(0, start - past), min(start + self.crop_samples, utterance.length_samples)
+            pcm = self.store.audio[utterance.offset_samples + first : utterance.offset_samples + end]
+            at = past - (start - first)
+            padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
+            scored[row, lead if start else 0 : end - start] = True  # at its start an utterance has its whole history
+        return Batch(
+            step=step,
+            waveform=padded[:, past:],
+            history=padded[:, :past],
+            speaker=np.array([self.index[pick[0]] for pick in picks], np.int64),
+            scored=scored,
+            utt_ids=tuple(pick[1].utt_id for pick in picks),
+        )
+
+    def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int]:
+        speaker = int(rng.choice(len(self.weights), p=self.weights))
+        lengths = self.lengths[speaker]
+        utterance = self.by_speaker[speaker][int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
+        start = int(rng.integers(-self.lead_samples, max(1, utterance.length_samples - self.crop_samples + 1)))
+        return speaker, utterance, max(0, start)
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        """The batches of steps first_step .. last_step - 1, each made while the one before is in use."""
+        with ThreadPoolExecutor(1) as loader:
+            upcoming = loader.submit(self.batch, first_step)
+            for step in range(first_step, last_step):
+                ready = upcoming.result()
+                if step + 1 < last_step:
+                    upcoming = loader.submit(self.batch, step + 1)
+                yield ready

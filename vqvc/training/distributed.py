@@ -1,0 +1,60 @@
+"""Several workers under torchrun: the same codebook, averaged gradients, one writer (gloo on CPUs, NCCL on GPUs)."""
+
+import os
+from collections.abc import Iterable
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+TIMEOUT = timedelta(minutes=5)  # after which a missing worker becomes an error
+
+
+@contextmanager
+def workers(device: torch.device):
+    """Join the group that torchrun describes in the environment, if any; yields (rank, world size)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the workers, in one exchange."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def same_everywhere(module: nn.Module) -> None:
+    """Give every worker the parameters and buffers of the first."""
+    if dist.is_initialized():
+        for tensor in module.state_dict().values():
+            dist.broadcast(tensor, src=0)
+
+
+def any_worker(flag: bool) -> bool:
+    """True on every worker when it is true on one (so that all stop at the same step)."""
+    if not dist.is_initialized():
+        return flag
+    total = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(total)
+    return bool(total > 0)
+
+
+def sum_over_workers(values: Tensor) -> Tensor:
+    """The sum of a tensor over all workers, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values

@@ -1,0 +1,301 @@
+"""The training loop: resumable at any step, alive to signals, honest in its log."""
+
+import fcntl
+import logging
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from vqvc.config import Config, TrainingConfig
+from vqvc.corpus.store import PackedStore
+from vqvc.errors import ModelError, TrainingError
+from vqvc.nn.quantizer import perplexity
+from vqvc.nn.vqvae import VQVAE
+from vqvc.training import checkpoint, distributed
+from vqvc.training.average import AveragedModel
+from vqvc.training.crops import Batch, Crops
+from vqvc.training.interrupt import Interrupt
+from vqvc.training.tracker import Tracker
+from vqvc.training.validation import HeldOut, validate
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+LOG_EVERY = 20  # steps
+VALID_SECONDS = 40.0  # speech scored while training; the last validation scores everything
+CODEBOOK_BATCHES = 4  # batches of z_e from which the codebook starts
+logger = logging.getLogger("vqvc.training")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: by itself (signal None) or by a signal, after so many steps and minutes."""
+
+    model: VQVAE
+    step: int
+    minutes: float
+    samples: int
+    held_out: HeldOut | None
+    signal: int | None
+
+
+def learning_rate(settings: TrainingConfig, step: int, progress: float) -> float:
+    """Linear rise over warmup_steps, flat, then a cosine fall to a hundredth over the last decay_fraction."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    into = max(0.0, progress - (1 - settings.decay_fraction)) / max(settings.decay_fraction, 1e-9)
+    fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, into)))
+    return settings.learning_rate * rise * fall
+
+
+class Trainer:
+    """Trains one model in one folder.
+
+    speakers: names in the order of the model's speaker table. minutes_limit ends the run after that many minutes of
+    training (over all resumptions) with a finished learning-rate decay.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: PackedStore,
+        folder: Path,
+        speakers: tuple[str, ...],
+        *,
+        device: torch.device | str = "cpu",
+        minutes_limit: float | None = None,
+        worker: tuple[int, int] = (0, 1),
+    ):
+        self.config, self.store, self.folder, self.speakers = config, store, Path(folder), speakers
+        self.device, self.minutes_limit = torch.device(device), minutes_limit
+        self.rank, self.workers = worker
+        self.dtype = DTYPES[config.training.precision]
+        if store.sample_rate != config.audio.sample_rate:
+            raise TrainingError(f"{store.path}: is at {store.sample_rate} Hz, the model wants {config.audio.sample_rate} Hz")
+        settings = config.training
+        self.crops = Crops(
+            store, "train", speakers, batch_size=settings.batch_size, crop_samples=settings.crop_samples,
+            lead_samples=settings.lead_samples, speaker_balance=settings.speaker_balance, seed=settings.seed,
+            share=worker,
+        )  # fmt: skip
+        torch.manual_seed(settings.seed)
+        self.model = VQVAE(config, len(speakers)).to(self.device)
+        self.average = AveragedModel(self.model, settings.weight_average)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self.step, self.seconds = 0, 0.0
+        self.epoch_counts = torch.zeros(config.quantizer.codebook_size)
+        self.epoch_steps = max(1, math.ceil(self.crops.total_samples / (settings.batch_size * settings.crop_samples)))
+        self.last_checkpoint: Path | None = None
+
+    # --- the run
+
+    def run(self) -> Finished:
+        """Train to the end, or until a signal; resumes from the newest sound checkpoint in the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock(), Interrupt() as interrupt:
+            if not self._resume():
+                self._start_codebook()
+            distributed.same_everywhere(self.model)
+            tracker = Tracker(self.folder) if self.rank == 0 else None
+            try:
+                return self._loop(tracker, interrupt)
+            finally:
+                if tracker:
+                    tracker.close()
+
+    def _loop(self, tracker: Tracker | None, interrupt: Interrupt) -> Finished:
+        settings = self.config.training
+        self._tell(tracker, "start", parameters=sum(p.numel() for p in self.model.parameters()),
+                   train_samples=self.crops.total_samples, speakers=len(self.speakers), config=self.config.hash(),
+                   threads=torch.get_num_threads(), device=str(self.device), workers=self.workers)  # fmt: skip
+        bar = tqdm(total=settings.steps, initial=self.step, unit="step", disable=self.rank or not sys.stderr.isatty())
+        last_save, held_out = self.seconds, None
+        before = time.perf_counter()
+        for batch in self.crops.batches(self.step, settings.steps):
+            progress = self._progress()
+            if progress >= 1:
+                break
+            figures = self._train_step(batch, progress)
+            self.step += 1
+            now = time.perf_counter()
+            took, before = now - before, now
+            self.seconds += took
+            bar.update()
+            if self.step % LOG_EVERY == 0 or self.step == 1:
+                self._log_step(tracker, figures, took)
+            if self.step % self.epoch_steps == 0:
+                self._end_epoch(tracker)
+            if self.step % settings.valid_every == 0:
+                held_out = self._validate(tracker, VALID_SECONDS)
+            stop = distributed.any_worker(interrupt.received is not None)
+            if stop or self.seconds - last_save > 60 * settings.checkpoint_minutes:
+                self._save()
+                last_save = self.seconds
+            if stop:
+                logger.warning("stopped by a signal at step %d; the same command goes on from here", self.step)
+                return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)
+        bar.close()
+        self._save()
+        held_out = self._validate(tracker, math.inf, "end")
+        return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, None)
+
+    @property
+    def minutes(self) -> float:
+        return self.seconds / 60
+
+    @property
+    def _samples(self) -> int:
+        return self.step * self.config.training.batch_size * self.config.training.crop_samples
+
+    def _progress(self) -> float:
+        """Share of the run that is over, by steps or by minutes, whichever is further; the same on every worker."""
+        done = self.step / self.config.training.steps
+        if self.minutes_limit:
+            minutes = distributed.sum_over_workers(torch.tensor(self.minutes, device=self.device)) / self.workers
+            done = max(done, float(minutes) / self.minutes_limit)
+        return done
+
+    def _train_step(self, batch: Batch, progress: float) -> dict:
+        settings = self.config.training
+        waveform, history, speaker, scored = (
+            torch.from_numpy(a).to(self.device, non_blocking=True)
+            for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
+        )
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step * 1009 + self.rank)
+        self.model.train()
+        resting = progress < settings.listen_first
+        losses = self.model(waveform, speaker, history, self.dtype, generator, resting)
+        nll = (losses.nll * scored).sum() / scored.sum()
+        total = nll + settings.mel_weight * losses.mel + losses.quantizer
+        if not torch.isfinite(total):
+            kept = self.last_checkpoint or "none yet"
+            raise TrainingError(
+                f"step {self.step}: the loss is not a number (utterances {', '.join(batch.utt_ids[:4])}, ...); "
+                f"last good checkpoint: {kept}; a lower training.learning_rate may help"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        distributed.average_gradients(self.model.parameters())
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+        rate = learning_rate(settings, self.step, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.average.update(self.model, self.step)
+        self.epoch_counts += torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts)).cpu()
+        return {
+            "loss_bits": float(nll.detach()) / math.log(2),
+            "mel": float(losses.mel.detach()),
+            "quantizer": float(losses.quantizer.detach()),
+            "gradient_norm": float(norm),
+            "learning_rate": rate,
+            "perplexity": perplexity(torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts))),
+        }
+
+    # --- what is told
+
+    def _tell(self, tracker: Tracker | None, event: str, **values) -> None:
+        if tracker:
+            tracker.write(event, step=self.step, minutes=self.minutes, **values)
+
+    def _log_step(self, tracker: Tracker | None, figures: dict, took: float) -> None:
+        speed = self.config.training.batch_size * self.config.training.crop_samples / took
+        self._tell(tracker, "train", samples_per_second=round(speed), **figures)
+        if tracker and self.step % (5 * LOG_EVERY) == 0:
+            logger.info("step %d, %.1f min: %.3f bits (train), mel %.3f, perplexity %.0f, %.0f samples/s",
+                        self.step, self.minutes, figures["loss_bits"], figures["mel"], figures["perplexity"], speed)  # fmt: skip
+
+    def _end_epoch(self, tracker: Tracker | None) -> None:
+        counts = distributed.sum_over_workers(self.epoch_counts.to(self.device)).cpu()
+        used, size = int((counts > 0).sum()), len(counts)
+        self._tell(tracker, "epoch", epoch=self.step // self.epoch_steps, codes_used=used, usage=used / size,
+                   perplexity=perplexity(counts))  # fmt: skip
+        if tracker and used < 0.5 * size:
+            logger.warning("only %d of %d codes were used in this epoch; a higher quantizer.restart_below "
+                           "or a lower training.learning_rate may help", used, size)  # fmt: skip
+        self.epoch_counts.zero_()
+
+    def _validate(self, tracker: Tracker | None, seconds: float, event: str = "valid") -> HeldOut | None:
+        """Score held-out sentences with the averaged weights, on the first worker."""
+        if self.rank or not self.store.subset("dev"):
+            return None
+        resting = self._progress_is_resting()
+        held_out = validate(self.average.module, self.store, "dev", self.speakers, seconds=seconds, dtype=self.dtype,
+                            resting=resting)  # fmt: skip
+        self._tell(tracker, event, resting=resting, usage=held_out.codes_used / held_out.codebook_size, **held_out.as_dict())
+        logger.info("step %d, %.1f min: held out %.3f bits per sample (%.3f with another utterance's codes), %d of %d codes",
+                    self.step, self.minutes, held_out.bits_per_sample, held_out.bits_shuffled_codes,
+                    held_out.codes_used, held_out.codebook_size)  # fmt: skip
+        return held_out
+
+    def _progress_is_resting(self) -> bool:
+        done = max(self.step / self.config.training.steps, self.minutes / self.minutes_limit if self.minutes_limit else 0.0)
+        return done < self.config.training.listen_first
+
+    # --- starting and resuming
+
+    @torch.no_grad()
+    def _start_codebook(self) -> None:
+        """The codebook begins as k-means of what the untrained encoder hears."""
+        self.model.train()
+        heard = []
+        for number in range(CODEBOOK_BATCHES):
+            batch = self.crops.batch(2**31 + number)
+            z_e = self.model.listen(torch.from_numpy(batch.waveform).to(self.device))
+            heard.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
+        generator = torch.Generator().manual_seed(self.config.training.seed)
+        self.model.quantizer.initialise(torch.cat(heard), generator)
+        self.average = AveragedModel(self.model, self.config.training.weight_average)
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
+        tensors |= checkpoint.flatten_optimizer(self.optimizer, self.names)
+        tensors["epoch_counts"] = self.epoch_counts
+        facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers)}
+        self.last_checkpoint = checkpoint.save(self.folder, self.step, tensors, facts)
+
+    def _resume(self) -> bool:
+        newest = checkpoint.load_newest(self.folder)
+        if newest is None:
+            return False
+        path, tensors, facts = newest
+        for section in ("audio", "encoder", "quantizer", "decoder"):
+            for key, value in self.config.to_dict()[section].items():
+                if facts["config"][section].get(key) != value:
+                    raise ModelError(f"{path}: was made with {section}.{key} = {facts['config'][section].get(key)}, "
+                                     f"not {value}; train in another folder")  # fmt: skip
+        if facts["speakers"] != list(self.speakers):
+            raise ModelError(f"{path}: was made for other speakers; train in another folder")
+        part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+        self.model.load_state_dict(part("model."))
+        self.average.module.load_state_dict(part("average."))
+        checkpoint.restore_optimizer(self.optimizer, self.names, tensors)
+        self.epoch_counts = tensors["epoch_counts"]
+        self.step, self.seconds, self.last_checkpoint = facts["step"], facts["seconds"], path
+        logger.info("resuming at step %d (%.1f min) from %s", self.step, self.minutes, path)
+        return True
+
+    def _lock(self):
+        """Hold the folder for this process; a second run in it is refused."""
+        path = self.folder / f".lock{self.rank}"
+        handle = open(path, "a+", encoding="utf-8")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise TrainingError(f"{self.folder}: in use by process {handle.read().strip() or 'unknown'}") from None
+        handle.seek(0)
+        handle.truncate()
+        handle.write(str(os.getpid()))
+        handle.flush()
+        return handle

@@ -1,0 +1,90 @@
+"""Held-out figures: bits per sample with the right codes and with another utterance's, and codebook usage."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvc.corpus.store import PackedStore
+from vqvc.nn.features import mulaw_encode
+from vqvc.nn.quantizer import perplexity
+from vqvc.nn.vqvae import VQVAE
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
+    bits_shuffled_codes: the same, told the codes of the next utterance (a decoder that uses its codes gets worse).
+    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size."""
+
+    bits_per_sample: float
+    bits_shuffled_codes: float
+    mel_error: float | None
+    codes_used: int
+    codebook_size: int
+    perplexity: float
+    samples: int
+
+    def as_dict(self) -> dict:
+        """Plain numbers, for logs."""
+        return asdict(self)
+
+
+@torch.inference_mode()
+def validate(
+    model: VQVAE,
+    store: PackedStore,
+    subset: str,
+    speakers: tuple[str, ...],
+    *,
+    seconds: float = math.inf,
+    dtype: torch.dtype = torch.float32,
+    resting: bool = False,
+) -> HeldOut:
+    """Score utterances of ``subset`` by known speakers, evenly picked until ``seconds`` of speech are reached.
+
+    The model must be in evaluation mode; nothing in it moves.
+    """
+    device = next(model.parameters()).device
+    known = [u for u in store.subset(subset) if u.speaker in speakers]
+    known = _evenly(known, seconds * store.sample_rate)
+    hop = model.hop_length
+    heard: list[tuple[Tensor, Tensor, Tensor]] = []
+    for utterance in known:
+        samples = store.waveform(utterance)
+        padded = np.pad(samples, (0, -len(samples) % hop))
+        waveform = torch.from_numpy(padded)[None].to(device)
+        speaker = torch.tensor([speakers.index(utterance.speaker)], device=device)
+        heard.append((waveform, model.encode(waveform), speaker))
+    nats, nats_shuffled, mel, scored = 0.0, 0.0, 0.0, 0
+    counts = torch.zeros(model.config.quantizer.codebook_size)
+    for i, (waveform, codes, speaker) in enumerate(heard):
+        counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
+        classes = mulaw_encode(waveform)
+        told = model.tell(model.quantizer.lookup(codes), speaker)
+        nats += float(model.negative_log_likelihood(classes, told, dtype=dtype, resting=resting).sum())
+        if model.config.training.mel_weight:
+            mel += float(model.mel_error(waveform, told)) * classes.numel()
+        foreign = heard[(i + 1) % len(heard)][1]
+        foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
+        told = model.tell(model.quantizer.lookup(foreign), speaker)
+        nats_shuffled += float(model.negative_log_likelihood(classes, told, dtype=dtype, resting=resting).sum())
+        scored += classes.numel()
+    return HeldOut(
+        bits_per_sample=nats / scored / math.log(2) if scored else math.nan,
+        bits_shuffled_codes=nats_shuffled / scored / math.log(2) if scored else math.nan,
+        mel_error=mel / scored if scored and model.config.training.mel_weight else None,
+        codes_used=int((counts > 0).sum()),
+        codebook_size=len(counts),
+        perplexity=perplexity(counts),
+        samples=scored,
+    )
+
+
+def _evenly(utterances: list, samples: float) -> list:
+    """Every n-th utterance, n chosen so that about ``samples`` are held."""
+    total = sum(u.length_samples for u in utterances)
+    stride = max(1, math.ceil(total / samples)) if samples < total else 1
+    return utterances[::stride]
