@@ -1,0 +1,133 @@
+"""The model file: what is written is read, what is damaged is refused, and nothing in it is run."""
+
+import dataclasses
+import json
+import pickle
+import struct
+
+import pytest
+import torch
+
+from vqvc.config import Config, from_dict
+from vqvc.errors import ModelError, UsageError
+from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis import package
+
+TINY = {
+    "encoder": {"channels": [8, 8], "strides": [2, 2], "context_layers": 1},
+    "quantizer": {"codebook_size": 8, "codebook_dim": 4},
+    "decoder": {
+        "layers": 2, "dilation_cycle": 2, "residual_channels": 8, "gate_channels": 16, "skip_channels": 8,
+        "output": "mixture", "mixtures": 2, "speaker_dim": 4, "conditioning_channels": 8, "conditioning_layers": 1,
+        "conditioning_hop": 4,
+    },
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    speaker: str
+    gender: str
+    accent: str
+
+
+SPEAKERS = (Line("p225", "f", "English"), Line("p226", "m", ""))
+
+
+def tiny_config(**decoder) -> Config:
+    return from_dict(TINY | {"decoder": TINY["decoder"] | decoder})
+
+
+@pytest.fixture
+def written(tmp_path):
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
+    path = tmp_path / "model.safetensors"
+    package.write(path, model, SPEAKERS, {"steps": 3})
+    return path, model
+
+
+def test_what_is_read_speaks_as_what_was_written(written):
+    path, model = written
+    found = package.read(path)
+    assert found.config == model.config and found.training == {"steps": 3}
+    assert [voice.name for voice in found.speakers] == ["p225", "p226"]
+    wave = torch.randn(1, 64) * 0.05
+    assert torch.equal(found.model.encode(wave), model.encode(wave))
+    assert not found.model.training and not hasattr(found.model, "mel_head")
+
+
+def test_reading_leaves_the_global_randomness_alone(written):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    package.read(written[0])
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_every_flipped_byte_is_noticed(written):
+    path, _ = written
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 97):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(ModelError, match="model.safetensors"):
+            package.read(path)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1, -1000])
+def test_a_cut_file_is_refused(written, kept):
+    path, _ = written
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ModelError):
+        package.read(path)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path / "ran").touch, ()
+
+    for name, data in (("a.pt", pickle.dumps(Evil())), ("b.pt", None)):
+        path = tmp_path / name
+        torch.save(Evil(), path) if data is None else path.write_bytes(data)
+        with pytest.raises(ModelError, match="pickle"):
+            package.read(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def rewrite_metadata(path, **changes) -> None:
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"].update(changes)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+def test_another_format_names_the_field(written):
+    rewrite_metadata(written[0], format_version="7")
+    with pytest.raises(ModelError, match="format_version is 7"):
+        package.read(written[0])
+
+
+def test_another_codebook_size_names_the_field(written):
+    path, model = written
+    before = package.read_header(path)
+    config = dataclasses.replace(model.config, quantizer=dataclasses.replace(model.config.quantizer, codebook_size=16))
+    metadata = {"format_version": "1", "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
+    voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
+    metadata["speakers"] = json.dumps(voices)
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith("mel_head.")}
+    rewrite_metadata(path, **metadata, checksum=package._checksum(weights, metadata))
+    with pytest.raises(ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"):
+        package.read(path)
+
+
+def test_an_unknown_speaker_is_told_the_nearest_from_the_header_alone(written):
+    path, _ = written
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # the weights are never looked at
+    header = package.read_header(path)
+    assert header.speaker_index("p226") == 1
+    with pytest.raises(UsageError, match="p225.*--list-speakers"):
+        header.speaker_index("p22")
