@@ -165,24 +165,28 @@ make_environment() {
 }
 
 # --- the stages --------------------------------------------------------------------------------------------------
+# A stage that runs replaces what it wrote before (--overwrite); only training goes on in its folder instead.
 # They read: work (data, dump, align and exp lie under it), exp, stamps, conf and the arrays sources, prepare_options and
 # evaluate_options.
 
 stage_prepare() { # 0: corpora -> data/{train,dev,test}
+  local -a from=()
+  local source
+  for source in "${sources[@]}"; do from+=(--source "$source"); done
   inputs=("${sources[@]}") outputs=("$work/data/prepare.json")
-  step prepare vqvc-prepare --corpus auto --source "${sources[@]}" --out "$work/data" "${prepare_options[@]}"
+  step prepare vqvc-prepare "${from[@]}" --out "$work/data" "${prepare_options[@]}" --jobs "${opt[jobs]}" --overwrite
 }
 
 stage_pack() { # 1: data -> one 16 kHz int16 store
   inputs=("$work"/data/{train,dev,test}) outputs=("$work/dump/store.json" "$work/dump/audio.s16")
-  step pack vqvc-pack --data "$work/data" --out "$work/dump" --jobs "${opt[jobs]}"
+  step pack vqvc-pack --data "$work/data" --out "$work/dump" --jobs "${opt[jobs]}" --overwrite
 }
 
 stage_align() { # 2: phone segments, from TextGrids or by aligning the transcripts
   local -a given=()
   inputs=("$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$work/align/phones.ctm")
   [[ -z ${opt[textgrids]} ]] || { given=(--textgrids "${opt[textgrids]}"); inputs+=("${opt[textgrids]}"); }
-  step align vqvc-align --store "$work/dump" --out "$work/align" --jobs "${opt[jobs]}" "${given[@]}"
+  step align vqvc-align --store "$work/dump" --out "$work/align" --jobs "${opt[jobs]}" "${given[@]}" --overwrite
 }
 
 stage_train() { # 3: the model
@@ -198,7 +202,7 @@ stage_train() { # 3: the model
 
 stage_encode() { # 4: codes with their times
   inputs=("$exp/model.safetensors" "$work/dump/store.json") outputs=("$exp/codes.npz")
-  step encode vqvc-encode --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/codes.npz"
+  step encode vqvc-encode --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/codes.npz" --overwrite
 }
 
 stage_convert() { # 5: held-out utterances in other voices
@@ -208,27 +212,27 @@ stage_convert() { # 5: held-out utterances in other voices
   mv -f "$exp/pairs.tsv.new" "$exp/pairs.tsv"
   [[ -s $exp/pairs.tsv ]] || fail "$work/data: no held-out utterance has a sound file of its own; convert by hand with vqvc-convert"
   inputs=("$exp/model.safetensors" "$exp/pairs.tsv") outputs=("$exp/wavs")
-  step convert vqvc-convert --model "$exp/model.safetensors" --pairs "$exp/pairs.tsv"
+  step convert vqvc-convert --model "$exp/model.safetensors" --pairs "$exp/pairs.tsv" --overwrite
 }
 
 stage_probe() { # 6: what the codes know of phones
   inputs=("$exp/codes.npz" "$work/align/phones.ctm") outputs=("$exp/probe/probe.json")
-  step probe vqvc-probe --codes "$exp/codes.npz" --align "$work/align/phones.ctm" --store "$work/dump" --out "$exp/probe"
+  step probe vqvc-probe --codes "$exp/codes.npz" --align "$work/align/phones.ctm" --store "$work/dump" --out "$exp/probe" --overwrite
 }
 
 stage_evaluate() { # 7: bits, usage, recogniser and voices
   inputs=("$exp/model.safetensors" "$work/dump/store.json") outputs=("$exp/eval/evaluate.json")
-  step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/eval" "${evaluate_options[@]}"
+  step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/eval" "${evaluate_options[@]}" --overwrite
 }
 
 stage_report() { # 8: one page
   inputs=("$exp/model.safetensors" "$exp/probe/probe.json" "$exp/eval/evaluate.json") outputs=("$exp/report.html")
-  step report vqvc-report --exp "$exp" --out "$exp/report.html"
+  step report vqvc-report --exp "$exp" --out "$exp/report.html" --overwrite
 }
 
 stage_prior() { # 9: bits per code; speech from nothing
   inputs=("$exp/codes.npz") outputs=("$exp/prior")
-  step prior vqvc-prior --codes "$exp/codes.npz" --out "$exp/prior"
+  step prior vqvc-prior --codes "$exp/codes.npz" --out "$exp/prior" --overwrite
 }
 
 # set_folders RECIPE: from the options to work, conf, exp and stamps; paths below the repository are made relative to it.

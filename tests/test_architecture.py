@@ -27,7 +27,18 @@ BELOW = {
     "cli": {"audio", "corpus", "nn", "training", "synthesis", "evaluation", "api"},
 }
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
-HEAVY = ("torch", "torchaudio", "librosa", "matplotlib", "sklearn", "numba", "scipy", "parselmouth", "pocketsphinx", "jiwer")
+HEAVY = (
+    "torch",
+    "torchaudio",
+    "librosa",
+    "matplotlib",
+    "sklearn",
+    "numba",
+    "scipy",
+    "parselmouth",
+    "pocketsphinx",
+    "jiwer",
+)
 LARGEST_FILE = 350
 COMMAND_PATTERN = {"make_parser", "work", "main"}  # the three functions of every command; its module describes them
 
@@ -96,13 +107,20 @@ def test_audio_and_corpus_import_no_torch():
 
 def test_training_starts_on_a_bare_gpu_machine():
     """What training needs at import: torch, NumPy, PyYAML, safetensors and tqdm alone."""
-    paths = [*PACKAGE.glob("training/*.py"), *PACKAGE.glob("nn/*.py"), PACKAGE / "corpus/store.py", PACKAGE / "audio/mulaw.py"]
+    paths = [
+        *PACKAGE.glob("training/*.py"),
+        *PACKAGE.glob("nn/*.py"),
+        PACKAGE / "corpus/store.py",
+        PACKAGE / "audio/mulaw.py",
+    ]
     for path in paths:
         assert _external(_imports(_tree(path), everywhere=False)) <= TRAINING_NEEDS, path.relative_to(ROOT)
 
 
 def test_training_imports_without_the_other_packages():
-    hidden = "librosa soundfile soxr scipy sklearn numba parselmouth matplotlib pocketsphinx jiwer torchaudio tensorboard"
+    hidden = (
+        "librosa soundfile soxr scipy sklearn numba parselmouth matplotlib pocketsphinx jiwer torchaudio tensorboard"
+    )
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({hidden.split()!r}))
@@ -159,7 +177,8 @@ def test_a_file_is_small_and_its_public_names_are_described(path):
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.name.startswith("_"):
                 continue
             described_above = COMMAND_PATTERN if _part(path) == "cli" else {"forward"} if scope is not tree else set()
-            if not ast.get_docstring(node) and node.name not in described_above:
+            is_property = any(isinstance(mark, ast.Name) and mark.id == "property" for mark in node.decorator_list)
+            if not (ast.get_docstring(node) or is_property or node.name in described_above):
                 bare.append(f"{node.name} (line {node.lineno})")
     assert not bare, f"no docstring: {', '.join(bare)}"
 

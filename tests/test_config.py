@@ -33,7 +33,9 @@ def test_a_shipped_configuration_states_every_key_with_a_comment(path):
 
 
 def test_the_recipes_are_what_they_are_named_after():
-    paper, small, phones, mfcc = (config.load(ROOT / f"recipes/conf/{name}.yaml") for name in ("paper", "small", "phones", "mfcc"))
+    paper, small, phones, mfcc = (
+        config.load(ROOT / f"recipes/conf/{name}.yaml") for name in ("paper", "small", "phones", "mfcc")
+    )
     assert (paper.encoder.strides, paper.hop_length, paper.encoder.context_layers) == ((2,) * 6, 64, 0)
     assert paper.quantizer.codebook_size == small.quantizer.codebook_size == 512
     assert (paper.decoder.layers, paper.decoder.gate_channels, paper.decoder.output) == (30, 512, "categorical")
@@ -45,7 +47,10 @@ def test_the_recipes_are_what_they_are_named_after():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("decoder:\n  layrs: 20\n", r"model\.yaml: line 2: decoder\.layrs: unknown key; did you mean decoder\.layers\?"),
+        (
+            "decoder:\n  layrs: 20\n",
+            r"model\.yaml: line 2: decoder\.layrs: unknown key; did you mean decoder\.layers\?",
+        ),
         ("decodr:\n  layers: 20\n", r"line 1: decodr: unknown key; did you mean decoder\?"),
         ("decoder:\n  layers: 20\n  layers: 30\n", r"line 3: layers: given twice"),
         ("decoder:\n  layers: 2.5\n", r"line 2: decoder\.layers: must be int, not 2\.5"),
@@ -72,7 +77,9 @@ def test_a_float_may_be_written_as_in_the_papers(tmp_path):
     assert _load(tmp_path, "training:\n  gradient_clip: 2\n").training.gradient_clip == 2.0
 
 
-@pytest.mark.parametrize("tag", ["python/object/apply:os.system [touch x]", "python/name:os.system", "python/object:vqvc.config.Config {}"])
+@pytest.mark.parametrize(
+    "tag", ["python/object/apply:os.system [touch x]", "python/name:os.system", "python/object:vqvc.config.Config {}"]
+)
 def test_a_yaml_tag_is_refused_and_nothing_is_run(tmp_path, monkeypatch, tag):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"model\.yaml: line 1"):
@@ -83,9 +90,22 @@ def test_a_yaml_tag_is_refused_and_nothing_is_run(tmp_path, monkeypatch, tag):
 
 
 def test_an_override_wins_and_is_checked_like_the_file(tmp_path):
-    loaded = _load(tmp_path, "decoder:\n  layers: 4\n", "decoder.layers=6", "encoder.context_dilations=[1, 3]", "training.learning_rate=1e-3")
+    loaded = _load(
+        tmp_path,
+        "decoder:\n  layers: 4\n",
+        "decoder.layers=6",
+        "encoder.context_dilations=[1, 3]",
+        "training.learning_rate=1e-3",
+    )
     assert (loaded.decoder.layers, loaded.encoder.context_dilations, loaded.training.learning_rate) == (6, (1, 3), 1e-3)
-    for wrong in ("decoder.layers", "layers=3", "decoder.layrs=3", "decoder.layers=many", "decoder.layers=[", "model.layers=3"):
+    for wrong in (
+        "decoder.layers",
+        "layers=3",
+        "decoder.layrs=3",
+        "decoder.layers=many",
+        "decoder.layers=[",
+        "model.layers=3",
+    ):
         with pytest.raises(ConfigError):
             _load(tmp_path, "", wrong)
 

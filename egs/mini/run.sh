@@ -19,7 +19,7 @@ option set list "" "a setting of the configuration, section.key=value (repeatabl
 option max-minutes number 4 "end training after so many minutes, its learning rate decayed"
 option speakers int 8 "voices to speak with"
 option sentences int 40 "sentences for each voice"
-option ngpu int 0 "GPUs to train on; 0 is the CPU"
+option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
 option jobs int "$(nproc)" "processes for speaking, preparing, packing and aligning"
 option conversions text 3x2 "held-out speakers x target voices of stage 5"
 option work path "$here" "folder for downloads, data, dump, align and exp"

@@ -58,5 +58,7 @@ def test_an_unreachable_archive_says_that_the_same_command_goes_on(tmp_path, arc
 
 def test_a_missing_torchaudio_names_the_extra(tmp_path):
     code = "import sys; sys.modules['torchaudio'] = None; sys.argv = ['x', 'out']; exec(open('torchaudio_download.py').read())"
-    done = subprocess.run(["python", "-c", code], cwd=ROOT / "egs/vctk/local", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["python", "-c", code], cwd=ROOT / "egs/vctk/local", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "vqvc[torchaudio]" in done.stderr and "Traceback" not in done.stderr
