@@ -52,22 +52,30 @@ def info(path: str | Path) -> Info:
         return _info(sound)
 
 
-def read(path: str | Path, sample_rate: int | None = None) -> Recording:
-    """The whole recording, mixed to mono and, when ``sample_rate`` is given, resampled to it.
+def read(
+    path: str | Path, sample_rate: int | None = None, *, start_s: float = 0.0, end_s: float | None = None
+) -> Recording:
+    """The recording (or its part from ``start_s`` to ``end_s``), mixed to mono and, when asked, resampled.
 
-    Raises AudioError for a file that is missing, unreadable, cut short, empty or not finite.
+    Raises AudioError for a file that is missing, unreadable, cut short, empty or not finite, and for a part that
+    ends beyond it.
     """
     with _opened(path) as sound:
         facts = _info(sound)
+        first = round(start_s * facts.sample_rate)
+        last = facts.length_samples if end_s is None else round(end_s * facts.sample_rate)
+        if not 0 <= first < last <= facts.length_samples:
+            raise AudioError(
+                f"{path}: {start_s:g} s to {last / facts.sample_rate:g} s is no part of its {facts.duration_s:.3f} s"
+            )
         try:
-            if facts.length_samples <= WHOLE_FRAMES:
-                samples = sound.read(facts.length_samples, dtype="float32", always_2d=True)
-            else:
-                samples = np.concatenate(list(_blocks(sound, int(BLOCK_S * facts.sample_rate))))
+            if first:
+                sound.seek(first)
+            samples = _read_frames(sound, last - first)
         except (soundfile.LibsndfileError, MemoryError) as error:
             raise AudioError(f"{path}: damaged: {_reason(error)}; get the file again") from None
-    samples = _checked(path, samples, facts, done=0)
-    _require_whole(path, len(samples), facts)
+    samples = _checked(path, samples, first)
+    _require_whole(path, first + len(samples), last, facts)
     notes = _notes(facts, sample_rate)
     if sample_rate is not None and sample_rate != facts.sample_rate:
         samples = _resample.resample(samples, facts.sample_rate, sample_rate)
@@ -84,12 +92,12 @@ def stream(path: str | Path, block_s: float = BLOCK_S) -> Iterator[np.ndarray]:
         done = 0
         try:
             for block in _blocks(sound, max(int(block_s * facts.sample_rate), 1)):
-                mono = _checked(path, block, facts, done)
+                mono = _checked(path, block, done)
                 done += len(mono)
                 yield mono
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{path}: damaged: {_reason(error)}; get the file again") from None
-    _require_whole(path, done, facts)
+    _require_whole(path, done, facts.length_samples, facts)
 
 
 def write(path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:
@@ -106,7 +114,9 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str 
         raise UsageError(f"{path}: the suffix names no known sound format; use .wav or .flac")
     clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
     if clipped:
-        logger.warning("%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, len(samples))
+        logger.warning(
+            "%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, len(samples)
+        )
     if subtype is None and "PCM_16" in soundfile.available_subtypes(kind):
         subtype = "PCM_16"
     with atomic.atomic_path(path, needs_bytes=4 * len(samples)) as partial:
@@ -128,7 +138,9 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     with sound:
         low, high = RATES_HZ
         if not low <= sound.samplerate <= high or sound.channels < 1:
-            raise AudioError(f"{path}: the header says {sound.samplerate} Hz, {sound.channels} channels; get the file again")
+            raise AudioError(
+                f"{path}: the header says {sound.samplerate} Hz, {sound.channels} channels; get the file again"
+            )
         promise = promised_bytes(path)
         if promise is not None and promise.missing > 0:
             said = promise.data_bytes / promise.bytes_per_second if promise.bytes_per_second else 0.0
@@ -148,7 +160,20 @@ def _blocks(sound: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
         yield block
 
 
-def _checked(path: str | Path, samples: np.ndarray, facts: Info, done: int) -> np.ndarray:
+def _read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
+    """(count or fewer, channels): in blocks when the header claims much, so that a lie costs no memory."""
+    if count <= WHOLE_FRAMES:
+        return sound.read(count, dtype="float32", always_2d=True)
+    parts, left = [], count
+    for block in _blocks(sound, int(BLOCK_S * sound.samplerate)):
+        parts.append(block[:left])
+        left -= len(parts[-1])
+        if left <= 0:
+            break
+    return np.concatenate(parts) if parts else np.zeros((0, sound.channels), np.float32)
+
+
+def _checked(path: str | Path, samples: np.ndarray, done: int) -> np.ndarray:
     """(T, channels) to finite (T,)."""
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if len(mono) and not np.isfinite(mono.sum(dtype=np.float64)):
@@ -157,10 +182,10 @@ def _checked(path: str | Path, samples: np.ndarray, facts: Info, done: int) -> n
     return mono
 
 
-def _require_whole(path: str | Path, held: int, facts: Info) -> None:
+def _require_whole(path: str | Path, held: int, promised: int, facts: Info) -> None:
     slack = LOSSY_SLACK_FRAMES if facts.encoding.split()[0] in LOSSY else 0
-    if held < facts.length_samples - slack:
-        said_s, held_s = facts.duration_s, held / facts.sample_rate
+    if held < promised - slack:
+        said_s, held_s = promised / facts.sample_rate, held / facts.sample_rate
         raise AudioError(f"{path}: header says {said_s:.2f} s, file holds {held_s:.2f} s; get the file again")
 
 

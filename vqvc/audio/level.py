@@ -34,9 +34,7 @@ class Levelled:
     limited: bool  # a peak kept the level under level_rms
 
 
-def normalise(
-    samples: np.ndarray, sample_rate: int, level_rms: float = LEVEL_RMS, *, trim: bool = True
-) -> Levelled:
+def normalise(samples: np.ndarray, sample_rate: int, level_rms: float = LEVEL_RMS, *, trim: bool = True) -> Levelled:
     """Bring ``samples`` (T,) float at ``sample_rate`` Hz to the level of training.
 
     With ``trim=False`` the length is kept, and the level is still measured over the part that trimming would keep.
@@ -47,7 +45,9 @@ def normalise(
         raise AudioError("holds no samples")
     dc = float(samples.mean(dtype=np.float64))
     if not np.isfinite(dc):
-        raise AudioError(f"non-finite at sample {int(np.argmin(np.isfinite(samples)))}; write the file again without it")
+        raise AudioError(
+            f"non-finite at sample {int(np.argmin(np.isfinite(samples)))}; write the file again without it"
+        )
     samples = samples - np.float32(dc)
     start, end = speech_bounds(samples, sample_rate)
     speech = samples[start:end]

@@ -20,7 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--data", type=Path, required=True, metavar="DIR", help="what vqvc-prepare wrote")
     result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the store goes")
     result.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="of the store")
-    result.add_argument("--level-rms", type=float, default=0.06, metavar="X", help="root mean square of each utterance, full scale 1")
+    result.add_argument(
+        "--level-rms", type=float, default=0.06, metavar="X", help="root mean square of each utterance, full scale 1"
+    )
     result.add_argument("--jobs", type=int, default=2, help="threads; the result does not depend on their number")
     result.add_argument("--overwrite", action="store_true", help="replace a store of other inputs")
     return result
@@ -43,7 +45,9 @@ def work(args: argparse.Namespace) -> int:
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
         if writer.resumed:
             logger.info("%s: going on after %d of %d finished utterances", args.out, writer.resumed, len(tasks))
-        for count, _ in enumerate(_progress(pack.pack(tasks, writer, jobs=args.jobs), len(tasks), writer.resumed), writer.resumed + 1):
+        for count, _ in enumerate(
+            _progress(pack.pack(tasks, writer, jobs=args.jobs), len(tasks), writer.resumed), writer.resumed + 1
+        ):
             if count % LOG_EVERY == 0 and not sys.stderr.isatty():
                 logger.info("%d of %d utterances", count, len(tasks))
         writer.finish(speakers, overwrite=args.overwrite)

@@ -19,12 +19,29 @@ EXAMPLES = """\
 
 def make_parser() -> argparse.ArgumentParser:
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
-    result.add_argument("--source", action="append", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="a corpus; may be given again")
-    result.add_argument("--out", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where data/{train,dev,test} go")
-    result.add_argument("--corpus", choices=("auto", "vctk", "folders", "kaldi"), default="auto", help="kind of the sources")
-    result.add_argument("--mic", choices=("mic1", "mic2"), default="mic2", help="of VCTK 0.92; the other is used where it is missing")
-    result.add_argument("--unseen-speakers", type=float, default=0.05, metavar="F", help="share of speakers kept for test")
-    result.add_argument("--held-out-sentences", type=float, default=0.05, metavar="F", help="share of sentences kept for dev and test")
+    result.add_argument(
+        "--source",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="a corpus; may be given again",
+    )
+    result.add_argument(
+        "--out", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where data/{train,dev,test} go"
+    )
+    result.add_argument(
+        "--corpus", choices=("auto", "vctk", "folders", "kaldi"), default="auto", help="kind of the sources"
+    )
+    result.add_argument(
+        "--mic", choices=("mic1", "mic2"), default="mic2", help="of VCTK 0.92; the other is used where it is missing"
+    )
+    result.add_argument(
+        "--unseen-speakers", type=float, default=0.05, metavar="F", help="share of speakers kept for test"
+    )
+    result.add_argument(
+        "--held-out-sentences", type=float, default=0.05, metavar="F", help="share of sentences kept for dev and test"
+    )
     result.add_argument("--keep-speakers", default="", metavar="A,B", help="speakers that are never unseen")
     result.add_argument("--jobs", type=int, default=2, help="threads that read headers")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier result of other inputs")
@@ -49,7 +66,11 @@ def _prepare(args: argparse.Namespace) -> int:
     from vqvc.corpus.store_writer import replace_directory
 
     keep = sorted({name.strip() for name in args.keep_speakers.split(",") if name.strip()})
-    split_options = {"unseen_speakers": args.unseen_speakers, "held_out_sentences": args.held_out_sentences, "keep_speakers": keep}
+    split_options = {
+        "unseen_speakers": args.unseen_speakers,
+        "held_out_sentences": args.held_out_sentences,
+        "keep_speakers": keep,
+    }
     settings = {**split_options, "mic": args.mic, "corpus": args.corpus}
     sources = [prepare.read_source(path, args.corpus, args.mic) for path in args.source]
     for source in sources:

@@ -1,13 +1,23 @@
 """Any corpus of one folder per speaker, the speaker's name being the folder's.
 
-    wav/SPEAKER/UTT.wav + txt/SPEAKER/UTT.txt + speakers.tsv     (the built-in voices; speakers.tsv: speaker, gender, accent)
-    SPEAKER/.../UTT.flac + UTT.txt or UTT.lab beside it, or LibriSpeech's *.trans.txt
+wav/SPEAKER/UTT.wav + txt/SPEAKER/UTT.txt + speakers.tsv     (the built-in voices; speakers.tsv: speaker, gender, accent)
+SPEAKER/.../UTT.flac + UTT.txt or UTT.lab beside it, or LibriSpeech's *.trans.txt
 """
 
 import os
 from pathlib import Path
 
-from vqvc.corpus.source import AUDIO_SUFFIXES, Item, LeftOut, Source, Speaker, clean_text, gender_of, name_problem, read_text_file
+from vqvc.corpus.source import (
+    AUDIO_SUFFIXES,
+    Item,
+    LeftOut,
+    Source,
+    Speaker,
+    clean_text,
+    gender_of,
+    name_problem,
+    read_text_file,
+)
 from vqvc.errors import CorpusError
 
 SKIPPED = {"txt", "phones"}  # folders beside wav/ that hold no recordings
@@ -37,7 +47,9 @@ def _recordings(folder: Path) -> list[Path]:
     found = []
     for base, folders, names in os.walk(folder):
         folders.sort()
-        found += [Path(base, name) for name in names if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")]
+        found += [
+            Path(base, name) for name in names if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        ]
     return sorted(found)
 
 
@@ -65,7 +77,9 @@ def _text(source: Path, path: Path, trans: dict[str, str]) -> str:
 
 def _trans_files(folder: Path) -> dict[str, str]:
     """LibriSpeech: lines of ``utt_id WORDS`` in *.trans.txt."""
-    lines = (line for path in sorted(folder.rglob("*.trans.txt")) for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (
+        line for path in sorted(folder.rglob("*.trans.txt")) for line in path.read_text(encoding="utf-8").splitlines()
+    )
     return {words[0]: clean_text(words[1]) for words in (line.split(maxsplit=1) for line in lines) if len(words) == 2}
 
 

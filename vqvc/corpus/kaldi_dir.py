@@ -15,7 +15,14 @@ from vqvc._util import atomic
 from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, gender_of, require_directory
 from vqvc.errors import CorpusError
 
-FIELDS = {"wav.scp": (2, None), "utt2spk": (2, 2), "text": (1, None), "segments": (4, 5), "spk2gender": (2, 2), "spk2utt": (2, None)}
+FIELDS = {
+    "wav.scp": (2, None),
+    "utt2spk": (2, 2),
+    "text": (1, None),
+    "segments": (4, 5),
+    "spk2gender": (2, 2),
+    "spk2utt": (2, None),
+}
 REQUIRED = ("wav.scp", "utt2spk")
 SHOWN = 5  # ids named when lists disagree
 
@@ -46,12 +53,17 @@ def read_table(path: Path) -> Table:
     name = path.name
     data = path.read_bytes()
     table = Table({}, {}, [])
-    report = lambda line, message: table.problems.append(Problem(name, line, message))  # noqa: E731
-    if data and not data.endswith(b"\n"):
-        report(data.count(b"\n") + 1, "the last line has no line end")
-    previous = b""
     low, high = FIELDS[name]
-    for number, raw in enumerate(data.split(b"\n")[: None if data and not data.endswith(b"\n") else -1], 1):
+    previous = b""
+
+    def report(line: int, message: str) -> None:
+        table.problems.append(Problem(name, line, message))
+
+    lines = data.split(b"\n")
+    if lines.pop():  # what stands after the last line end
+        lines.append(data.rpartition(b"\n")[2])
+        report(len(lines), "the last line has no line end")
+    for number, raw in enumerate(lines, 1):
         if raw.endswith(b"\r"):
             report(number, "ends in CR LF; lines end in LF")
         try:
@@ -90,19 +102,21 @@ def validate(directory: str | Path) -> list[Problem]:
     return problems_of(read_tables(Path(directory)))
 
 
-def problems_of(tables: dict[str, Table]) -> list[Problem]:
-    """The same for tables already read."""
+def problems_of(tables: dict[str, Table], *, look_into_segments: bool = True) -> list[Problem]:
+    """The same for tables already read; the times in ``segments`` may be left to the reader of its lines."""
     problems = [problem for table in tables.values() for problem in table.problems]
     scp, utt2spk = tables["wav.scp"], tables["utt2spk"]
     for key, value in scp.rows.items():
         if value.endswith("|") or value.startswith("|"):
-            problems.append(Problem("wav.scp", scp.lines[key], f"{key} is a shell pipe; commands are not run, write the file first"))
+            problems.append(
+                Problem("wav.scp", scp.lines[key], f"{key} is a shell pipe; commands are not run, write the file first")
+            )
     utterances = tables["segments"].rows if "segments" in tables else scp.rows
     owner = "segments" if "segments" in tables else "wav.scp"
     problems += _difference("utt2spk", set(utt2spk.rows), owner, set(utterances))
     if "text" in tables:
         problems += _missing("text", set(tables["text"].rows) - set(utt2spk.rows), "utt2spk")
-    if "segments" in tables:
+    if "segments" in tables and look_into_segments:
         problems += _segments(tables["segments"], scp)
     if "spk2gender" in tables:
         problems += _missing("spk2gender", set(tables["spk2gender"].rows) - set(utt2spk.rows.values()), "utt2spk")
@@ -111,14 +125,20 @@ def problems_of(tables: dict[str, Table]) -> list[Problem]:
         wanted = {(spk, utt) for utt, spk in utt2spk.rows.items()}
         wrong = sorted(utt for _, utt in listed ^ wanted)
         if wrong:
-            problems.append(Problem("spk2utt", 0, f"is not the inverse of utt2spk for {len(set(wrong))} utterances: {_first(wrong)}"))
+            problems.append(
+                Problem(
+                    "spk2utt", 0, f"is not the inverse of utt2spk for {len(set(wrong))} utterances: {_first(wrong)}"
+                )
+            )
     return problems
 
 
 def _segments(segments: Table, scp: Table) -> list[Problem]:
     found = []
     for key, value in segments.rows.items():
-        message = segment_problem(value) or ("" if value.split()[0] in scp.rows else f"recording {value.split()[0]} is not in wav.scp")
+        message = segment_problem(value) or (
+            "" if value.split()[0] in scp.rows else f"recording {value.split()[0]} is not in wav.scp"
+        )
         if message:
             found.append(Problem("segments", segments.lines[key], f"{key}: {message}"))
     return found
@@ -149,13 +169,13 @@ def _first(ids: list[str]) -> str:
     return " ".join(ids[:SHOWN]) + (" ..." if len(ids) > SHOWN else "")
 
 
-def require_valid(directory: str | Path, tables: dict[str, Table] | None = None, *, ignore: tuple[str, ...] = ()) -> None:
-    """Raise CorpusError with the first problem and their number when there is any (but for files in ``ignore``)."""
-    tables = tables or read_tables(Path(directory))
-    problems = [problem for problem in problems_of(tables) if problem.file not in ignore]
+def require_valid(directory: str | Path, problems: list[Problem] | None = None) -> None:
+    """Raise CorpusError with the first problem and their number when there is any."""
+    problems = validate(directory) if problems is None else problems
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        raise CorpusError(f"{directory}/{problems[0]}{more}; see all with: vqvc-prepare --validate DIR, and mend with: --fix DIR")
+        remedy = "see all with: vqvc-prepare --validate DIR, and mend with: vqvc-prepare --fix DIR"
+        raise CorpusError(f"{directory}/{problems[0]}{more}; {remedy}")
 
 
 def read(directory: str | Path) -> Source:
@@ -165,9 +185,7 @@ def read(directory: str | Path) -> Source:
     """
     directory = Path(directory)
     tables = read_tables(directory)
-    require_valid(directory, tables, ignore=("segments",))
-    require_valid(directory, {**tables, "segments": Table({}, {}, tables["segments"].problems)} if "segments" in tables else tables,
-                  ignore=("utt2spk", "wav.scp", "text", "spk2utt", "spk2gender"))
+    require_valid(directory, problems_of(tables, look_into_segments=False))
     result = Source(directory, "kaldi")
     text = tables["text"].rows if "text" in tables else {}
     genders = tables["spk2gender"].rows if "spk2gender" in tables else {}
@@ -181,15 +199,19 @@ def read(directory: str | Path) -> Source:
     return result
 
 
-def _read_segments(segments: Table, paths: dict[str, Path], speakers: dict[str, str], text: dict[str, str], result: Source) -> None:
+def _read_segments(
+    segments: Table, paths: dict[str, Path], speakers: dict[str, str], text: dict[str, str], result: Source
+) -> None:
     for utt, value in segments.rows.items():
         recording, start, end = value.split()[:3]
+        origin = f"segments:{segments.lines[utt]}"
         problem = segment_problem(value) or ("" if recording in paths else f"recording {recording} is not in wav.scp")
         if problem:
-            result.left_out.append(LeftOut(utt, "bad segment", f"segments:{segments.lines[utt]}: {problem}"))
+            result.left_out.append(LeftOut(utt, "bad segment", f"{origin}: {problem}"))
             continue
         end_s = None if float(end) == -1 else float(end)
-        result.items.append(Item(utt, speakers[utt], paths[recording], clean_text(text.get(utt, "")), float(start), end_s, recording))
+        words = clean_text(text.get(utt, ""))
+        result.items.append(Item(utt, speakers[utt], paths[recording], words, float(start), end_s, recording, origin))
 
 
 def _path(directory: Path, value: str) -> Path:
@@ -221,5 +243,5 @@ def write(directory: str | Path, items: Iterable[Item], speakers: dict[str, Spea
 
 
 def _segment(item: Item) -> str:
-    end_s = -1 if item.end_s is None else item.end_s
-    return f"{item.recording_id or item.utt_id} {item.start_s or 0:.6f} {end_s:.6f}" if end_s != -1 else f"{item.recording_id or item.utt_id} {item.start_s or 0:.6f} -1"
+    end = "-1" if item.end_s is None else f"{item.end_s:.6f}"
+    return f"{item.recording_id or item.utt_id} {item.start_s or 0:.6f} {end}"

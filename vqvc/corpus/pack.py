@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc.audio import io, level, resample
+from vqvc.audio import io, level
 from vqvc.corpus import kaldi_dir, splits
 from vqvc.corpus.prepare import SPEAKERS, read_summary
 from vqvc.corpus.source import Item, LeftOut, Speaker
@@ -68,15 +68,15 @@ def fingerprint(tasks: list[Task], speakers: list[Speaker], sample_rate: int, le
 def pack_one(item: Item, sample_rate: int, level_rms: float) -> Packed | LeftOut:
     """Read, cut out the segment, resample, level. Anything wrong with the recording comes back as LeftOut."""
     try:
-        recording = io.read(item.path)
-        samples, rate = recording.samples, recording.sample_rate
-        if item.start_s is not None:
-            end = len(samples) if item.end_s is None else round(item.end_s * rate)
-            samples = samples[round(item.start_s * rate) : end]
-        made = level.normalise(resample.resample(samples, rate, sample_rate), sample_rate, level_rms)
+        recording = io.read(item.path, sample_rate, start_s=item.start_s or 0.0, end_s=item.end_s)
+        made = level.normalise(recording.samples, sample_rate, level_rms)
         if len(made.samples) < MIN_LENGTH_S * sample_rate:
             length_s = len(made.samples) / sample_rate
-            return LeftOut(item.utt_id, "too short", f"{item.path}: {length_s:.3f} s of speech; at least {MIN_LENGTH_S:g} s are needed")
+            return LeftOut(
+                item.utt_id,
+                "too short",
+                f"{item.path}: {length_s:.3f} s of speech; at least {MIN_LENGTH_S:g} s are needed",
+            )
     except (AudioError, OSError) as error:
         reason = "digital silence" if "digital silence" in str(error) else "unusable recording"
         detail = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
@@ -84,7 +84,9 @@ def pack_one(item: Item, sample_rate: int, level_rms: float) -> Packed | LeftOut
     return Packed(quantise(made.samples), made.trim_start_samples, made.gain_db, made.limited)
 
 
-def in_order(tasks: list[Task], jobs: int, sample_rate: int, level_rms: float) -> Iterator[tuple[Task, Packed | LeftOut]]:
+def in_order(
+    tasks: list[Task], jobs: int, sample_rate: int, level_rms: float
+) -> Iterator[tuple[Task, Packed | LeftOut]]:
     """Results in the order of the tasks, from ``jobs`` threads that are never far ahead of the writer.
 
     Threads are enough: libsndfile and soxr work without the interpreter's lock.
@@ -115,7 +117,13 @@ def pack(tasks: list[Task], writer: StoreWriter, *, jobs: int) -> Iterator[Task]
             writer.leave_out(result.id, result.reason, result.detail)
         else:
             writer.add(
-                task.item.utt_id, result.samples, speaker=task.item.speaker, subset=task.subset,
-                trim_start_samples=result.trim_start_samples, gain_db=result.gain_db, text=task.item.text, limited=result.limited,
+                task.item.utt_id,
+                result.samples,
+                speaker=task.item.speaker,
+                subset=task.subset,
+                trim_start_samples=result.trim_start_samples,
+                gain_db=result.gain_db,
+                text=task.item.text,
+                limited=result.limited,
             )
         yield task

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ logger = logging.getLogger("vqvc.corpus")
 
 FORMAT_VERSION = 1
 PREPARE, LEFT_OUT, SPEAKERS = "prepare.json", "left_out.tsv", "speaker_info.tsv"
+LONG_S, PIECE_S = 60.0, 30.0  # recordings longer than the first are taken in pieces of at most the second
 MIN_DURATION_S = 0.1  # shorter recordings hold no speech worth a code
 EXPECTED = {"sentence is trained on", "transcript without audio", "unknown file name"}  # reasons that are no failure
 KINDS = ("auto", "vctk", "folders", "kaldi")
@@ -55,10 +57,16 @@ def combine(sources: Sequence[Source]) -> Corpus:
     for source in sources:
         for item in source.items:
             if item.utt_id in items:
-                left_out.append(LeftOut(item.utt_id, "duplicate utterance id", f"{item.path}: {items[item.utt_id].path} has it"))
+                left_out.append(
+                    LeftOut(item.utt_id, "duplicate utterance id", f"{item.path}: {items[item.utt_id].path} has it")
+                )
                 continue
             if recordings.setdefault(item.recording_id or item.utt_id, item.path) != item.path:
-                left_out.append(LeftOut(item.utt_id, "duplicate recording id", f"{item.path}: {recordings[item.recording_id]} has it"))
+                left_out.append(
+                    LeftOut(
+                        item.utt_id, "duplicate recording id", f"{item.path}: {recordings[item.recording_id]} has it"
+                    )
+                )
                 continue
             items[item.utt_id] = item
         for name, speaker in source.speakers.items():
@@ -85,23 +93,47 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def check_headers(items: Sequence[Item], jobs: int = 2) -> tuple[list[Item], list[LeftOut]]:
-    """The items whose recordings can be opened and hold what they should; the others with the reason."""
+    """The items whose recordings can be opened and hold what they should, long ones in pieces; the others with the
+    reason."""
     with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(_check, items, chunksize=64))
-    return [r for r in results if isinstance(r, Item)], [r for r in results if isinstance(r, LeftOut)]
+        results = [result for found in pool.map(_check, items) for result in found]
+    usable = sorted((r for r in results if isinstance(r, Item)), key=lambda item: item.utt_id.encode())
+    return usable, [r for r in results if isinstance(r, LeftOut)]
 
 
-def _check(item: Item) -> Item | LeftOut:
+def _check(item: Item) -> list[Item] | list[LeftOut]:
     try:
         facts = io.info(item.path)
     except (AudioError, OSError) as error:
-        return LeftOut(item.utt_id, "unusable recording", " ".join(str(error).split()))
-    end_s = facts.duration_s if item.end_s is None else item.end_s
+        return [LeftOut(item.utt_id, "unusable recording", " ".join(str(error).split()))]
+    start_s, end_s = item.start_s or 0.0, facts.duration_s if item.end_s is None else item.end_s
     if end_s > facts.duration_s + 0.5 / facts.sample_rate:
-        return LeftOut(item.utt_id, "bad segment", f"ends at {end_s:g} s, {item.path} is {facts.duration_s:.3f} s long")
-    if end_s - (item.start_s or 0.0) < MIN_DURATION_S:
-        return LeftOut(item.utt_id, "too short", f"{item.path}: {end_s - (item.start_s or 0.0):.3f} s; at least {MIN_DURATION_S:g} s are needed")
-    return item if item.start_s is None else replace(item, end_s=end_s)
+        detail = f"ends at {end_s:g} s, {item.path} is {facts.duration_s:.3f} s long"
+        return [LeftOut(item.utt_id, "bad segment", f"{item.origin}: {detail}" if item.origin else detail)]
+    if end_s - start_s < MIN_DURATION_S:
+        return [
+            LeftOut(
+                item.utt_id,
+                "too short",
+                f"{item.path}: {end_s - start_s:.3f} s; at least {MIN_DURATION_S:g} s are needed",
+            )
+        ]
+    if end_s - start_s > LONG_S:
+        return _pieces(item, start_s, end_s)
+    return [item if item.start_s is None else replace(item, end_s=end_s)]
+
+
+def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
+    """A long utterance as equal pieces, so that memory does not grow with it. Nobody says which words are in which."""
+    count = math.ceil((end_s - start_s) / PIECE_S)
+    edges = [start_s + (end_s - start_s) * n / count for n in range(count)] + [end_s]
+    recording = item.recording_id or item.utt_id
+    return [
+        replace(
+            item, utt_id=f"{item.utt_id}_{n:05d}", text="", start_s=edges[n], end_s=edges[n + 1], recording_id=recording
+        )
+        for n in range(count)
+    ]
 
 
 def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
@@ -111,25 +143,41 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     if not usable:
         first = unusable[0].detail if unusable else "the sources are empty"
         raise CorpusError(f"{out}: no usable utterance: {first}")
+    known = {item.utt_id for item in corpus.items}
+    pieces = sum(item.utt_id not in known for item in usable)
+    if pieces:
+        logger.info("recordings longer than %g s are taken in %d pieces, without text", LONG_S, pieces)
     split = splits.split(usable, **split_options)
-    left_out = sorted(corpus.left_out + unusable + split.left_out, key=lambda item: (item.id.encode(), item.reason, item.detail))
+    left_out = sorted(
+        corpus.left_out + unusable + split.left_out, key=lambda item: (item.id.encode(), item.reason, item.detail)
+    )
     counts = {}
     for subset in splits.SUBSETS:
         chosen = [item for item in usable if split.subset_of.get(item.utt_id) == subset]
         kaldi_dir.write(out / subset, chosen, corpus.speakers)
         kaldi_dir.require_valid(out / subset)
-        counts[subset] = {"utterances": len(chosen), "speakers": len({item.speaker for item in chosen}), "without_text": sum(not i.text for i in chosen)}
+        counts[subset] = {
+            "utterances": len(chosen),
+            "speakers": len({item.speaker for item in chosen}),
+            "without_text": sum(not i.text for i in chosen),
+        }
     names = sorted({item.speaker for item in usable}, key=str.encode)
-    atomic.write_text(out / SPEAKERS, format_table(Speaker, [corpus.speakers.get(name, Speaker(name)) for name in names]))
+    atomic.write_text(
+        out / SPEAKERS, format_table(Speaker, [corpus.speakers.get(name, Speaker(name)) for name in names])
+    )
     atomic.write_text(out / LEFT_OUT, format_table(LeftOut, left_out))
     summary = {
         "format_version": FORMAT_VERSION,
         "inputs": fingerprint(corpus, settings),
-        "sources": [{"path": str(s.path), "corpus": s.kind, "release": s.release, "mic": s.mic, "notes": s.notes} for s in corpus.sources],
+        "sources": [
+            {"path": str(s.path), "corpus": s.kind, "release": s.release, "mic": s.mic, "notes": s.notes}
+            for s in corpus.sources
+        ],
         "settings": settings,
         "split_rule": splits.RULE,
         "unseen_speakers": list(split.unseen_speakers),
         "subsets": counts,
+        "pieces_of_long_recordings": pieces,
         "left_out": dict(sorted(Counter(item.reason for item in left_out).items())),
         "failed": sum(item.reason not in EXPECTED for item in left_out),
     }
@@ -142,4 +190,6 @@ def read_summary(data: Path) -> dict:
     try:
         return json.loads((data / PREPARE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        raise UsageError(f"{data}: was not written by vqvc-prepare ({PREPARE} is missing or damaged); give another path") from None
+        raise UsageError(
+            f"{data}: was not written by vqvc-prepare ({PREPARE} is missing or damaged); give another path"
+        ) from None

@@ -9,7 +9,21 @@ from vqvc.errors import UsageError
 
 __all__ = ["Item", "LeftOut", "Source", "Speaker", "clean_text", "gender_of", "name_problem"]
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64", ".rf64", ".caf", ".nist", ".sph")
+AUDIO_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".opus",
+    ".mp3",
+    ".aiff",
+    ".aif",
+    ".au",
+    ".w64",
+    ".rf64",
+    ".caf",
+    ".nist",
+    ".sph",
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Item:
     start_s: float | None = None  # within the recording; None for the whole of it
     end_s: float | None = None
     recording_id: str = ""  # name of the recording when it holds several utterances
+    origin: str = ""  # the line that says so, as "segments:12"
 
 
 @dataclass

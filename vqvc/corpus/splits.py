@@ -5,7 +5,7 @@
     test    unseen speakers, and of theirs only what no training utterance says
 
 A sentence is its normalised text: prompts that everybody reads are held out for everybody or for nobody. An utterance
-without text goes by its own name, since nobody can say which sentence it is.
+without text goes by its recording's name, since nobody can say which sentence it is.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from vqvc.errors import UsageError
 SUBSETS = ("train", "dev", "test")
 AT_LEAST_ONE_FROM = 6  # speakers, from which on somebody is unseen
 RULE = (
-    "a speaker is unseen by sha256 of the name, a sentence held out by sha256 of its normalised text (utt_id without "
-    "text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: unseen speakers, "
+    "a speaker is unseen by sha256 of the name, a sentence held out by sha256 of its normalised text (its recording's "
+    "name without text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: unseen speakers, "
     "sentences that no training utterance has"
 )
 
@@ -48,8 +48,8 @@ def normalise_text(text: str) -> str:
 
 
 def sentence_of(item: Item) -> str:
-    """What stands for the sentence: the normalised text, or the utterance's name."""
-    return normalise_text(item.text) or f"id:{item.utt_id}"
+    """What stands for the sentence: the normalised text, or the name of the recording."""
+    return normalise_text(item.text) or f"id:{item.recording_id or item.utt_id}"
 
 
 def choose_unseen(speakers: Iterable[str], fraction: float, keep: Collection[str] = ()) -> tuple[str, ...]:
@@ -63,7 +63,11 @@ def choose_unseen(speakers: Iterable[str], fraction: float, keep: Collection[str
 
 
 def split(
-    items: Iterable[Item], *, unseen_speakers: float = 0.05, held_out_sentences: float = 0.05, keep_speakers: Collection[str] = ()
+    items: Iterable[Item],
+    *,
+    unseen_speakers: float = 0.05,
+    held_out_sentences: float = 0.05,
+    keep_speakers: Collection[str] = (),
 ) -> Split:
     """Assign every item. Raises UsageError for a fraction outside [0, 1) or a kept speaker that is not there."""
     items = list(items)
@@ -73,7 +77,9 @@ def split(
             raise UsageError(f"{option} {value}: must be at least 0 and under 1")
     unknown = sorted(set(keep_speakers) - names)
     if unknown:
-        raise UsageError(f"--keep-speakers: the corpus has no speaker {unknown[0]!r}; its speakers begin with {' '.join(sorted(names)[:5])}")
+        raise UsageError(
+            f"--keep-speakers: the corpus has no speaker {unknown[0]!r}; its speakers begin with {' '.join(sorted(names)[:5])}"
+        )
     unseen = choose_unseen(names, unseen_speakers, keep_speakers)
     held_out = {item.utt_id for item in items if fraction_of(sentence_of(item), "sentence") < held_out_sentences}
     subset_of = {i.utt_id: "dev" if i.utt_id in held_out else "train" for i in items if i.speaker not in unseen}

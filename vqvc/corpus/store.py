@@ -73,25 +73,35 @@ class PackedStore:
             facts = json.loads(target.read_text(encoding="utf-8"))
             version = facts["format_version"]
         except FileNotFoundError:
-            raise CorpusError(f"{self.path}: no packed store here ({STORE} is missing); make one with vqvc-pack") from None
+            raise CorpusError(
+                f"{self.path}: no packed store here ({STORE} is missing); make one with vqvc-pack"
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise CorpusError(f"{target}: is damaged; run vqvc-pack again") from None
         if version != FORMAT_VERSION:
-            raise CorpusError(f"{target}: format {version}, this version reads format {FORMAT_VERSION}; run vqvc-pack again")
+            raise CorpusError(
+                f"{target}: format {version}, this version reads format {FORMAT_VERSION}; run vqvc-pack again"
+            )
         return facts
 
     def _check_tables(self) -> None:
         audio = self.path / AUDIO
         held = audio.stat().st_size if audio.exists() else -1
         if held != 2 * self.total_samples:
-            raise CorpusError(f"{audio}: {2 * self.total_samples} bytes expected, {max(held, 0)} found; run vqvc-pack again")
+            raise CorpusError(
+                f"{audio}: {2 * self.total_samples} bytes expected, {max(held, 0)} found; run vqvc-pack again"
+            )
         end = 0
         for utterance in self.utterances:
             if utterance.offset_samples != end or utterance.length_samples < 1:
-                raise CorpusError(f"{self.path / UTTERANCES}: {utterance.utt_id} does not follow the one before; run vqvc-pack again")
+                raise CorpusError(
+                    f"{self.path / UTTERANCES}: {utterance.utt_id} does not follow the one before; run vqvc-pack again"
+                )
             end += utterance.length_samples
         if end != self.total_samples:
-            raise CorpusError(f"{self.path / UTTERANCES}: describes {end} of {self.total_samples} samples; run vqvc-pack again")
+            raise CorpusError(
+                f"{self.path / UTTERANCES}: describes {end} of {self.total_samples} samples; run vqvc-pack again"
+            )
 
     @cached_property
     def audio(self) -> np.ndarray:
@@ -126,7 +136,9 @@ class PackedStore:
         """Read all samples and compare the checksum; raises CorpusError when one differs."""
         found = file_sha256(self.path / AUDIO)
         if found != self.sha256:
-            raise CorpusError(f"{self.path / AUDIO}: checksum {found[:12]}, expected {self.sha256[:12]}; run vqvc-pack again")
+            raise CorpusError(
+                f"{self.path / AUDIO}: checksum {found[:12]}, expected {self.sha256[:12]}; run vqvc-pack again"
+            )
 
 
 def file_sha256(path: str | Path, block_bytes: int = 1 << 22) -> str:

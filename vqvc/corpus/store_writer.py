@@ -88,12 +88,21 @@ class StoreWriter:
     ) -> None:
         """Append ``samples`` (T,), int16 or float in [-1, 1]. Raises CorpusError when ids do not come in order."""
         if self.utterances and utt_id.encode() <= self.utterances[-1].utt_id.encode():
-            raise CorpusError(f"{self.target}: {utt_id} comes after {self.utterances[-1].utt_id}; ids must be sorted and differ")
+            raise CorpusError(
+                f"{self.target}: {utt_id} comes after {self.utterances[-1].utt_id}; ids must be sorted and differ"
+            )
         data = quantise(samples).tobytes()
         if not data:
             raise CorpusError(f"{self.target}: {utt_id} holds no samples; leave it out")
         utterance = Utterance(
-            utt_id, speaker, subset, self._total, len(data) // 2, int(trim_start_samples), float(gain_db), " ".join(text.split())
+            utt_id,
+            speaker,
+            subset,
+            self._total,
+            len(data) // 2,
+            int(trim_start_samples),
+            float(gain_db),
+            " ".join(text.split()),
         )
         self._audio.write(data)
         self._record({**asdict(utterance), "crc32": zlib.crc32(data), "limited": limited})

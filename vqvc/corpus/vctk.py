@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, gender_of, name_problem, read_text_file
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, gender_of, read_text_file
 from vqvc.errors import CorpusError, UsageError
 
 MICS = ("mic1", "mic2")
@@ -85,11 +85,15 @@ def _takes(audio: Path, release: Release, result: Source) -> dict[str, dict[str,
             match = _NAME.match(name)
             if not match or match["speaker"] != folder.name or bool(match["mic"]) != release.has_mics:
                 shown = f"{folder.name}/{name}".encode(errors="replace").decode()
-                result.left_out.append(LeftOut("_".join(shown.split()), "unknown file name", f"not an utterance of VCTK {release.name}"))
+                result.left_out.append(
+                    LeftOut("_".join(shown.split()), "unknown file name", f"not an utterance of VCTK {release.name}")
+                )
                 continue
             takes = found.setdefault(match["utt"], {})
             if (match["mic"] or "") in takes:
-                result.left_out.append(LeftOut(f"{folder.name}/{name}", "second file of one utterance", "the first is used"))
+                result.left_out.append(
+                    LeftOut(f"{folder.name}/{name}", "second file of one utterance", "the first is used")
+                )
             else:
                 takes[match["mic"] or ""] = folder / name
         if not folder.name.startswith("p"):
@@ -112,7 +116,11 @@ def _note_microphones(takes: dict[str, dict[str, Path]], result: Source) -> None
     lacking = Counter(_speaker(utt_id) for utt_id, found in takes.items() if result.mic not in found)
     other = next(mic for mic in MICS if mic != result.mic)
     for speaker, count in sorted(lacking.items()):
-        whole = f"no {result.mic} recordings" if count == total[speaker] else f"{count} of {total[speaker]} lack {result.mic}"
+        whole = (
+            f"no {result.mic} recordings"
+            if count == total[speaker]
+            else f"{count} of {total[speaker]} lack {result.mic}"
+        )
         result.notes.append(f"{speaker}: {whole}; {other} used for {count} utterances")
 
 
@@ -148,4 +156,6 @@ def _read_speakers(root: Path, result: Source) -> None:
         result.notes.append(f"{name}: not in speaker-info.txt; gender and accent unknown")
     missing = sorted(listed - names)
     if missing:
-        result.notes.append(f"{len(missing)} speakers in speaker-info.txt without recordings: {' '.join(missing[:5])}{' ...' if missing[5:] else ''}")
+        result.notes.append(
+            f"{len(missing)} speakers in speaker-info.txt without recordings: {' '.join(missing[:5])}{' ...' if missing[5:] else ''}"
+        )
