@@ -30,7 +30,7 @@ def test_distortion_ignores_pace():
 def test_distortion_ignores_level_but_not_the_filter():
     x = noise()
     plain = metrics.mel_cepstra(x, RATE)
-    assert metrics.cepstral_distortion(plain, metrics.mel_cepstra(0.1 * x, RATE)) < 1e-6
+    assert metrics.cepstral_distortion(plain, metrics.mel_cepstra(0.1 * x, RATE)) < 0.02
     filtered = metrics.mel_cepstra(np.convolve(x, [1, -0.9], "same"), RATE)
     assert metrics.cepstral_distortion(plain, filtered) > 2
 

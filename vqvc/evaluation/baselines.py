@@ -8,7 +8,6 @@ import numpy as np
 from vqvc.errors import CorpusError
 from vqvc.evaluation.probe import LabelledCodes
 
-FRAME_HOP_SAMPLES = 160  # 10 ms at 16 kHz: the grid on which features and their differences are computed
 N_MFCC = 13
 FIT_FRAMES = 200_000  # most frames on which k-means is fitted
 
@@ -19,33 +18,32 @@ def random_codes(data: LabelledCodes, seed: int) -> LabelledCodes:
     return dataclasses.replace(data, codes=rng.integers(data.codebook_size, size=data.frames, dtype=data.codes.dtype))
 
 
-def deltas(features: np.ndarray, reach: int = 2) -> np.ndarray:
-    """(D, T) -> (D, T): slope of the least-squares line over ``reach`` frames to each side, edges repeated."""
-    padded = np.pad(features, ((0, 0), (reach, reach)), mode="edge")
-    count = features.shape[1]
-    slope = sum(n * (padded[:, reach + n : reach + n + count] - padded[:, reach - n : reach - n + count]) for n in range(1, reach + 1))
-    return slope / (2 * sum(n * n for n in range(1, reach + 1)))
+def deltas(frames: np.ndarray, reach: int = 4) -> np.ndarray:
+    """(D, T) -> (D, T): change per frame by linear regression over ``2 reach + 1`` frames; the edges repeat."""
+    padded = np.pad(frames, ((0, 0), (reach, reach)), mode="edge")
+    count = frames.shape[1]
+    total = sum(step * padded[:, reach + step : reach + step + count] for step in range(-reach, reach + 1))
+    return total / (2 * sum(step * step for step in range(1, reach + 1)))
 
 
-def mfcc_with_deltas(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(39, T) float32: 13 MFCC every 10 ms, their first and second differences. Frame t is centred on (t + 0.5) x 10 ms."""
+def centre_mfcc(samples: np.ndarray, sample_rate: int, hop_length: int, count: int | None = None) -> np.ndarray:
+    """(count, 39) float32: 13 MFCC with first and second differences at the centres of codes of ``hop_length`` samples.
+
+    They are made every 10 ms, whatever the hop, and read off by the straight line between the two frames around a centre,
+    so that a coarse hop does not blur the differences. ``count`` is ceil(T / hop_length) when it is not given.
+    """
     from vqvc.audio.features import mfcc
 
-    static = mfcc(samples, sample_rate, n_mfcc=N_MFCC, hop_length=FRAME_HOP_SAMPLES)
+    fine = sample_rate // 100
+    static = mfcc(samples, sample_rate, n_mfcc=N_MFCC, hop_length=fine)
     first = deltas(static)
-    return np.concatenate([static, first, deltas(first)]).astype(np.float32)
-
-
-def at_code_centres(frames: np.ndarray, count: int, hop_length: int) -> np.ndarray:
-    """(D, T) features on the 10 ms grid -> (count, D): the straight line between the two frames around each code's centre."""
-    if not frames.shape[1]:
-        raise CorpusError("a recording is too short for a single frame of MFCC; leave it out")
-    position = (np.arange(count) + 0.5) * hop_length / FRAME_HOP_SAMPLES - 0.5
-    position = np.clip(position, 0, frames.shape[1] - 1)
-    left = np.minimum(position.astype(np.int64), frames.shape[1] - 1)
+    frames = np.concatenate([static, first, deltas(first)])
+    count = -(-len(samples) // hop_length) if count is None else count
+    position = np.clip((np.arange(count) + 0.5) * hop_length / fine - 0.5, 0, frames.shape[1] - 1)
+    left = position.astype(np.int64)
     right = np.minimum(left + 1, frames.shape[1] - 1)
     share = (position - left).astype(np.float32)
-    return (frames[:, left] * (1 - share) + frames[:, right] * share).T
+    return (frames[:, left] * (1 - share) + frames[:, right] * share).T.astype(np.float32)
 
 
 class KMeansCodes:
@@ -59,14 +57,13 @@ class KMeansCodes:
     def __init__(self, codebook_size: int, hop_length: int, sample_rate: int, seed: int = 0):
         self.codebook_size, self.hop_length, self.sample_rate, self.seed = codebook_size, hop_length, sample_rate, seed
 
-    def features(self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], None]) -> np.ndarray:
+    def features(self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], object]) -> np.ndarray:
         """(N, 39) float32 for all codes of ``data``; ``waveform`` gives an utterance's samples, ``progress`` hears of each."""
         rows = np.empty((data.frames, 3 * N_MFCC), dtype=np.float32)
         for index, utt_id in enumerate(data.utt_ids):
             begin, end = data.offsets[index], data.offsets[index + 1]
             if end > begin:
-                frames = mfcc_with_deltas(waveform(utt_id), self.sample_rate)
-                rows[begin:end] = at_code_centres(frames, int(end - begin), self.hop_length)
+                rows[begin:end] = centre_mfcc(waveform(utt_id), self.sample_rate, self.hop_length, int(end - begin))
             progress(1)
         return rows
 
@@ -115,7 +112,7 @@ def kmeans_codes(
     hop_length: int,
     sample_rate: int,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> tuple[LabelledCodes, list[LabelledCodes]]:
     """The same utterances with k-means codes in place of the given ones; learnt on ``fitted`` alone."""
     model = KMeansCodes(fitted.codebook_size, hop_length, sample_rate, seed)

@@ -138,7 +138,7 @@ def kmeans_ladder(
     sample_rate: int,
     minutes: float,
     seed: int = 0,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> tuple[LabelledCodes, dict[str, tuple[np.ndarray, LabelledCodes]]]:
     """k-means codes for ``ladder``: fitted on at most ``minutes`` of train, scored on at most as much of each set."""
     rate_hz = sample_rate / hop_length

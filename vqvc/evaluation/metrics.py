@@ -8,52 +8,40 @@ from vqvc.errors import AudioError
 
 MCD_ORDER = 24  # coefficients 1 to 24; coefficient 0 (loudness) is left out
 MCD_BANDS = 80
-MCD_HOP_S = 0.01
 MCD_FLOOR_DB = 40.0
 MCD_RECIPE = (
-    f"mel-cepstra c1 to c{MCD_ORDER} (c0 left out) of {MCD_BANDS} log mel bands, 0 to 8 kHz, 25 ms Hann window every 10 ms; frames "
+    f"mel-cepstra c1 to c{MCD_ORDER} (c0 left out) of {MCD_BANDS} log mel bands up to 8 kHz, 25 ms Hann window every 10 ms; frames "
     f"more than {MCD_FLOOR_DB:.0f} dB below the loudest left out; dynamic time warping on the same coefficients; mean over the path "
     "of 10/ln 10 * sqrt(2 * sum of squared differences), in dB"
 )
 
 
 def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, 24) float64 mel-cepstra of ``MCD_RECIPE``, quiet frames left out. Raises AudioError when nothing is left.
+    """(T, 24) float64 mel-cepstra of ``MCD_RECIPE``, quiet frames left out. Raises AudioError for silence.
 
     Scaled so that log amplitude = c0 + sum_m c_m cos(m w): the distortion of two frames is then the root mean square
     difference of their (smoothed, mel-warped) spectra in dB.
     """
     from scipy.fft import dct
 
-    power, energy = _mel_power(np.asarray(samples, dtype=np.float64), sample_rate)
-    if not len(energy) or energy.max() <= 0:
-        raise AudioError("mel-cepstral distortion needs sound: the recording is silent or shorter than 25 ms")
-    loud = energy > energy.max() * 10 ** (-MCD_FLOOR_DB / 10)
-    log_amplitude = 0.5 * np.log(np.maximum(power[loud], energy.max() * 1e-10))
-    return dct(log_amplitude, type=2, axis=1)[:, 1 : MCD_ORDER + 1] / MCD_BANDS
+    from vqvc.audio.features import log_mel
+
+    hop = sample_rate // 100
+    if len(samples) < 2 * hop or not np.any(samples):
+        raise AudioError("mel-cepstral distortion needs sound: the recording is silent or shorter than 20 ms")
+    log_amplitude = log_mel(
+        samples, sample_rate, hop_length=hop, win_length=round(0.025 * sample_rate), n_mels=MCD_BANDS, f_max=min(8000.0, sample_rate / 2)
+    ).T
+    loud = loud_frames(samples, hop, len(log_amplitude), MCD_FLOOR_DB)
+    return dct(log_amplitude[loud].astype(np.float64), type=2, axis=1)[:, 1 : MCD_ORDER + 1] / MCD_BANDS
 
 
-def _mel_power(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """(T, MCD_BANDS) mean power in each mel band, and (T,) energy of each frame."""
-    window, hop = round(0.025 * sample_rate), round(MCD_HOP_S * sample_rate)
-    count = 1 + (len(samples) - window) // hop if len(samples) >= window else 0
-    if count < 1:
-        return np.zeros((0, MCD_BANDS)), np.zeros(0)
-    n_fft = 1 << (2 * window - 1).bit_length()
-    frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop][:count] * np.hanning(window)
-    power = np.abs(np.fft.rfft(frames, n_fft)) ** 2
-    return power @ mel_bank(sample_rate, n_fft).T, (frames**2).sum(axis=1)
-
-
-def mel_bank(sample_rate: int, n_fft: int) -> np.ndarray:
-    """(MCD_BANDS, n_fft // 2 + 1) triangles even on the mel scale (2595 log10(1 + f / 700)), each summing to 1."""
-    top = 2595 * np.log10(1 + min(8000.0, sample_rate / 2) / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, MCD_BANDS + 2) / 2595) - 1)
-    frequencies = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    rise = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    fall = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
-    triangles = np.maximum(0, np.minimum(rise, fall))
-    return triangles / np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
+def loud_frames(samples: np.ndarray, hop_length: int, count: int, below_db: float) -> np.ndarray:
+    """(count,) bool: frames of ``hop_length`` whose energy is within ``below_db`` of the loudest; all of them in silence."""
+    padded = np.zeros(count * hop_length)
+    padded[: len(samples)] = samples[: len(padded)]
+    energy = (padded.reshape(count, hop_length) ** 2).mean(axis=1)
+    return energy >= energy.max() * 10 ** (-below_db / 10)
 
 
 def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

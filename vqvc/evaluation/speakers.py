@@ -17,22 +17,15 @@ def voice_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> 
     """(83,) float64: what ``RECIPE`` reads from one utterance. f0_hz: (T,) NaN where unvoiced."""
     from vqvc.audio.features import mfcc
     from vqvc.evaluation.baselines import deltas
+    from vqvc.evaluation.metrics import loud_frames
 
-    static = np.asarray(mfcc(samples, sample_rate, n_mfcc=21, hop_length=160), dtype=np.float64)
-    loud = _loud(samples, sample_rate, static.shape[1])
-    change = deltas(static[1:])[:, loud]
-    static = static[1:, loud]
+    hop = sample_rate // 100
+    static = np.asarray(mfcc(samples, sample_rate, n_mfcc=21, hop_length=hop), dtype=np.float64)[1:]  # without loudness
+    loud = loud_frames(samples, hop, static.shape[1], 35.0)
+    rows = np.concatenate([static, deltas(static)])[:, loud].T
     voiced = np.log(f0_hz[np.isfinite(f0_hz)])
     pitch = [np.median(voiced), voiced.std()] if len(voiced) else [0.0, 0.0]
-    return np.concatenate([static.mean(1), static.std(1), change.mean(1), change.std(1), pitch, [len(voiced) / max(1, len(f0_hz))]])
-
-
-def _loud(samples: np.ndarray, sample_rate: int, frames: int) -> np.ndarray:
-    """(frames,) bool: 10 ms frames within 35 dB of the loudest; all of them when the recording is silent."""
-    hop = sample_rate // 100
-    padded = np.pad(np.asarray(samples, np.float64), (0, max(0, frames * hop - len(samples))))
-    energy = (padded[: frames * hop].reshape(frames, hop) ** 2).mean(axis=1)
-    return energy >= energy.max() * 10**-3.5
+    return np.concatenate([rows.mean(axis=0), rows.std(axis=0), pitch, [len(voiced) / max(1, len(f0_hz))]])
 
 
 class SpeakerIdentifier:

@@ -1,0 +1,90 @@
+"""vqvc-evaluate: convert some utterances and measure what came out, beside natural speech."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+
+logger = logging.getLogger("vqvc.evaluate")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    result = parser(
+        "Convert utterances that the model never heard, and measure words, voice, pitch, spectrum and codes beside natural speech. "
+        "Writes one JSON in which every figure has its definition and interval, and the recordings.",
+        examples="  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"
+        "  vqvc-evaluate --model m.safetensors --store dump --out eval --targets p225,p226 --limit 20 "
+        "--codes codes.npz --align align/phones.ctm",
+    )
+    result.add_argument("--model", required=True, type=Path, help="model.safetensors of vqvc-train")
+    result.add_argument("--store", required=True, type=Path, help="packed store of vqvc-pack")
+    result.add_argument("--out", required=True, type=Path, help="folder for evaluate.json and wav/")
+    result.add_argument("--limit", type=int, default=16, help="utterances to convert")
+    result.add_argument("--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech")
+    result.add_argument("--target-count", type=int, default=2, help="voices when --targets is not given")
+    result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode; otherwise the one beside the model, if any")
+    result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align, for ABX")
+    result.add_argument("--seed", type=int, default=0, help="of the choice of utterances and of all intervals")
+    result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
+    return result
+
+
+def work(args: argparse.Namespace) -> int | None:
+    import vqvc
+    from vqvc._util.atomic import write_json
+    from vqvc.corpus.store import PackedStore
+    from vqvc.errors import UsageError
+    from vqvc.evaluation import clips, suite
+    from vqvc.evaluation.report import evaluation_table
+
+    target = args.out / "evaluate.json"
+    refuse_overwrite(target, args.overwrite)
+    if args.limit < 1:
+        raise UsageError(f"--limit {args.limit}: give at least 1")
+    store = PackedStore(args.store)
+    converter = vqvc.load(args.model)
+    known = list(converter.speakers)
+    wanted = [name for name in args.targets.split(",") if name]
+    targets = clips.choose_targets(store, known, wanted, args.target_count)
+    sources = clips.choose_sources(store, known, targets, args.limit, args.seed)
+    made = clips.make(converter, store, sources, targets, args.out, args.seed)
+    rate = store.sample_rate
+    result = {
+        "format_version": 1,
+        "settings": {"limit": args.limit, "targets": targets, "sources": [item.utt_id for item in sources], "seed": args.seed},
+        "provenance": {"vqvc": vqvc.__version__, "store_sha256": store.sha256, "model": args.model.name},
+        "figures": {
+            "content": suite.section("words", lambda: suite.content_figures(made, rate, seed=args.seed)),
+            "speaker": suite.section("voice", lambda: suite.speaker_figures(made, store, args.seed)),
+            "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, args.seed)),
+            "spectrum": suite.section("spectrum", lambda: suite.spectrum_figures(made, store, args.seed)),
+            "quality": suite.section("quality", lambda: suite.quality_figures(made, rate, args.seed)),
+            "codes": suite.section("codes", lambda: _codes(args, store, converter)),
+        },
+        "clips": suite.clip_rows(made, rate),
+    }
+    write_json(target, result)
+    print(evaluation_table(result))
+
+
+def _codes(args: argparse.Namespace, store, converter) -> dict:
+    """Figures on the codes of the whole store; those that need an alignment are left out without one."""
+    from vqvc.corpus.alignment import read_ctm
+    from vqvc.corpus.codes import CodeArchive
+    from vqvc.errors import CorpusError
+    from vqvc.evaluation.code_section import code_section
+
+    path = args.codes or args.model.parent / "codes.npz"
+    if not args.codes and not path.exists():
+        raise CorpusError("no codes were given; write them with vqvc-encode and name them with --codes")
+    alignment = read_ctm(args.align) if args.align else None
+    return code_section(CodeArchive.load(path), store, alignment, getattr(converter, "codebook", None), args.seed)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,140 @@
+"""Which utterances are converted into which voices, and the recordings that come out of it."""
+
+import hashlib
+import logging
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vqvc.errors import CorpusError, UsageError
+from vqvc.evaluation.content import plain_words
+
+logger = logging.getLogger("vqvc.evaluate")
+
+KINDS = ("source", "reconstruction", "conversion")
+
+
+@dataclass
+class Clip:
+    """One recording that is judged: natural (source), or made by the model. ``voice`` is whose voice it should be."""
+
+    kind: str
+    utt_id: str
+    speaker: str
+    voice: str
+    text: str
+    file: str
+    samples: np.ndarray
+    seen: bool  # whether the source's speaker was in training
+    measured: dict = field(default_factory=dict)  # what was found out: pitch tracks, features, words
+
+
+def order_of(name: str, seed: int = 0) -> str:
+    """A key that shuffles names the same way on every machine."""
+    return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
+
+
+def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, count: int) -> list[str]:
+    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech, genders in turn.
+
+    Raises UsageError for an unknown voice, with the nearest names.
+    """
+    if wanted:
+        import difflib
+
+        for name in wanted:
+            if name not in known:
+                near = ", ".join(difflib.get_close_matches(name, known, 3)) or ", ".join(list(known)[:3])
+                raise UsageError(f"--targets: the model has no speaker {name!r}; near it: {near}")
+        return list(wanted)
+    spoken = Counter()
+    for utterance in store.subset("train"):
+        spoken[utterance.speaker] += utterance.length_samples
+    by_gender = defaultdict(list)
+    genders = {item.speaker: item.gender for item in store.speakers}
+    for name in sorted(known, key=lambda name: (-spoken[name], name)):
+        by_gender[genders.get(name, "")].append(name)
+    groups = [by_gender[gender] for gender in sorted(by_gender)]
+    turns = [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
+    if not turns:
+        raise CorpusError("the model knows no speaker to convert into")
+    return turns[:count]
+
+
+def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: int, seed: int = 0) -> list:
+    """At most ``limit`` utterances: half of unseen speakers (test), half of known ones (dev), as far as there are such.
+
+    Of each unseen speaker at least half of the utterances stay aside, to teach the identifier that voice. Utterances with a
+    text come first, and among them those whose sentence a target has read too (for parallel comparison); then by hash.
+    """
+    read_by_target = {plain_words(item.text) for item in store.utterances if item.speaker in targets} - {""}
+
+    def key(item) -> tuple:
+        words = plain_words(item.text)
+        return (words == "", words not in read_by_target, order_of(item.utt_id, seed))
+
+    def in_turns(items) -> list:
+        queues = defaultdict(list)
+        for item in sorted(items, key=key):
+            queues[item.speaker].append(item)
+        names = sorted(queues, key=lambda name: order_of(name, seed))
+        longest = max(map(len, queues.values()), default=0)
+        return [queues[name][turn] for turn in range(longest) for name in names if turn < len(queues[name])]
+
+    test = in_turns(item for item in store.subset("test") if item.speaker not in known)
+    spoken, allowed = Counter(item.speaker for item in test), Counter()
+    unseen = []
+    for item in test:
+        allowed[item.speaker] += 1
+        if allowed[item.speaker] <= spoken[item.speaker] // 2:
+            unseen.append(item)
+    seen = sorted((item for item in store.subset("dev") if item.speaker in known), key=key)
+    chosen = unseen[: max(limit // 2, limit - len(seen))]
+    chosen += in_turns(seen[: limit - len(chosen)])
+    if not chosen:
+        raise CorpusError(f"{store.path}: has no utterance of subset dev or test to convert; prepare more speech")
+    return chosen
+
+
+def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path, seed: int = 0) -> list[Clip]:
+    """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav."""
+    from vqvc.audio import io
+
+    clips, jobs = [], []
+    for item in sources:
+        samples = store.waveform(item)
+        clips.append(Clip("source", item.utt_id, item.speaker, item.speaker, item.text, "", samples, item.speaker in converter.speakers))
+        voices = [("reconstruction", item.speaker)] if item.speaker in converter.speakers else []
+        voices += [("conversion", name) for name in targets if name != item.speaker]
+        jobs += [(kind, item, voice, samples) for kind, voice in voices]
+    logger.info("converting: %d recordings from %d utterances", len(jobs), len(sources))
+    made = converter.convert_batch([(samples, voice) for _, _, voice, samples in jobs])
+    for (kind, item, voice, samples), output in zip(jobs, made, strict=True):
+        output = np.asarray(output, dtype=np.float32)[: len(samples)]
+        clips.append(Clip(kind, item.utt_id, item.speaker, voice, item.text, "", output, item.speaker in converter.speakers))
+    for clip in clips:
+        name = clip.utt_id if clip.kind == "source" else f"{clip.utt_id}-to-{clip.voice}"
+        clip.file = f"wav/{clip.kind}/{safe_name(name)}.wav"
+        (out / clip.file).parent.mkdir(parents=True, exist_ok=True)
+        io.write(out / clip.file, clip.samples, store.sample_rate)
+    return clips
+
+
+def safe_name(name: str) -> str:
+    """``name`` as a file name: letters, digits, dot, dash and underscore."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
+
+
+def parallel(store, clips: Sequence[Clip]) -> Mapping[int, object]:
+    """{index of a conversion: natural utterance in which the wanted voice reads the same sentence}."""
+    read = {(item.speaker, plain_words(item.text)): item for item in store.utterances if plain_words(item.text)}
+    found = {}
+    for index, clip in enumerate(clips):
+        item = read.get((clip.voice, plain_words(clip.text)))
+        if clip.kind == "conversion" and item is not None:
+            found[index] = item
+    return found

@@ -1,0 +1,93 @@
+"""The evaluation's section on codes: usage, leaks and ABX, with k-means on MFCC and random codes beside them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vqvc.errors import CorpusError
+from vqvc.evaluation import baselines, leaks
+from vqvc.evaluation.probe import LabelledCodes
+
+logger = logging.getLogger("vqvc.evaluate")
+
+
+def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
+    """(all codes of an archive with label 0 everywhere, subset of each utterance)."""
+    return (
+        LabelledCodes(
+            codes=np.asarray(archive.codes),
+            labels=np.zeros(len(archive.codes), np.int8),
+            offsets=np.asarray(archive.offsets, np.int64),
+            utt_ids=tuple(str(name) for name in archive.utt_ids),
+            speakers=tuple(str(name) for name in archive.speakers),
+            codebook_size=int(archive.codebook_size),
+        ),
+        np.asarray([str(name) for name in archive.subsets]),
+    )
+
+
+def code_section(archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0) -> dict:
+    """All figures on the codes of the whole corpus. alignment: None leaves ABX out; vectors: (K, D) codebook, if known."""
+    data, subsets = unlabelled(archive)
+    rate_hz = int(archive.sample_rate) / int(archive.hop_length)
+    picked = _some(data, subsets, rate_hz, seed)
+    some, some_subsets = data.pick(picked), subsets[picked]
+    systems = {"codes": some, "random": baselines.random_codes(some, seed)}
+
+    def waveform(utt_id: str) -> np.ndarray:
+        return store.waveform(store.utterance(utt_id))
+
+    logger.info("k-means on MFCC of %d utterances", len(picked))
+    model = baselines.KMeansCodes(some.codebook_size, int(archive.hop_length), int(archive.sample_rate), seed)
+    try:
+        rows = model.features(some, waveform, lambda count: None)
+        train = np.repeat(some_subsets == "train", np.diff(some.offsets))
+        codes = model.fit(rows[train]).encode(rows)
+        systems["kmeans"] = LabelledCodes(codes, some.labels, some.offsets, some.utt_ids, some.speakers, some.codebook_size)
+    except CorpusError as error:
+        logger.warning("k-means left out: %s", error)
+    genders = {item.speaker: item.gender for item in store.speakers}
+    whole = {"codes": data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data}
+    result: dict = {"usage": _try(lambda: leaks.usage_figures(whole["codes"], rate_hz))}
+    for system, own in systems.items():
+        what = {"codes": "code histograms", "random": "histograms of random codes", "kmeans": "histograms of k-means codes (MFCC)"}
+        result[f"{system}_speaker_probe"] = _try(lambda o=own, s=system: leaks.speaker_leak(o, some_subsets, what[s], seed))
+        result[f"{system}_gender_probe"] = _try(lambda o=own, s=system: leaks.gender_leak(o, genders, what[s], seed))
+    if alignment is None:
+        result["abx"] = {"left_out": "needs an alignment; name it with --align"}
+    else:
+        result["abx"] = _try(lambda: _abx(systems, some_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed))
+    return result
+
+
+def _try(make) -> dict:
+    try:
+        return make()
+    except CorpusError as error:
+        return {"left_out": str(error)}
+
+
+def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
+    """Utterances (sorted) for probes that hear the audio too: all of dev and test, and as much training speech as fits."""
+    order = np.random.default_rng(seed).permutation(len(subsets))
+    order = order[np.argsort(subsets[order] == "train", kind="stable")]
+    frames = np.cumsum(np.diff(data.offsets)[order])
+    return np.sort(order[: int(np.searchsorted(frames, 3 * leaks.MOST_ABX_MINUTES * 60 * rate_hz)) + 1])
+
+
+def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, seed) -> dict:
+    """ABX on utterances that no training saw; on all of them when those hold too few triples."""
+    fresh = np.flatnonzero(subsets != "train")
+    for picked, where in ((fresh, "subsets dev and test"), (np.arange(len(subsets)), "all subsets, training included")):
+        chosen = {name: data.pick(picked) for name, data in systems.items()}
+        aligned = [utt_id for utt_id in next(iter(chosen.values())).utt_ids if utt_id in alignment]
+        if not aligned:
+            continue
+        own = {utt_id: alignment[utt_id] for utt_id in aligned}
+        frames_of = leaks.standardised_mfcc(waveform, sample_rate, aligned)
+        try:
+            return {"on": where} | leaks.abx_figures(chosen, own, rate_hz, vectors, frames_of, seed)
+        except CorpusError:
+            continue
+    raise CorpusError("ABX needs phone triples that differ in the middle phone, said more than once; give more aligned utterances")
