@@ -157,7 +157,7 @@ make_environment() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10; put a newer one on PATH"
     log "environment: $venv"
     python3 -m venv "$venv" || fail "python3 -m venv failed; on Debian install python3-venv"
-    env -u PYTHONPATH "$venv/bin/python" -m pip install --quiet -c constraints.txt -e '.[dev]' >&2
+    env -u PYTHONPATH "$venv/bin/python" -m pip install -qq -c constraints.txt -e '.[dev]' >&2
     printf '%s\n' "$key" >"$ready"
   fi
   export PATH="$venv/bin:$PATH"
@@ -221,8 +221,10 @@ stage_probe() { # 6: what the codes know of phones
 }
 
 stage_evaluate() { # 7: bits, usage, recogniser and voices
-  inputs=("$exp/model.safetensors" "$work/dump/store.json") outputs=("$exp/eval/evaluate.json")
-  step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/eval" "${evaluate_options[@]}" --overwrite
+  inputs=("$exp/model.safetensors" "$work/dump/store.json" "$exp/codes.npz" "$work/align/phones.ctm")
+  outputs=("$exp/eval/evaluate.json")
+  step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --codes "$exp/codes.npz" \
+    --align "$work/align/phones.ctm" --out "$exp/eval" "${evaluate_options[@]}" --overwrite
 }
 
 stage_report() { # 8: one page

@@ -41,7 +41,8 @@ vqvc_ready "${needs[@]}" || fail "this environment lacks packages of the recipe;
 corpus=$work/downloads/mini
 if ((opt[stage] <= -1 && opt[stop-stage] >= -1)); then
   stamps=$work/.stamps inputs=() outputs=("$corpus/speakers.tsv")
-  step corpus vqvc-synth-corpus --out "$corpus" --speakers "${opt[speakers]}" --sentences "${opt[sentences]}" --jobs "${opt[jobs]}"
+  step corpus vqvc-synth-corpus --out "$corpus" --speakers "${opt[speakers]}" --sentences "${opt[sentences]}" \
+    --jobs "${opt[jobs]}" --overwrite
 fi
 
 opt[textgrids]=$corpus/phones # the synthesiser's own phone times
