@@ -1,0 +1,27 @@
+"""Optional packages: present and working, or one sentence that names the extra which brings them."""
+
+import importlib
+from types import ModuleType
+
+from vqvc.errors import MissingExtraError
+
+
+def load(package: str, extra: str) -> ModuleType:
+    """Import ``package``; raises MissingExtraError when it is absent, or present but broken.
+
+    A package beside the wrong build of another fails with OSError or RuntimeError rather than ImportError.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == package.partition(".")[0]
+        reason = "is not installed" if absent else f"cannot be imported ({first_line(error)})"
+        raise MissingExtraError(package, extra, reason) from error
+    except (OSError, RuntimeError) as error:
+        raise MissingExtraError(package, extra, f"cannot be imported ({first_line(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind when it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
