@@ -64,7 +64,7 @@ def test_the_recipes_are_what_they_are_named_after():
         ("decoder: [\n", r"model\.yaml: line \d"),
         ("decoder:\n  output: softmax\n", r"decoder\.output: 'softmax' is not one of categorical, mixture"),
         ("decoder:\n  conditioning_hop: 60\n", r"conditioning_hop: must divide the encoder's hop of 64"),
-        ("training:\n  crop_samples: 1000\n", r"crop_samples: must be a multiple of the hop of 64"),
+        ("training:\n  crop_samples: 6100\n", r"crop_samples: must be a multiple of the hop of 64"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_file_line_and_remedy(tmp_path, text, says):
