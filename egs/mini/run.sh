@@ -50,5 +50,6 @@ sources=("$corpus")
 prepare_options=(--unseen-speakers 0.15 --held-out-sentences 0.15)
 evaluate_options=(--limit "$([[ -n ${opt[smoke]} ]] && echo 2 || echo 6)")
 run_stages
+((opt[stop-stage] < 8)) || python recipes/summary.py "$exp"
 
 exit "$worst_status"

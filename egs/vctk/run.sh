@@ -49,4 +49,5 @@ prepare_options=()
 evaluate_options=()
 
 run_stages
+((opt[stop-stage] < 8)) || python recipes/summary.py "$exp"
 exit "$worst_status"

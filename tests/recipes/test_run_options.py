@@ -1,7 +1,9 @@
 """Options of the recipes: only declared names, values are text, what is missing is said in one sentence."""
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,8 +120,6 @@ if name == "vqvc-report":
 @pytest.fixture
 def recipe(tmp_path):
     """Call with options; gives the finished process and the calls of commands that it made."""
-    import json
-
     for name in (
         "prepare",
         "pack",
@@ -137,6 +137,11 @@ def recipe(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(STUB)
         path.chmod(0o755)
+    python = tmp_path / "bin" / "python"  # the stubs make no model to sum up
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = recipes/summary.py ] && echo "summary of $2" || exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
     (tmp_path / "corpus" / "wav48").mkdir(parents=True)
     log = tmp_path / "calls.jsonl"
 
@@ -163,6 +168,7 @@ def test_all_stages_run_once_and_are_skipped_until_an_input_changes(recipe, tmp_
     done, calls = recipe()
     assert done.returncode == 0, done.stderr
     assert names(calls) == ALL
+    assert done.stdout == f"summary of {tmp_path}/work/exp/small\n"
     for call in calls:
         assert " ".join(call) in done.stderr  # each command is printed as it is run
 
