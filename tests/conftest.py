@@ -1,7 +1,9 @@
 """Fixtures that several parts of the tests share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,3 +16,55 @@ def shared_speech() -> Path:
     if not path.is_dir():
         pytest.skip("needs real speech at ../shared/speech")
     return path
+
+
+@pytest.fixture(scope="session")
+def speechlike() -> Callable[..., np.ndarray]:
+    """speechlike(seconds, rate=16000, seed=0, silence_s=0.3): a buzz of moving pitch and loudness between two silences."""
+
+    def make(seconds: float, rate: int = 16000, seed: int = 0, silence_s: float = 0.3) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        time_s = np.arange(int(seconds * rate)) / rate
+        pitch_hz = 120 + 40 * rng.random() + 20 * np.sin(2 * np.pi * (0.7 + rng.random()) * time_s)
+        phase = 2 * np.pi * np.cumsum(pitch_hz) / rate
+        buzz = sum(np.sin(k * phase) / k for k in range(1, 12))
+        syllables = 0.3 + 0.7 * np.sin(2 * np.pi * 2 * time_s + rng.random()) ** 2
+        quiet = np.zeros(int(silence_s * rate))
+        speech = np.concatenate([quiet, 0.1 * buzz * syllables, quiet])
+        return (speech + 1e-5 * rng.standard_normal(len(speech))).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def vctk_layout(tmp_path, speechlike) -> Callable[..., Path]:
+    """vctk_layout("0.92", {"p225": 3, ...}, skip={"p280_001_mic2", ...}): a small corpus in a release's own layout."""
+    import soundfile
+
+    sentences = ("Please call Stella.", "Ask her to bring these things.", "Six spoons of fresh snow peas.")
+
+    def make(layout: str, speakers: dict[str, int], skip: frozenset[str] = frozenset()) -> Path:
+        root = tmp_path / f"VCTK-{layout}"
+        for number, (speaker, count) in enumerate(speakers.items()):
+            for n in range(1, count + 1):
+                utt_id = f"{speaker}_{n:03d}"
+                samples = speechlike(0.6, 48000, seed=100 * number + n, silence_s=0.1)
+                names = (
+                    [f"wav48/{speaker}/{utt_id}.wav"]
+                    if layout == "0.80"
+                    else [f"wav48_silence_trimmed/{speaker}/{utt_id}_{mic}.flac" for mic in ("mic1", "mic2")]
+                )
+                for name in names:
+                    if Path(name).stem not in skip:
+                        (root / name).parent.mkdir(parents=True, exist_ok=True)
+                        soundfile.write(root / name, samples, 48000, subtype="PCM_16")
+                if f"{utt_id}.txt" not in skip:
+                    text = root / "txt" / speaker / f"{utt_id}.txt"
+                    text.parent.mkdir(parents=True, exist_ok=True)
+                    text.write_text(sentences[n - 1] if n <= 3 else f"{speaker} says number {n}.", encoding="utf-8")
+        p = "" if layout == "0.80" else "p"
+        lines = [f"{p}{name[1:]}  23  F    English    Southern  England" for name in speakers if name.startswith("p")]
+        (root / "speaker-info.txt").write_text("\n".join(["ID  AGE  GENDER  ACCENTS  REGION", *lines]) + "\n")
+        return root
+
+    return make

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from vqvc.errors import AudioError
+from vqvc.errors import AudioError, UsageError
 
 FLOOR = 1e-5  # added to mel magnitudes before the logarithm (-100 dB)
 
@@ -25,6 +25,8 @@ def spectrum(samples: np.ndarray, *, n_fft: int, hop_length: int, win_length: in
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1 or samples.size == 0:
         raise AudioError("features need a mono waveform with at least one sample")
+    if (win_length or n_fft) > n_fft:
+        raise UsageError(f"a window of {win_length} samples does not fit n_fft of {n_fft}")
     count = -(-len(samples) // hop_length)
     before = n_fft // 2 - hop_length // 2  # so that frame 0 is centred on hop_length / 2
     padded = np.zeros((count - 1) * hop_length + n_fft + abs(before), np.float32)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from vqvc.cli._common import parser, run
-from vqvc.errors import EXIT_SOME_FAILED, UsageError
+from vqvc.errors import EXIT_SOME_FAILED, CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.pack")
 
@@ -30,18 +30,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     from vqvc.corpus import pack
-    from vqvc.corpus.store import PackedStore
     from vqvc.corpus.store_writer import StoreWriter
 
     _check(args)
     tasks, speakers = pack.read_data(args.data)
     inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
-    if args.out.exists():
-        if PackedStore(args.out).inputs == inputs:
-            logger.info("%s: inputs have not changed; nothing to do", args.out)
-            return _report(args.out)
-        if not args.overwrite:
-            raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")
+    if args.out.exists() and _unchanged(args.out, inputs, args.overwrite):
+        logger.info("%s: inputs have not changed; nothing to do", args.out)
+        return _report(args.out)
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
         if writer.resumed:
             logger.info("%s: going on after %d of %d finished utterances", args.out, writer.resumed, len(tasks))
@@ -52,6 +48,22 @@ def work(args: argparse.Namespace) -> int:
                 logger.info("%d of %d utterances", count, len(tasks))
         writer.finish(speakers, overwrite=args.overwrite)
     return _report(args.out)
+
+
+def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
+    """Whether ``out`` is the store of these inputs; raises UsageError when it is something that stays."""
+    from vqvc.corpus.store import STORE, PackedStore
+
+    if not out.is_dir() or (not (out / STORE).exists() and any(out.iterdir())):
+        raise UsageError(f"{out}: exists and is no packed store; give another --out")
+    try:
+        same = PackedStore(out).inputs == inputs
+    except CorpusError as error:
+        same = False
+        logger.warning("%s", error)
+    if not same and not overwrite:
+        raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
+    return same
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -72,6 +72,9 @@ def _prepare(args: argparse.Namespace) -> int:
         "keep_speakers": keep,
     }
     settings = {**split_options, "mic": args.mic, "corpus": args.corpus}
+    for path in args.source:
+        if path.resolve().is_relative_to(args.out.resolve()):
+            raise UsageError(f"{args.out}: holds the source {path}; give another --out")
     sources = [prepare.read_source(path, args.corpus, args.mic) for path in args.source]
     for source in sources:
         logger.info("%s: %s %s, %d utterances", source.path, source.kind, source.release, len(source.items))

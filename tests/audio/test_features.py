@@ -1,0 +1,55 @@
+"""Features: librosa's filters, frames where the contract puts them, and nothing lost at the ends."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vqvc.audio import features
+from vqvc.errors import AudioError
+
+
+def test_filters_equal_librosas():
+    librosa = pytest.importorskip("librosa")
+    ours = features.mel_filters(16000, 1024, 80, 40.0, 8000.0)
+    assert np.allclose(ours, librosa.filters.mel(sr=16000, n_fft=1024, n_mels=80, fmin=40.0, fmax=8000.0), atol=1e-7)
+
+
+@given(st.integers(1, 4000), st.sampled_from([64, 160, 640]))
+@settings(max_examples=40, deadline=None)
+def test_there_are_as_many_frames_as_codes(length, hop):
+    frames = features.log_mel(np.ones(length, np.float32), 16000, hop_length=hop)
+    assert frames.shape == (80, -(-length // hop)) and np.isfinite(frames).all()
+    assert len(features.frame_times_s(length, 16000, hop)) == frames.shape[1]
+
+
+@pytest.mark.parametrize("hop", [160, 320, 640])
+def test_a_click_is_loudest_in_the_frame_of_its_code(hop):
+    for click in (0, 1000, 1601, 3199):
+        samples = np.zeros(3200, np.float32)
+        samples[click] = 1.0
+        loudness = features.spectrum(samples, n_fft=2048, hop_length=hop, win_length=2 * hop).sum(0)
+        assert loudness.argmax() == click // hop
+
+
+def test_frame_i_is_centred_on_the_middle_of_code_i():
+    samples = np.zeros(1600, np.float32)
+    samples[5 * 160 + 80] = 1.0
+    spectrum = features.spectrum(samples, n_fft=512, hop_length=160, win_length=400)
+    assert np.allclose(spectrum[:, 5], 1.0, atol=1e-3)  # the window is 1 there
+    assert np.allclose(spectrum[:, 4], spectrum[:, 6], atol=1e-3)
+    assert features.frame_times_s(1600, 16000, 160)[5] == pytest.approx((5 * 160 + 80) / 16000)
+
+
+def test_cepstra_are_the_orthonormal_cosine_transform_of_the_mel():
+    noise = np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
+    mel = features.log_mel(noise, 16000, n_mels=40)
+    n, k = np.arange(40), np.arange(13)[:, None]
+    basis = np.cos(np.pi * (n + 0.5) * k / 40) * np.where(k == 0, np.sqrt(1 / 40), np.sqrt(2 / 40))
+    assert np.allclose(features.mfcc(noise, 16000), basis @ mel, atol=1e-3)
+
+
+def test_empty_and_stereo_input_is_refused():
+    for wrong in (np.zeros(0), np.zeros((2, 100))):
+        with pytest.raises(AudioError, match="mono waveform"):
+            features.log_mel(wrong, 16000)

@@ -1,0 +1,90 @@
+"""The split: no sentence and no unseen voice reaches training, and the order of files cannot change it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vqvc.corpus.source import Item
+from vqvc.corpus.splits import choose_unseen, normalise_text, sentence_of, split
+from vqvc.errors import UsageError
+
+
+def _corpus(speakers=20, own=10):
+    """24 prompts read by everybody, and some of each speaker's own."""
+    items = []
+    for s in range(speakers):
+        name = f"p{225 + s}"
+        for n in range(24 + own):
+            text = f"Everybody says {n}." if n < 24 else f"{name} says {n}."
+            items.append(Item(f"{name}_{n:03d}", name, Path(f"{name}_{n:03d}.wav"), text))
+    return items
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_files_cannot_change_it(random):
+    items = _corpus(8, 3)
+    expected = split(items)
+    random.shuffle(items)
+    got = split(items)
+    assert got.subset_of == expected.subset_of and got.unseen_speakers == expected.unseen_speakers
+
+
+@given(st.floats(0, 0.5), st.floats(0, 0.5))
+@settings(max_examples=30, deadline=None)
+def test_nothing_leaks(unseen, held_out):
+    items = _corpus(12, 4)
+    made = split(items, unseen_speakers=unseen, held_out_sentences=held_out)
+    sentences = {
+        name: {sentence_of(i) for i in items if made.subset_of.get(i.utt_id) == name}
+        for name in ("train", "dev", "test")
+    }
+    speakers = {
+        name: {i.speaker for i in items if made.subset_of.get(i.utt_id) == name} for name in ("train", "dev", "test")
+    }
+    assert not sentences["train"] & (sentences["dev"] | sentences["test"])
+    assert not speakers["test"] & (speakers["train"] | speakers["dev"])
+    left_out = {item.id for item in made.left_out}
+    assert left_out | set(made.subset_of) == {i.utt_id for i in items} and not left_out & set(made.subset_of)
+
+
+def test_prompts_that_everybody_reads_are_held_out_for_all_or_none():
+    items = _corpus()
+    made = split(items, held_out_sentences=0.2)
+    for n in range(24):
+        subsets = {
+            made.subset_of.get(f"p{225 + s}_{n:03d}") for s in range(20) if f"p{225 + s}" not in made.unseen_speakers
+        }
+        assert len(subsets) == 1
+    assert {item.reason for item in made.left_out} == {"sentence is trained on"}
+
+
+def test_a_speaker_more_moves_no_other_speaker():
+    names = [f"p{n}" for n in range(200, 300)]
+    before = set(choose_unseen(names, 0.1))
+    assert set(choose_unseen([*names, "s5"], 0.1)) - {"s5"} == before and 2 <= len(before) <= 25
+
+
+def test_from_six_speakers_on_somebody_is_unseen_and_kept_ones_never():
+    for count in range(1, 12):
+        names = [f"reader{n}" for n in range(count)]
+        assert (len(choose_unseen(names, 1e-9)) == 1) == (count >= 6)
+        assert choose_unseen(names, 0.9, keep=names) == () == choose_unseen(names, 0.0)
+
+
+def test_a_sentence_is_its_words():
+    same = {normalise_text(text) for text in ("Please call Stella.", "please  call STELLA", "Please, call Stella!")}
+    assert same == {"please call stella"}
+    assert normalise_text("We’ve") == normalise_text("We've")
+    assert sentence_of(Item("a_1", "a", Path("x"), "...")) == "id:a_1"
+    pieces = [Item(f"a_1_{n}", "a", Path("x"), recording_id="a_1") for n in range(3)]
+    assert len({sentence_of(piece) for piece in pieces}) == 1
+
+
+def test_wrong_options_are_named():
+    with pytest.raises(UsageError, match="--unseen-speakers 1.5"):
+        split(_corpus(), unseen_speakers=1.5)
+    with pytest.raises(UsageError, match="no speaker 'p999'"):
+        split(_corpus(), keep_speakers=["p999"])
