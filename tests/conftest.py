@@ -49,6 +49,7 @@ def vctk_layout(tmp_path, speechlike) -> Callable[..., Path]:
             for n in range(1, count + 1):
                 utt_id = f"{speaker}_{n:03d}"
                 samples = speechlike(0.6, 48000, seed=100 * number + n, silence_s=0.1)
+                samples = np.rint(samples * 32767).astype(np.int16)  # WAV and FLAC would round floats differently
                 names = (
                     [f"wav48/{speaker}/{utt_id}.wav"]
                     if layout == "0.80"
@@ -57,7 +58,7 @@ def vctk_layout(tmp_path, speechlike) -> Callable[..., Path]:
                 for name in names:
                     if Path(name).stem not in skip:
                         (root / name).parent.mkdir(parents=True, exist_ok=True)
-                        soundfile.write(root / name, samples, 48000, subtype="PCM_16")
+                        soundfile.write(root / name, samples, 48000)
                 if f"{utt_id}.txt" not in skip:
                     text = root / "txt" / speaker / f"{utt_id}.txt"
                     text.parent.mkdir(parents=True, exist_ok=True)
