@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech")
     result.add_argument("--target-count", type=int, default=2, help="voices when --targets is not given")
     result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode; otherwise the one beside the model, if any")
-    result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align, for ABX")
+    result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any")
     result.add_argument("--seed", type=int, default=0, help="of the choice of utterances and of all intervals")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result
@@ -36,7 +36,7 @@ def work(args: argparse.Namespace) -> int | None:
     from vqvc.corpus.store import PackedStore
     from vqvc.errors import UsageError
     from vqvc.evaluation import clips, suite
-    from vqvc.evaluation.report import evaluation_table
+    from vqvc.evaluation.tables import evaluation_table
 
     target = args.out / "evaluate.json"
     refuse_overwrite(target, args.overwrite)
@@ -50,6 +50,8 @@ def work(args: argparse.Namespace) -> int | None:
     sources = clips.choose_sources(store, known, targets, args.limit, args.seed)
     made = clips.make(converter, store, sources, targets, args.out, args.seed)
     rate = store.sample_rate
+    archive, alignment = _archive(args), _alignment(args)
+    clips.annotate(made, archive, alignment)
     result = {
         "format_version": 1,
         "settings": {"limit": args.limit, "targets": targets, "sources": [item.utt_id for item in sources], "seed": args.seed},
@@ -60,7 +62,7 @@ def work(args: argparse.Namespace) -> int | None:
             "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, args.seed)),
             "spectrum": suite.section("spectrum", lambda: suite.spectrum_figures(made, store, args.seed)),
             "quality": suite.section("quality", lambda: suite.quality_figures(made, rate, args.seed)),
-            "codes": suite.section("codes", lambda: _codes(args, store, converter)),
+            "codes": suite.section("codes", lambda: _codes(archive, store, alignment, converter, args.seed)),
         },
         "clips": suite.clip_rows(made, rate),
     }
@@ -68,18 +70,29 @@ def work(args: argparse.Namespace) -> int | None:
     print(evaluation_table(result))
 
 
-def _codes(args: argparse.Namespace, store, converter) -> dict:
-    """Figures on the codes of the whole store; those that need an alignment are left out without one."""
-    from vqvc.corpus.alignment import read_ctm
+def _archive(args: argparse.Namespace):
+    """The codes that were named, or those beside the model, or None."""
     from vqvc.corpus.codes import CodeArchive
+
+    path = args.codes or args.model.parent / "codes.npz"
+    return CodeArchive.load(path) if args.codes or path.exists() else None
+
+
+def _alignment(args: argparse.Namespace) -> dict | None:
+    """The alignment that was named, or the one beside the store, or None."""
+    from vqvc.corpus.alignment import read_ctm
+
+    path = args.align or args.store.parent / "align" / "phones.ctm"
+    return read_ctm(path) if args.align or path.exists() else None
+
+
+def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict:
     from vqvc.errors import CorpusError
     from vqvc.evaluation.code_section import code_section
 
-    path = args.codes or args.model.parent / "codes.npz"
-    if not args.codes and not path.exists():
+    if archive is None:
         raise CorpusError("no codes were given; write them with vqvc-encode and name them with --codes")
-    alignment = read_ctm(args.align) if args.align else None
-    return code_section(CodeArchive.load(path), store, alignment, getattr(converter, "codebook", None), args.seed)
+    return code_section(archive, store, alignment, getattr(converter, "codebook", None), seed)
 
 
 def main(argv: list[str] | None = None) -> int:

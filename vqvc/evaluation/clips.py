@@ -138,3 +138,14 @@ def parallel(store, clips: Sequence[Clip]) -> Mapping[int, object]:
         if clip.kind == "conversion" and item is not None:
             found[index] = item
     return found
+
+
+def annotate(clips: Sequence[Clip], archive, alignment: Mapping[str, Sequence] | None) -> None:
+    """Give every source its codes (CodeArchive, or None) and its phones, for the picture of codes over the waveform."""
+    known = set(archive.utt_ids.tolist()) if archive is not None else set()
+    for clip in clips:
+        if clip.kind == "source" and clip.utt_id in known:
+            clip.measured["codes"] = archive.codes_of(clip.utt_id).tolist()
+            clip.measured["hop_length"] = int(archive.hop_length)
+            segments = (alignment or {}).get(clip.utt_id) or ()
+            clip.measured["phones"] = [[round(item.start_s, 4), round(item.duration_s, 4), item.phone] for item in segments]

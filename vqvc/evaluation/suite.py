@@ -262,7 +262,7 @@ def clip_rows(clips: Sequence[Clip], sample_rate: int) -> list[dict]:
             "kind": clip.kind, "utt_id": clip.utt_id, "speaker": clip.speaker, "voice": clip.voice, "seen_speaker": clip.seen,
             "text": clip.text, "file": clip.file, "seconds": len(clip.samples) / sample_rate,
         }  # fmt: skip
-        found = {"heard": clip.measured.get("heard"), "named": clip.measured.get("named")}
+        found = {name: clip.measured.get(name) for name in ("heard", "named", "codes", "hop_length", "phones")}
         if "f0_hz" in clip.measured:
             found["median_pitch_hz"] = metrics.pitch_summary(clip.measured["f0_hz"]).median_hz
         rows.append(tidy({**row, **{key: value for key, value in found.items() if value is not None}}))

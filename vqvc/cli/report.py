@@ -1,0 +1,59 @@
+"""vqvc-report: one HTML page to listen to and to read, a picture, and a section of RESULTS.md."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+
+logger = logging.getLogger("vqvc.report")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    result = parser(
+        "Make one self-contained HTML page of what lies in a run's folder (probe/, eval/, log.jsonl, config.yaml): sound, "
+        "spectrograms, codes, figures. Opens from disk, loads nothing.",
+        examples="  vqvc-report --exp exp/small --out exp/small/report.html\n"
+        "  vqvc-report --exp exp/small --out r.html --results RESULTS.md --command 'bash egs/vctk/run.sh --conf small'",
+    )
+    result.add_argument("--exp", required=True, type=Path, help="folder of the run")
+    result.add_argument("--out", required=True, type=Path, help="the HTML file")
+    result.add_argument("--title", default="", help="heading of the page and of the section in RESULTS.md")
+    result.add_argument("--results", type=Path, help="a Markdown file in which this run's section is replaced or added")
+    result.add_argument("--command", default="", help="the command that made the run, for --results; otherwise the one given before")
+    result.add_argument("--no-picture", action="store_true", help="do not write summary.png beside the page")
+    result.add_argument("--overwrite", action="store_true", help="replace an earlier page")
+    return result
+
+
+def work(args: argparse.Namespace) -> int | None:
+    refuse_overwrite(args.out, args.overwrite)
+    from vqvc._util.atomic import write_text
+    from vqvc.errors import MissingExtraError
+    from vqvc.evaluation import report, tables
+    from vqvc.evaluation.run_folder import RunFolder
+
+    found = RunFolder.read(args.exp)
+    write_text(args.out, report.html_report(found, args.title))
+    print(args.out)
+    if not args.no_picture:
+        picture = args.out.parent / "summary.png"
+        try:
+            if report.summary_picture(found, picture):
+                print(picture)
+        except MissingExtraError as error:
+            logger.warning("summary.png left out: %s", error)
+    if args.results:
+        earlier = args.results.read_text(encoding="utf-8") if args.results.exists() else ""
+        command = args.command or tables.command_of(earlier, found.tag)
+        section = tables.results_section(found, args.title or found.tag, command)
+        write_text(args.results, tables.put_section(earlier, found.tag, section))
+        print(args.results)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,181 @@
+"""Figures as text: the table that vqvc-evaluate prints, the verdict of the page, and a section of RESULTS.md."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vqvc.evaluation.ladder import COUNTS, SETS
+
+PROBE_NAMES = {
+    "codes": "codes, one at a time", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
+    "codes_bigram": "codes, pairs", "kmeans_bigram": "k-means, pairs", "codes_window": "codes, window (linear)",
+    "kmeans_window": "k-means, window (linear)", "codes_minus_kmeans": "codes minus k-means",
+}  # fmt: skip
+KIND_NAMES = {
+    "natural": "natural speech", "source": "source (natural; what copying gets)", "copy": "source left as it is",
+    "reconstruction": "reconstruction", "conversion": "conversion", "conversion_of_seen": "conversion, known speakers",
+    "conversion_of_unseen": "conversion, unseen speakers",
+}  # fmt: skip
+SECTIONS = {"content": "Words", "speaker": "Voice", "prosody": "Pitch and pace", "spectrum": "Spectrum", "quality": "Quality", "codes": "Codes"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure and where it stands."""
+
+    section: str
+    kind: str
+    name: str
+    figure: dict
+
+
+def is_figure(item: object) -> bool:
+    return isinstance(item, dict) and "value" in item and "definition" in item
+
+
+def rows(evaluation: dict) -> Iterator[Row]:
+    """Every figure of evaluate.json, in the order of the file."""
+    for section, groups in (evaluation.get("figures") or {}).items():
+        for kind, group in groups.items():
+            if is_figure(group):
+                yield Row(section, "", kind, group)
+            elif isinstance(group, dict):
+                for name, item in group.items():
+                    if is_figure(item):
+                        yield Row(section, kind, name, item)
+                    elif isinstance(item, dict):
+                        yield from (Row(section, kind, f"{name} {key}", value) for key, value in item.items() if is_figure(value))
+
+
+def left_out(evaluation: dict) -> list[tuple[str, str]]:
+    """(section, why) of what could not be measured."""
+    found = []
+    for section, groups in (evaluation.get("figures") or {}).items():
+        if "left_out" in groups:
+            found.append((section, groups["left_out"]))
+        found += [(f"{section}: {kind}", item["left_out"]) for kind, item in groups.items() if isinstance(item, dict) and "left_out" in item]
+    return found
+
+
+def number(item: dict | None, digits: int = 1) -> str:
+    """``24.1 [20.0, 28.3]``; a dash for what is absent or undefined."""
+    if not item or item.get("value") is None:
+        return "–"
+    value = item["value"]
+    text = f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.{2 if abs(value) < 2 else digits}f}"
+    low, high = item.get("interval_95") or (None, None)
+    return text if low is None else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def evaluation_table(evaluation: dict) -> str:
+    """Plain text: one line per figure."""
+    lines = []
+    section = None
+    for row in rows(evaluation):
+        if row.section != section:
+            section = row.section
+            lines.append(f"{SECTIONS.get(section, section)}")
+        label = f"{KIND_NAMES.get(row.kind, row.kind)}: {row.name}".removeprefix(": ").replace("_", " ")
+        lines.append(f"  {label:<58} {number(row.figure):>24} {row.figure['unit']}")
+    lines += [f"left out: {name}: {why}" for name, why in left_out(evaluation)]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the summary: what was asked, the answer, and how good that is (good, fair or bad)."""
+
+    what: str
+    answer: str
+    grade: str
+
+
+def verdicts(run) -> list[Verdict]:
+    """What a reader should know within a minute. run: RunFolder."""
+    figures = (run.evaluation or {}).get("figures") or {}
+    found = []
+
+    def value(section: str, kind: str, name: str) -> float | None:
+        item = (figures.get(section) or {}).get(kind) or {}
+        return (item.get(name) or {}).get("value")
+
+    said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
+    if heard is not None and said is not None:
+        grade = "good" if heard < said + 15 else "fair" if heard < 70 else "bad"
+        found.append(Verdict("Do the words survive?", f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source).", grade))
+    target, source = value("speaker", "conversion", "named_target"), value("speaker", "conversion", "named_source")
+    natural = value("speaker", "natural", "named_rightly")
+    if target is not None:
+        grade = "good" if target >= 75 else "fair" if target >= 40 else "bad"
+        rest = f", {source:.0f} % as the source" if source is not None else ""
+        sure = f"; natural speech is named rightly in {natural:.0f} %" if natural is not None else ""
+        found.append(Verdict("Is it the wanted voice?", f"{target:.0f} % of conversions are named as the wanted voice{rest}{sure}.", grade))
+    follow, rmse = value("prosody", "conversion", "pitch_correlation"), value("prosody", "conversion", "pitch_rmse")
+    if follow is not None:
+        grade = "good" if follow >= 0.7 else "fair" if follow >= 0.4 else "bad"
+        spread = f", {rmse:.1f} semitones apart" if rmse is not None else ""
+        found.append(Verdict("Does the melody survive?", f"Pitch follows the source with a correlation of {follow:.2f}{spread}.", grade))
+    for set_name, kinds in ((run.probe or {}).get("figures") or {}).items():
+        ours, theirs = (kinds.get("without_silence", {}).get(name) for name in ("codes", "kmeans"))
+        if ours and ours["value"] is not None:
+            against = theirs["value"] if theirs else None
+            beside = f", k-means on MFCC {against:.1f} %" if against is not None else ""
+            grade = "fair" if against is None else "good" if ours["value"] >= against + 5 else "fair" if ours["value"] >= against else "bad"
+            found.append(Verdict(f"Do the codes tell the phones ({SETS.get(set_name, set_name)})?", f"{ours['value']:.1f} % of frames outside silence{beside}.", grade))
+    bits, shuffled = run.last("bits_per_sample", "valid", "end"), run.last("bits_shuffled_codes", "valid", "end")
+    if bits is not None:
+        uses = shuffled is not None and shuffled > bits + 0.1
+        extra = f", {shuffled:.2f} with another utterance's codes" if shuffled is not None else ""
+        found.append(Verdict("Does the decoder use the codes?", f"{bits:.2f} bits per sample on unseen sentences{extra}.", "good" if uses else "bad" if shuffled else "fair"))
+    used = run.last("usage", "epoch", "valid", "end")
+    if used is not None:
+        found.append(Verdict("Is the codebook alive?", f"{100 * used:.0f} % of the codes are in use.", "good" if used >= 0.8 else "fair" if used >= 0.4 else "bad"))
+    return found
+
+
+def results_section(run, title: str, command: str = "") -> str:
+    """A section of RESULTS.md: the same JSON files give the same bytes. run: RunFolder."""
+    lines = [f"## {title}", ""]
+    if command:
+        lines += ["```", command, "```", ""]
+    lines += ["| question | answer |", "| --- | --- |"]
+    lines += [f"| {_cell(item.what)} | {_cell(item.answer)} |" for item in verdicts(run)]
+    for name, kinds in ((run.probe or {}).get("figures") or {}).items():
+        lines += ["", f"Phone probe on {name} ({SETS.get(name, name)}), accuracy in % [95 % interval over utterances]:", ""]
+        lines += ["| codes and map | silence left out | silence counted |", "| --- | --- | --- |"]
+        for key, label in PROBE_NAMES.items():
+            cells = [number(kinds.get(kind, {}).get(key)) for kind in COUNTS]
+            if any(cell != "–" for cell in cells):
+                lines.append(f"| {label} | {cells[0]} | {cells[1]} |")
+    section = None
+    for row in rows(run.evaluation or {}):
+        if row.section != section:
+            section = row.section
+            lines += ["", f"{SECTIONS.get(section, section)}:", "", "| of | figure | value [95 % interval] | unit |", "| --- | --- | --- | --- |"]
+        unit = row.figure["unit"]
+        lines.append(f"| {KIND_NAMES.get(row.kind, row.kind.replace('_', ' '))} | {row.name.replace('_', ' ')} | {number(row.figure)} | {unit} |")
+    for name, why in left_out(run.evaluation or {}):
+        lines += ["", f"Left out: {name}: {why}."]
+    checksum = str(run.model.get("checksum", ""))[:12]
+    lines += ["", f"Model {checksum or 'without a file here'}. Definitions of all figures: probe.json and evaluate.json of the run."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def put_section(document: str, tag: str, section: str) -> str:
+    """``document`` with the section of ``tag`` replaced, or added at the end; everything else stays as it is."""
+    begin, end = f"<!-- begin {tag} (written by vqvc-report) -->", f"<!-- end {tag} -->"
+    block = f"{begin}\n{section}{end}\n"
+    pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end) + r"\n", re.DOTALL)
+    if pattern.search(document):
+        return pattern.sub(lambda _: block, document)
+    return (document.rstrip("\n") + "\n\n" if document.strip() else "# Results\n\n") + block
+
+
+def command_of(document: str, tag: str) -> str:
+    """The command that an earlier section of ``tag`` was made with; empty when there is none."""
+    found = re.search(rf"<!-- begin {re.escape(tag)} \(.*?-->\n## [^\n]*\n\n```\n(.*?)\n```", document, re.DOTALL)
+    return found.group(1) if found else ""
