@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvc.corpus.source import Item
-from vqvc.corpus.splits import choose_unseen, normalise_text, sentence_of, split
+from vqvc.corpus.splits import choose_held_out, choose_unseen, normalise_text, sentence_of, split
 from vqvc.errors import UsageError
 
 
@@ -72,6 +72,12 @@ def test_from_six_speakers_on_somebody_is_unseen_and_kept_ones_never():
         names = [f"reader{n}" for n in range(count)]
         assert (len(choose_unseen(names, 1e-9)) == 1) == (count >= 6)
         assert choose_unseen(names, 0.9, keep=names) == () == choose_unseen(names, 0.0)
+
+
+def test_from_twenty_sentences_on_one_is_held_out():
+    for count in (1, 19, 20, 200):
+        sentences = [f"sentence {n}" for n in range(count)]
+        assert len(choose_held_out(sentences, 1e-9)) == (count >= 20) and not choose_held_out(sentences, 0.0)
 
 
 def test_a_sentence_is_its_words():

@@ -18,6 +18,7 @@ from vqvc.errors import UsageError
 
 SUBSETS = ("train", "dev", "test")
 AT_LEAST_ONE_FROM = 6  # speakers, from which on somebody is unseen
+AT_LEAST_ONE_SENTENCE_FROM = 20  # sentences, from which on one is held out
 RULE = (
     "a speaker is unseen by sha256 of the name, a sentence held out by sha256 of its normalised text (its recording's "
     "name without text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: unseen speakers, "
@@ -62,6 +63,15 @@ def choose_unseen(speakers: Iterable[str], fraction: float, keep: Collection[str
     return tuple(sorted(chosen))
 
 
+def choose_held_out(sentences: Iterable[str], fraction: float) -> set[str]:
+    """The sentences that training never hears: those of small hash, at least one of twenty or more."""
+    ranked = sorted((fraction_of(sentence, "sentence"), sentence) for sentence in set(sentences))
+    chosen = {sentence for value, sentence in ranked if value < fraction}
+    if not chosen and fraction > 0 and len(ranked) >= AT_LEAST_ONE_SENTENCE_FROM:
+        chosen = {ranked[0][1]}
+    return chosen
+
+
 def split(
     items: Iterable[Item],
     *,
@@ -81,7 +91,8 @@ def split(
             f"--keep-speakers: the corpus has no speaker {unknown[0]!r}; its speakers begin with {' '.join(sorted(names)[:5])}"
         )
     unseen = choose_unseen(names, unseen_speakers, keep_speakers)
-    held_out = {item.utt_id for item in items if fraction_of(sentence_of(item), "sentence") < held_out_sentences}
+    sentences = choose_held_out(map(sentence_of, items), held_out_sentences)
+    held_out = {item.utt_id for item in items if sentence_of(item) in sentences}
     subset_of = {i.utt_id: "dev" if i.utt_id in held_out else "train" for i in items if i.speaker not in unseen}
     trained = {sentence_of(item) for item in items if subset_of.get(item.utt_id) == "train"}
     left_out = []
