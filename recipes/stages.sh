@@ -6,6 +6,7 @@
 
 declare -A opt=() opt_kind=() opt_help=()
 declare -a opt_order=()
+declare -a recipe_words=()
 worst_status=0 # 3 once a stage listed items that failed
 
 log() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
@@ -61,6 +62,8 @@ parse_options() {
   local about=$1 name value near
   caller_dir=$PWD
   shift
+  name=$(realpath "$0")
+  recipe_words=(bash "${name#"$VQVC_ROOT"/}") # what makes the same run again, for RESULTS.md
   while (($#)); do
     case $1 in
       -h | --help) usage "$about"; exit 0 ;;
@@ -81,11 +84,13 @@ parse_options() {
     if [[ ${opt_kind[$name]} == flag ]]; then
       [[ $1 != *=* ]] || fail "--$name: takes no value"
       opt[$name]=yes
+      [[ $name == overwrite ]] || recipe_words+=("--$name")
       shift
       continue
     fi
     (($# >= 2)) || fail "--$name: needs a value"
     _keep_option "$name" "$2"
+    [[ $name =~ ^(stage|stop-stage)$ ]] || recipe_words+=("--$name" "$2")
     shift 2
   done
 }
@@ -197,6 +202,8 @@ stage_train() { # 3: the model
   [[ -z ${opt[max-minutes]} ]] || more+=(--max-minutes "${opt[max-minutes]}")
   inputs=("$conf" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors")
   train_command "${opt[ngpu]}" # cmd.sh: sets the array launcher
+  mkdir -p "$exp"
+  _quoted "${recipe_words[@]}" >"$exp/command"
   step train "${launcher[@]}" --conf "$conf" --store "$work/dump" --out "$exp" "${more[@]}"
 }
 
@@ -227,9 +234,12 @@ stage_evaluate() { # 7: bits, usage, recogniser and voices
     --align "$work/align/phones.ctm" --out "$exp/eval" "${evaluate_options[@]}" --overwrite
 }
 
-stage_report() { # 8: one page
+stage_report() { # 8: one page, and a section of RESULTS.md
   inputs=("$exp/model.safetensors" "$exp/probe/probe.json" "$exp/eval/evaluate.json") outputs=("$exp/report.html")
-  step report vqvc-report --exp "$exp" --out "$exp/report.html" --overwrite
+  local made_by=
+  [[ ! -f $exp/command ]] || made_by=$(<"$exp/command")
+  step report vqvc-report --exp "$exp" --out "$exp/report.html" --results "${opt[results]:-$exp/RESULTS.md}" \
+    --command "${made_by# }" --overwrite
 }
 
 stage_prior() { # 9: bits per code; speech from nothing

@@ -23,7 +23,7 @@ def summary(exp: Path) -> str:
     if probe.is_file():
         lines += ["", table(json.loads(probe.read_text(encoding="utf-8"))["figures"])]
     lines.append("")
-    for what, path in {"wavs": "wavs", "picture": "probe/heatmap.png", "page": "report.html"}.items():
+    for what, path in {"wavs": "wavs", "heat map": "probe/heatmap.png", "picture": "summary.png", "page": "report.html"}.items():
         if (exp / path).exists():
             lines.append(f"{what.ljust(9)} {exp / path}")
     return "\n".join(lines)

@@ -24,6 +24,7 @@ option max-minutes number "" "end training after so many minutes, its learning r
 option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
 option jobs int "$(nproc)" "processes for preparing, packing and aligning"
 option conversions text 4x4 "held-out speakers x target voices of stage 5"
+option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
 option work path "$here" "folder for data, dump, align and exp"
 option overwrite flag "" "run the stages again, also where nothing has changed"
 parse_options "VCTK from the corpus to converted speech (see egs/vctk/run.sh)." "$@"

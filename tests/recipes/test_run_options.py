@@ -170,7 +170,9 @@ def test_all_stages_run_once_and_are_skipped_until_an_input_changes(recipe, tmp_
     assert names(calls) == ALL
     assert done.stdout == f"summary of {tmp_path}/work/exp/small\n"
     for call in calls:
-        assert " ".join(call) in done.stderr  # each command is printed as it is run
+        assert " ".join(call).partition(" --command ")[0] in done.stderr  # each command is printed as it is run
+    made_by = calls[-1][calls[-1].index("--command") + 1]
+    assert made_by == f"bash egs/vctk/run.sh --db-root {tmp_path}/corpus --work {tmp_path}/work"
 
     done, calls = recipe()
     assert done.returncode == 0 and calls == [] and done.stderr.count("up to date") == len(ALL)
@@ -178,7 +180,7 @@ def test_all_stages_run_once_and_are_skipped_until_an_input_changes(recipe, tmp_
     done, calls = recipe(
         "--max-minutes", 3
     )  # other words: this stage again, later ones only where their inputs changed
-    assert names(calls) == ["train"] and calls[0][-2:] == ["--max-minutes", "3"]
+    assert names(calls) == ["train", "report"] and calls[0][-2:] == ["--max-minutes", "3"]
 
     (tmp_path / "work/dump/store.json").write_text("2")
     assert names(recipe("--max-minutes", 3)[1]) == ["align", "train", "encode", "evaluate"]
