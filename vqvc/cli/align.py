@@ -1,0 +1,76 @@
+"""vqvc-align: phone segments of a packed store, from given TextGrids or by aligning the transcripts."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.errors import EXIT_SOME_FAILED, UsageError
+
+logger = logging.getLogger("vqvc.align")
+
+EXAMPLES = """  vqvc-align --store dump --out align
+  vqvc-align --store dump --out align --textgrids mfa/ --phone-set mfa"""
+LOG_EVERY_S = 30.0  # where stderr is no terminal
+PHONE_SETS = ("auto", "arpabet", "mfa", "pocketsphinx", "timit")  # of phones.MAPS
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
+    result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
+    result.add_argument("--store", type=Path, required=True, metavar="DIR", help="what vqvc-pack wrote")
+    result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where phones.ctm and unaligned.tsv go")
+    result.add_argument("--textgrids", type=Path, metavar="DIR", help="TextGrids in the recordings' own times")
+    result.add_argument(
+        "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: class names, ARPAbet or MFA"
+    )
+    result.add_argument("--jobs", type=int, default=2, help="processes; the result does not depend on their number")
+    result.add_argument("--overwrite", action="store_true", help="replace a finished alignment")
+    return result
+
+
+def work(args: argparse.Namespace) -> int | None:
+    """Align, and say how many utterances were."""
+    from vqvc.corpus.align_store import UNALIGNED, align_store
+    from vqvc.corpus.alignment import PHONES_CTM
+    from vqvc.corpus.store import PackedStore
+
+    if args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    refuse_overwrite(args.out / PHONES_CTM, args.overwrite)
+    store = PackedStore(args.store)
+    result = align_store(
+        store, args.out, textgrids=args.textgrids, phone_set=args.phone_set, jobs=args.jobs, progress=_progress
+    )
+    print(f"aligned\t{len(result.segments)}")
+    for reason, count in sorted(result.reasons().items()):
+        print(f"unaligned: {reason}\t{count}")
+    if not result.unaligned:
+        return None
+    logger.warning("%d utterances are not aligned; %s lists them", len(result.unaligned), args.out / UNALIGNED)
+    return EXIT_SOME_FAILED
+
+
+def _progress(items: Iterator, total: int, done: int) -> Iterator:
+    """``items``, with a bar on a terminal and a line now and then elsewhere."""
+    from tqdm import tqdm
+
+    last_s = time.monotonic()
+    bar = tqdm(items, total=total, initial=done, unit="utt", disable=not sys.stderr.isatty(), file=sys.stderr)
+    for count, item in enumerate(bar, done + 1):
+        if bar.disable and time.monotonic() - last_s > LOG_EVERY_S:
+            last_s = time.monotonic()
+            logger.info("%d of %d utterances", count, total)
+        yield item
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Console script."""
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

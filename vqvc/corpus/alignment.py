@@ -1,0 +1,144 @@
+"""Which phone sounds when: segments, the file that holds them, and labels at moments in time.
+
+    align/phones.ctm     utt_id start_s duration_s phone      (in the packed store's timeline, sorted, without gaps)
+
+A code stands for samples [i*hop, (i+1)*hop); its label is the phone at its centre, (i + 0.5) * hop / sample_rate.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqvc._util import atomic
+from vqvc.corpus import phones
+from vqvc.corpus.textgrid import TextGrid
+from vqvc.errors import CorpusError
+
+PHONES_CTM = "phones.ctm"
+TOLERANCE_S = 1e-3  # segments that meet this closely meet; other tools' CTM files have two or three decimals
+PHONE_TIERS = ("phones", "phone", "segments")  # names by which aligners call the tier
+MISSING_END_S = 0.1  # a TextGrid that ends this much before its recording is not of this recording
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A phone (one of the 41 classes) in time."""
+
+    start_s: float
+    duration_s: float
+    phone: str
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends."""
+        return self.start_s + self.duration_s
+
+
+def read_ctm(path: str | Path) -> dict[str, list[Segment]]:
+    """Segments by utterance, in the file's order; raises CorpusError with path and line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; make it with vqvc-align") from None
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path}: is not UTF-8 text") from None
+    result: dict[str, list[Segment]] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            utt_id, segment = _parse_line(line)
+            before = result.setdefault(utt_id, [])
+            if before and segment.start_s < before[-1].end_s - TOLERANCE_S:
+                raise CorpusError(f"{utt_id} at {segment.start_s:g} s overlaps its line before, until {before[-1].end_s:g} s")
+        except CorpusError as error:
+            raise CorpusError(f"{path}:{number}: {error}") from None
+        before.append(segment)
+    return result
+
+
+def _parse_line(line: str) -> tuple[str, Segment]:
+    fields = line.split()
+    if len(fields) != 4:
+        raise CorpusError(f"{len(fields)} fields; there should be 4: utt_id start_s duration_s phone")
+    try:
+        start_s, duration_s = float(fields[1]), float(fields[2])
+    except ValueError:
+        raise CorpusError(f"{fields[1]} {fields[2]}: start and duration should be numbers") from None
+    if not (math.isfinite(start_s) and math.isfinite(duration_s) and start_s >= 0 and duration_s > 0):
+        raise CorpusError(f"{fields[1]} {fields[2]}: start should be at least 0 s, the duration over 0 s")
+    phones.index(fields[3])
+    return fields[0], Segment(start_s, duration_s, fields[3])
+
+
+def write_ctm(path: str | Path, segments: Mapping[str, Sequence[Segment]]) -> None:
+    """Write all utterances in byte order of utt_id, times to the microsecond, atomically."""
+    lines = []
+    for utt_id in sorted(segments, key=str.encode):
+        for segment in segments[utt_id]:
+            start_us, end_us = round(segment.start_s * 1e6), round(segment.end_s * 1e6)
+            if end_us > start_us:
+                lines.append(f"{utt_id} {start_us / 1e6:.6f} {(end_us - start_us) / 1e6:.6f} {segment.phone}\n")
+    atomic.write_text(path, "".join(lines))
+
+
+def labels_at(segments: Sequence[Segment], times_s: np.ndarray) -> np.ndarray:
+    """Class of the segment at each time: (N,) float seconds -> (N,) int64 in [0, 41). Where there is none: pau.
+
+    A segment holds its start and not its end. ``segments`` are in order and do not overlap.
+    """
+    times_s = np.asarray(times_s, np.float64)
+    starts = np.array([segment.start_s for segment in segments])
+    ends = np.array([segment.end_s for segment in segments])
+    classes = np.array([phones.index(segment.phone) for segment in segments] + [phones.index(phones.PAUSE)], np.int64)
+    if len(starts) > 1:
+        close = starts[1:] - ends[:-1] <= TOLERANCE_S
+        ends[:-1][close] = starts[1:][close]  # rounding of a file leaves no holes
+    place = np.searchsorted(starts, times_s, side="right") - 1
+    inside = (place >= 0) & (times_s < ends[place] if len(ends) else False)
+    return classes[np.where(inside, place, -1)]
+
+
+def code_labels(segments: Sequence[Segment], codes: int, hop_length: int, sample_rate: int) -> np.ndarray:
+    """Class at the centre sample of each of ``codes`` codes: (codes,) int64."""
+    return labels_at(segments, (np.arange(codes) + 0.5) * hop_length / sample_rate)
+
+
+def covering(segments: Iterable[Segment], duration_s: float) -> list[Segment]:
+    """The segments cut to [0, duration_s], gaps filled with pau, pauses that meet made one."""
+    result: list[Segment] = []
+    at_s = 0.0
+    for segment in segments:
+        start_s, end_s = max(segment.start_s, at_s), min(segment.end_s, duration_s)
+        if end_s <= start_s:
+            continue
+        if start_s - at_s > TOLERANCE_S:
+            _append(result, at_s, start_s, phones.PAUSE)
+            at_s = start_s
+        _append(result, at_s, end_s, segment.phone)
+        at_s = end_s
+    if duration_s > at_s:
+        _append(result, at_s, duration_s, phones.PAUSE)
+    return result
+
+
+def _append(segments: list[Segment], start_s: float, end_s: float, phone: str) -> None:
+    if segments and segments[-1].phone == phone == phones.PAUSE:
+        start_s = segments.pop().start_s
+    segments.append(Segment(start_s, end_s - start_s, phone))
+
+
+def from_textgrid(grid: TextGrid, to_class: Callable[[str], str], *, trim_start_s: float, duration_s: float) -> list[Segment]:
+    """Segments of a packed utterance from a TextGrid in its source's timeline.
+
+    ``trim_start_s`` was cut from the source's start, ``duration_s`` is what was kept. Raises CorpusError when the grid
+    has no phone tier, holds a label outside its set, or ends before the recording does.
+    """
+    if grid.end_s < trim_start_s + duration_s - MISSING_END_S:
+        raise CorpusError(f"its TextGrid ends at {grid.end_s:.2f} s, the speech at {trim_start_s + duration_s:.2f} s")
+    items = grid.tier(*PHONE_TIERS).items
+    moved = (Segment(item.start_s - trim_start_s, item.end_s - item.start_s, to_class(item.text.strip())) for item in items)
+    return covering(moved, duration_s)
