@@ -1,6 +1,6 @@
 """Any corpus of one folder per speaker, the speaker's name being the folder's.
 
-wav/SPEAKER/UTT.wav + txt/SPEAKER/UTT.txt + speakers.tsv     (the built-in voices; speakers.tsv: speaker, gender, accent)
+wav/SPEAKER/UTT.wav + txt/SPEAKER/UTT.txt + speakers.tsv     (speakers.tsv: speaker, gender, accent)
 SPEAKER/.../UTT.flac + UTT.txt or UTT.lab beside it, or LibriSpeech's *.trans.txt
 """
 

@@ -21,8 +21,8 @@ AT_LEAST_ONE_FROM = 6  # speakers, from which on somebody is unseen
 AT_LEAST_ONE_SENTENCE_FROM = 20  # sentences, from which on one is held out
 RULE = (
     "a speaker is unseen by sha256 of the name, a sentence held out by sha256 of its normalised text (its recording's "
-    "name without text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: unseen speakers, "
-    "sentences that no training utterance has"
+    "name without text); train: seen speakers, other sentences; dev: seen speakers, held-out sentences; test: "
+    "unseen speakers, sentences that no training utterance has"
 )
 
 

@@ -1,7 +1,7 @@
 """VCTK in its own layouts, 0.80 and 0.92, with each release's known faults found, named and counted.
 
-    0.80   wav48/p225/p225_001.wav                                txt/p225/p225_001.txt   speaker-info.txt (ids without p)
-    0.92   wav48_silence_trimmed/p225/p225_001_mic{1,2}.flac      txt/...                 speaker-info.txt (ids with p)
+    0.80   wav48/p225/p225_001.wav                                txt/...   speaker-info.txt (ids without p)
+    0.92   wav48_silence_trimmed/p225/p225_001_mic{1,2}.flac      txt/...   speaker-info.txt (ids with p)
 
 An utterance is called p225_001 in both, so the same audio makes the same store. Faults are recognised by what is on
 disk, not by a list of names: so a repaired copy has none, and a subset has only its own.
