@@ -100,8 +100,23 @@ def toy(tmp_path_factory) -> ToyRun:
     from vqvc.corpus.codes import CodeArchive
 
     CodeArchive.build(archive, hop_length=HOP, sample_rate=RATE, codebook_size=K, model="abc").save(exp / "codes.npz")
-    events = [{"event": "train", "step": n, "minutes": n / 10, "loss_bits": 5 - n / 20, "perplexity": 9 + n} for n in range(20)]
-    events += [{"event": "valid", "step": n, "minutes": n / 10, "bits_per_sample": 5 - n / 25, "bits_shuffled_codes": 5.5, "usage": 0.9} for n in (5, 9, 19)]
-    (exp / "log.jsonl").write_text("\n".join(map(json.dumps, events)) + '\n{"event": "train", "st')  # killed while writing
+    events = [
+        {"event": "train", "step": n, "minutes": n / 10, "loss_bits": 5 - n / 20, "perplexity": 9 + n}
+        for n in range(20)
+    ]
+    events += [
+        {
+            "event": "valid",
+            "step": n,
+            "minutes": n / 10,
+            "bits_per_sample": 5 - n / 25,
+            "bits_shuffled_codes": 5.5,
+            "usage": 0.9,
+        }
+        for n in (5, 9, 19)
+    ]
+    (exp / "log.jsonl").write_text(
+        "\n".join(map(json.dumps, events)) + '\n{"event": "train", "st'
+    )  # killed while writing
     (exp / "config.yaml").write_text("audio:\n  sample_rate: 16000  # <script>alert(1)</script>\n")
     return ToyRun(dump, exp / "codes.npz", align / "phones.ctm", exp, Toy(known))

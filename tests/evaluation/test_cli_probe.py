@@ -11,7 +11,9 @@ from vqvc.cli import probe
 @pytest.fixture(scope="module")
 def out(toy):
     folder = toy.exp / "probe"
-    status = probe.main([*map(str, ("--codes", toy.codes, "--align", toy.align, "--store", toy.store, "--out", folder))])
+    status = probe.main(
+        [*map(str, ("--codes", toy.codes, "--align", toy.align, "--store", toy.store, "--out", folder))]
+    )
     assert status == 0
     return folder
 

@@ -46,7 +46,9 @@ def test_mutual_information_equals_scikit_learn(pairs):
         with pytest.raises(CorpusError, match="at least two classes|two classes of codes"):
             codes.normalised_mutual_information(joint)
     else:
-        assert codes.normalised_mutual_information(joint) == pytest.approx(normalized_mutual_info_score(one, other), abs=1e-9)
+        assert codes.normalised_mutual_information(joint) == pytest.approx(
+            normalized_mutual_info_score(one, other), abs=1e-9
+        )
 
 
 def test_histograms_are_shares():

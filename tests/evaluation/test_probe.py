@@ -62,7 +62,9 @@ def test_perfect_codes_score_everything_and_random_codes_the_constant_guess():
     counts = joint_counts(train, CLASSES)
     right, total = score(CodeMap(counts), test)
     assert right.sum() == total.sum() == 500
-    noise = made_up([4000], 20, 3, lambda codes: np.random.default_rng(9).choice(CLASSES, len(codes), p=[0.6, 0.1, 0.1, 0.1, 0.1]))
+    noise = made_up(
+        [4000], 20, 3, lambda codes: np.random.default_rng(9).choice(CLASSES, len(codes), p=[0.6, 0.1, 0.1, 0.1, 0.1])
+    )
     right, total = score(CodeMap(joint_counts(noise, CLASSES)), noise)
     constant, _ = score(ConstantMap(joint_counts(noise, CLASSES)), noise)
     assert right.sum() == pytest.approx(constant.sum(), rel=0.02)

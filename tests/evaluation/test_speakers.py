@@ -21,7 +21,9 @@ def test_equal_error_rate_by_hand():
 def test_equal_error_rate_does_not_care_about_scale():
     rng = np.random.default_rng(1)
     same, different = rng.normal(1, 1, 500), rng.normal(0, 1, 700)
-    assert speakers.equal_error_rate(same, different) == pytest.approx(speakers.equal_error_rate(np.exp(same), np.exp(different)))
+    assert speakers.equal_error_rate(same, different) == pytest.approx(
+        speakers.equal_error_rate(np.exp(same), np.exp(different))
+    )
 
 
 def planted(seed=0, each=12, spread=0.3):
@@ -37,7 +39,9 @@ def test_planted_voices_are_named_and_nearest_to_their_own_centre():
     others, true = planted(1)
     assert model.names_of(others) == true
     own = np.concatenate([model.similarities(others[[n]], name) for n, name in enumerate(true)])
-    wrong = np.concatenate([model.similarities(others[[n]], f"p{(int(name[1]) + 1) % 5}") for n, name in enumerate(true)])
+    wrong = np.concatenate(
+        [model.similarities(others[[n]], f"p{(int(name[1]) + 1) % 5}") for n, name in enumerate(true)]
+    )
     assert speakers.equal_error_rate(own, wrong) == 0
 
 

@@ -12,7 +12,15 @@ def run(tmp_path, phones, subsets=("train", "test")):
     CodeArchive.build(rows, hop_length=640, sample_rate=16000, codebook_size=4).save(tmp_path / "codes.npz")
     lines = [f"{row[0]} {0.2 * k:.2f} 0.20 {phone}" for row in rows for k, phone in enumerate(phones)]
     (tmp_path / "phones.ctm").write_text("".join(line + "\n" for line in lines))
-    files = ["--codes", tmp_path / "codes.npz", "--align", tmp_path / "phones.ctm", "--out", tmp_path / "out", "--no-picture"]
+    files = [
+        "--codes",
+        tmp_path / "codes.npz",
+        "--align",
+        tmp_path / "phones.ctm",
+        "--out",
+        tmp_path / "out",
+        "--no-picture",
+    ]
     return probe.main([str(item) for item in files])
 
 

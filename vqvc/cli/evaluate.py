@@ -21,10 +21,18 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--store", required=True, type=Path, help="packed store of vqvc-pack")
     result.add_argument("--out", required=True, type=Path, help="folder for evaluate.json and wav/")
     result.add_argument("--limit", type=int, default=16, help="utterances to convert")
-    result.add_argument("--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech")
+    result.add_argument(
+        "--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech"
+    )
     result.add_argument("--target-count", type=int, default=2, help="voices when --targets is not given")
-    result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode; otherwise the one beside the model, if any")
-    result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any")
+    result.add_argument(
+        "--codes", type=Path, help="codes.npz of vqvc-encode; otherwise the one beside the model, if any"
+    )
+    result.add_argument(
+        "--align",
+        type=Path,
+        help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any",
+    )
     result.add_argument("--seed", type=int, default=0, help="of the choice of utterances and of all intervals")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result
@@ -54,7 +62,12 @@ def work(args: argparse.Namespace) -> int | None:
     clips.annotate(made, archive, alignment)
     result = {
         "format_version": 1,
-        "settings": {"limit": args.limit, "targets": targets, "sources": [item.utt_id for item in sources], "seed": args.seed},
+        "settings": {
+            "limit": args.limit,
+            "targets": targets,
+            "sources": [item.utt_id for item in sources],
+            "seed": args.seed,
+        },
         "provenance": {"vqvc": vqvc.__version__, "store_sha256": store.sha256, "model": args.model.name},
         "figures": {
             "content": suite.section("words", lambda: suite.content_figures(made, rate, seed=args.seed)),

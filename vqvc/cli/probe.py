@@ -19,7 +19,9 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--align", required=True, type=Path, help="phones.ctm of vqvc-align")
     result.add_argument("--store", type=Path, help="packed store, for k-means on MFCC (left out when not given)")
     result.add_argument("--out", required=True, type=Path, help="folder for probe.json and heatmap.png")
-    result.add_argument("--baseline-minutes", type=float, default=60.0, help="most speech (per subset) for k-means on MFCC")
+    result.add_argument(
+        "--baseline-minutes", type=float, default=60.0, help="most speech (per subset) for k-means on MFCC"
+    )
     result.add_argument("--no-picture", action="store_true", help="do not draw the heat map (needs no matplotlib)")
     result.add_argument("--seed", type=int, default=0, help="of random codes, k-means, subsampling and intervals")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier probe.json")
@@ -67,7 +69,9 @@ def work(args: argparse.Namespace) -> int | None:
         "fitted_on": _describe(train, left_out["train"]) | {"subset": "train"},
         "sets": {name: _describe(data, left_out[name]) | {"what": ladder.SETS[name]} for name, data in scored.items()},
         "figures": figures,
-        "about_the_codes": ladder.code_figures(scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"),
+        "about_the_codes": ladder.code_figures(
+            scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"
+        ),
     }
     write_json(target, result)
     np.save(args.out / "joint_counts.npy", joint)
@@ -96,7 +100,9 @@ def _kmeans(args: argparse.Namespace, train, scored: dict, hop_length: int, samp
     from vqvc.evaluation.ladder import kmeans_ladder
 
     store = PackedStore(args.store)
-    logger.info("k-means on MFCC with %d codes, at most %g minutes per subset", train.codebook_size, args.baseline_minutes)
+    logger.info(
+        "k-means on MFCC with %d codes, at most %g minutes per subset", train.codebook_size, args.baseline_minutes
+    )
     with tqdm(desc="MFCC", unit="utt", disable=None) as bar:
         return kmeans_ladder(
             train,

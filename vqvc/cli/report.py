@@ -20,7 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--out", required=True, type=Path, help="the HTML file")
     result.add_argument("--title", default="", help="heading of the page and of the section in RESULTS.md")
     result.add_argument("--results", type=Path, help="a Markdown file in which this run's section is replaced or added")
-    result.add_argument("--command", default="", help="the command that made the run, for --results; otherwise the one given before")
+    result.add_argument(
+        "--command", default="", help="the command that made the run, for --results; otherwise the one given before"
+    )
     result.add_argument("--no-picture", action="store_true", help="do not write summary.png beside the page")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier page")
     return result

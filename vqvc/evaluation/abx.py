@@ -105,7 +105,9 @@ def code_costs(vectors: np.ndarray | None, codebook_size: int) -> np.ndarray:
     return np.arccos(np.clip(unit @ unit.T, -1, 1)).astype(np.float32) / np.float32(np.pi)
 
 
-def distances(left: Sequence[np.ndarray], right: Sequence[np.ndarray], cost: Callable | np.ndarray, batch: int = 2048) -> np.ndarray:
+def distances(
+    left: Sequence[np.ndarray], right: Sequence[np.ndarray], cost: Callable | np.ndarray, batch: int = 2048
+) -> np.ndarray:
     """(P,) DTW distances between sequences of codes (L,) with a cost table (K, K), or of frames (L, D) by angle / pi."""
     result = np.empty(len(left))
     for begin in range(0, len(left), batch):
@@ -129,7 +131,11 @@ def angles(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def errors(
-    sequences: Sequence[np.ndarray | None], items: Sequence[Token], across: bool, cost: Callable | np.ndarray, seed: int = 0
+    sequences: Sequence[np.ndarray | None],
+    items: Sequence[Token],
+    across: bool,
+    cost: Callable | np.ndarray,
+    seed: int = 0,
 ) -> np.ndarray:
     """(C,) error of each cell in [0, 1]. sequences: what represents each token (None: too short, left out).
 

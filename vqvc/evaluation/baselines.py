@@ -57,7 +57,9 @@ class KMeansCodes:
     def __init__(self, codebook_size: int, hop_length: int, sample_rate: int, seed: int = 0):
         self.codebook_size, self.hop_length, self.sample_rate, self.seed = codebook_size, hop_length, sample_rate, seed
 
-    def features(self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], object]) -> np.ndarray:
+    def features(
+        self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], object]
+    ) -> np.ndarray:
         """(N, 39) float32 for all codes of ``data``; ``waveform`` gives an utterance's samples, ``progress`` hears of each."""
         rows = np.empty((data.frames, 3 * N_MFCC), dtype=np.float32)
         for index, utt_id in enumerate(data.utt_ids):
@@ -119,5 +121,7 @@ def kmeans_codes(
     rows = model.features(fitted, waveform, progress)
     model.fit(rows)
     ours = dataclasses.replace(fitted, codes=model.encode(rows))
-    theirs = [dataclasses.replace(item, codes=model.encode(model.features(item, waveform, progress))) for item in scored]
+    theirs = [
+        dataclasses.replace(item, codes=model.encode(model.features(item, waveform, progress))) for item in scored
+    ]
     return ours, theirs

@@ -107,7 +107,18 @@ def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path,
     clips, jobs = [], []
     for item in sources:
         samples = store.waveform(item)
-        clips.append(Clip("source", item.utt_id, item.speaker, item.speaker, item.text, "", samples, item.speaker in converter.speakers))
+        clips.append(
+            Clip(
+                "source",
+                item.utt_id,
+                item.speaker,
+                item.speaker,
+                item.text,
+                "",
+                samples,
+                item.speaker in converter.speakers,
+            )
+        )
         voices = [("reconstruction", item.speaker)] if item.speaker in converter.speakers else []
         voices += [("conversion", name) for name in targets if name != item.speaker]
         jobs += [(kind, item, voice, samples) for kind, voice in voices]
@@ -115,7 +126,9 @@ def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path,
     made = converter.convert_batch([(samples, voice) for _, _, voice, samples in jobs])
     for (kind, item, voice, samples), output in zip(jobs, made, strict=True):
         output = np.asarray(output, dtype=np.float32)[: len(samples)]
-        clips.append(Clip(kind, item.utt_id, item.speaker, voice, item.text, "", output, item.speaker in converter.speakers))
+        clips.append(
+            Clip(kind, item.utt_id, item.speaker, voice, item.text, "", output, item.speaker in converter.speakers)
+        )
     for clip in clips:
         name = clip.utt_id if clip.kind == "source" else f"{clip.utt_id}-to-{clip.voice}"
         clip.file = f"wav/{clip.kind}/{safe_name(name)}.wav"
@@ -148,4 +161,6 @@ def annotate(clips: Sequence[Clip], archive, alignment: Mapping[str, Sequence] |
             clip.measured["codes"] = archive.codes_of(clip.utt_id).tolist()
             clip.measured["hop_length"] = int(archive.hop_length)
             segments = (alignment or {}).get(clip.utt_id) or ()
-            clip.measured["phones"] = [[round(item.start_s, 4), round(item.duration_s, 4), item.phone] for item in segments]
+            clip.measured["phones"] = [
+                [round(item.start_s, 4), round(item.duration_s, 4), item.phone] for item in segments
+            ]

@@ -1,7 +1,7 @@
 """The evaluation's section on codes: usage, leaks and ABX, with k-means on MFCC and random codes beside them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,12 @@ from vqvc.evaluation import baselines, leaks
 from vqvc.evaluation.probe import LabelledCodes
 
 logger = logging.getLogger("vqvc.evaluate")
+
+HISTOGRAMS = {
+    "codes": "code histograms",
+    "random": "histograms of random codes",
+    "kmeans": "histograms of k-means codes (MFCC)",
+}
 
 
 def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
@@ -27,7 +33,9 @@ def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
     )
 
 
-def code_section(archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0) -> dict:
+def code_section(
+    archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0
+) -> dict:
     """All figures on the codes of the whole corpus. alignment: None leaves ABX out; vectors: (K, D) codebook, if known."""
     data, subsets = unlabelled(archive)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
@@ -44,26 +52,29 @@ def code_section(archive, store, alignment: Mapping[str, Sequence] | None, vecto
         rows = model.features(some, waveform, lambda count: None)
         train = np.repeat(some_subsets == "train", np.diff(some.offsets))
         codes = model.fit(rows[train]).encode(rows)
-        systems["kmeans"] = LabelledCodes(codes, some.labels, some.offsets, some.utt_ids, some.speakers, some.codebook_size)
+        systems["kmeans"] = LabelledCodes(
+            codes, some.labels, some.offsets, some.utt_ids, some.speakers, some.codebook_size
+        )
     except CorpusError as error:
         logger.warning("k-means left out: %s", error)
     genders = {item.speaker: item.gender for item in store.speakers}
-    whole = {"codes": data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data}
-    result: dict = {"usage": _try(lambda: leaks.usage_figures(whole["codes"], rate_hz))}
+    unseen = data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data
+    result: dict = {"usage": _try(leaks.usage_figures, unseen, rate_hz)}
     for system, own in systems.items():
-        what = {"codes": "code histograms", "random": "histograms of random codes", "kmeans": "histograms of k-means codes (MFCC)"}
-        result[f"{system}_speaker_probe"] = _try(lambda o=own, s=system: leaks.speaker_leak(o, some_subsets, what[s], seed))
-        result[f"{system}_gender_probe"] = _try(lambda o=own, s=system: leaks.gender_leak(o, genders, what[s], seed))
+        result[f"{system}_speaker_probe"] = _try(leaks.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed)
+        result[f"{system}_gender_probe"] = _try(leaks.gender_leak, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}
     else:
-        result["abx"] = _try(lambda: _abx(systems, some_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed))
+        result["abx"] = _try(
+            _abx, systems, some_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed
+        )
     return result
 
 
-def _try(make) -> dict:
+def _try(make: Callable[..., dict], *given: object) -> dict:
     try:
-        return make()
+        return make(*given)
     except CorpusError as error:
         return {"left_out": str(error)}
 
@@ -90,4 +101,6 @@ def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, s
             return {"on": where} | leaks.abx_figures(chosen, own, rate_hz, vectors, frames_of, seed)
         except CorpusError:
             continue
-    raise CorpusError("ABX needs phone triples that differ in the middle phone, said more than once; give more aligned utterances")
+    raise CorpusError(
+        "ABX needs phone triples that differ in the middle phone, said more than once; give more aligned utterances"
+    )

@@ -13,7 +13,12 @@ def figure(value: float | None, unit: str, definition: str, **more: object) -> d
 
     Numbers are rounded to six significant digits; a value that is not finite becomes null (JSON has no NaN).
     """
-    return {"value": tidy(value), "unit": unit, **{key: tidy(item) for key, item in more.items()}, "definition": definition}
+    return {
+        "value": tidy(value),
+        "unit": unit,
+        **{key: tidy(item) for key, item in more.items()},
+        "definition": definition,
+    }
 
 
 def tidy(value: object) -> object:

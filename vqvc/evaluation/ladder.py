@@ -38,7 +38,9 @@ def ladder(
     check_all(counts, train, scored)
     random_train = baselines.random_codes(train, seed)
     random_counts = probe.joint_counts(random_train, len(CLASSES))
-    random_scored = {name: baselines.random_codes(data, seed + 1 + index) for index, (name, data) in enumerate(scored.items())}
+    random_scored = {
+        name: baselines.random_codes(data, seed + 1 + index) for index, (name, data) in enumerate(scored.items())
+    }
     radius = probe.radius_for(rate_hz)
     result: dict = {name: {} for name in scored}
     for kind, ignored in COUNTS.items():
@@ -49,7 +51,9 @@ def ladder(
         for name, data in scored.items():
             rows = {label: _figure(model, data, ignored, seed) for label, model in ours.items()}
             rows["constant"] = _figure(constant, data, ignored, seed)
-            rows["random"] = _figure(random, random_scored[name], ignored, seed, "codes drawn evenly at random, same number and rate; ")
+            rows["random"] = _figure(
+                random, random_scored[name], ignored, seed, "codes drawn evenly at random, same number and rate; "
+            )
             if kmeans:
                 picked, other = kmeans[1][name]
                 for label, model in theirs.items():
@@ -57,7 +61,10 @@ def ladder(
                         model, other, ignored, seed, f"{baselines.KMeansCodes.definition}; "
                     )
                 rows["codes_minus_kmeans"] = _difference(
-                    probe.score(ours["codes"], data, ignored), probe.score(theirs["codes"], other, ignored), picked, seed
+                    probe.score(ours["codes"], data, ignored),
+                    probe.score(theirs["codes"], other, ignored),
+                    picked,
+                    seed,
                 )
             result[name][kind] = rows
     return result
@@ -67,7 +74,9 @@ def check_all(counts: np.ndarray, train: LabelledCodes, scored: Mapping[str, Lab
     """Refuse sets that are empty or hold one class: they would score 100 % for nothing."""
     probe.check(counts, "the fitting set (subset train)", SILENCE)
     if not scored:
-        raise CorpusError("there is nothing to score: no aligned utterance of subset test or dev; align and encode those too")
+        raise CorpusError(
+            "there is nothing to score: no aligned utterance of subset test or dev; align and encode those too"
+        )
     for name, data in scored.items():
         probe.check(probe.joint_counts(data, len(CLASSES)), f"subset {name}", SILENCE)
 
@@ -120,7 +129,9 @@ def code_figures(data: LabelledCodes, rate_hz: float, where: str) -> dict:
         "bitrate_fixed": figure(bits.fixed_bps, "bit/s", "code rate times log2 of the codebook's size"),
         "bitrate_entropy": figure(bits.entropy_bps, "bit/s", f"code rate times the entropy of single codes on {where}"),
         "bitrate_run_length": figure(
-            bits.run_length_bps, "bit/s", f"runs per second times (entropy of the runs' codes + entropy of their lengths), on {where}"
+            bits.run_length_bps,
+            "bit/s",
+            f"runs per second times (entropy of the runs' codes + entropy of their lengths), on {where}",
         ),
         "nmi": figure(
             normalised_mutual_information(aloud),

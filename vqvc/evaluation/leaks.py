@@ -29,7 +29,9 @@ def usage_figures(data: LabelledCodes, rate_hz: float) -> dict:
         "bitrate_fixed": figure(bits.fixed_bps, "bit/s", "code rate times log2 of the codebook's size"),
         "bitrate_entropy": figure(bits.entropy_bps, "bit/s", "code rate times the entropy of single codes"),
         "bitrate_run_length": figure(
-            bits.run_length_bps, "bit/s", "runs per second times (entropy of the runs' codes + entropy of their lengths)"
+            bits.run_length_bps,
+            "bit/s",
+            "runs per second times (entropy of the runs' codes + entropy of their lengths)",
         ),
     }
 
@@ -114,14 +116,20 @@ def abx_figures(
     result: dict = {}
     for system, own in data.items():
         table = abx.code_costs(vectors if system == "codes" else None, own.codebook_size)
-        measure = "angle between codebook vectors" if system == "codes" and vectors is not None else "0 for equal codes, else 1"
+        measure = (
+            "angle between codebook vectors"
+            if system == "codes" and vectors is not None
+            else "0 for equal codes, else 1"
+        )
         place = {utt_id: index for index, utt_id in enumerate(own.utt_ids)}
         sequences = [_span(own, place[item.utt_id], item, rate_hz) for item in items]
         result[system] = _both(sequences, items, table, measure, seed)
     if frames_of is not None:
         frames = {utt_id: frames_of(utt_id) for utt_id in dict.fromkeys(item.utt_id for item in items)}
         sequences = [frames[item.utt_id][round(item.start_s * 100) : round(item.end_s * 100)] for item in items]
-        result["mfcc"] = _both(sequences, items, abx.angles, "angle between standardised MFCC with differences, every 10 ms", seed)
+        result["mfcc"] = _both(
+            sequences, items, abx.angles, "angle between standardised MFCC with differences, every 10 ms", seed
+        )
     return result
 
 
@@ -148,7 +156,9 @@ def _both(sequences: Sequence, items: Sequence[abx.Token], cost, measure: str, s
     return result
 
 
-def standardised_mfcc(waveform: Callable[[str], np.ndarray], sample_rate: int, utt_ids: Sequence[str]) -> Callable[[str], np.ndarray]:
+def standardised_mfcc(
+    waveform: Callable[[str], np.ndarray], sample_rate: int, utt_ids: Sequence[str]
+) -> Callable[[str], np.ndarray]:
     """utt_id -> (T, 39) MFCC with differences, each dimension scaled over ``utt_ids`` (at most 50 of them)."""
     hop = sample_rate // 100
     some = np.concatenate([baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) for utt_id in utt_ids[:50]])

@@ -30,7 +30,12 @@ def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     if len(samples) < 2 * hop or not np.any(samples):
         raise AudioError("mel-cepstral distortion needs sound: the recording is silent or shorter than 20 ms")
     log_amplitude = log_mel(
-        samples, sample_rate, hop_length=hop, win_length=round(0.025 * sample_rate), n_mels=MCD_BANDS, f_max=min(8000.0, sample_rate / 2)
+        samples,
+        sample_rate,
+        hop_length=hop,
+        win_length=round(0.025 * sample_rate),
+        n_mels=MCD_BANDS,
+        f_max=min(8000.0, sample_rate / 2),
     ).T
     loud = loud_frames(samples, hop, len(log_amplitude), MCD_FLOOR_DB)
     return dct(log_amplitude[loud].astype(np.float64), type=2, axis=1)[:, 1 : MCD_ORDER + 1] / MCD_BANDS
@@ -101,7 +106,9 @@ class PitchComparison:
     voicing_error: float
 
 
-def compare_pitch(times_a_s: np.ndarray, f0_a_hz: np.ndarray, times_b_s: np.ndarray, f0_b_hz: np.ndarray) -> PitchComparison:
+def compare_pitch(
+    times_a_s: np.ndarray, f0_a_hz: np.ndarray, times_b_s: np.ndarray, f0_b_hz: np.ndarray
+) -> PitchComparison:
     """How track b follows track a, frame by frame (b is read at the nearest frame to each time of a).
 
     shift: median difference in semitones; correlation: Pearson's, of log F0 where both are voiced; rmse: root mean square

@@ -51,7 +51,9 @@ def heat_map(joint: np.ndarray, classes: Sequence[str], path: str | os.PathLike,
     phones, codes = code_order(joint)
     share = (joint[codes] / joint[codes].sum(axis=1, keepdims=True))[:, phones].T
     figure, axes = plt.subplots(figsize=(min(16, 5 + len(codes) * 0.03), 0.19 * len(phones) + 1.4))
-    picture = axes.imshow(share, aspect="auto", cmap="magma", vmin=0, vmax=max(0.5, float(share.max())), interpolation="nearest")
+    picture = axes.imshow(
+        share, aspect="auto", cmap="magma", vmin=0, vmax=max(0.5, float(share.max())), interpolation="nearest"
+    )
     axes.set_yticks(range(len(phones)), [classes[phone] for phone in phones], fontsize=7)
     axes.set_xlabel(f"{len(codes)} used codes of {len(joint)}, sorted by their commonest phone")
     axes.set_ylabel("phone, commonest first")
@@ -78,7 +80,15 @@ def draw_spectrogram(axes, samples: np.ndarray, sample_rate: int, top_hz: float 
     level = 20 * np.log10(spectrum(samples, n_fft=1024, hop_length=hop, win_length=sample_rate // 40) + 1e-6)
     seconds = len(samples) / sample_rate
     high = float(level.max())
-    axes.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=high - 60, vmax=high, extent=(0, seconds, 0, sample_rate / 2))
+    axes.imshow(
+        level,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=high - 60,
+        vmax=high,
+        extent=(0, seconds, 0, sample_rate / 2),
+    )
     axes.set_ylim(0, min(top_hz, sample_rate / 2))
 
 
@@ -107,10 +117,14 @@ def clip_picture(samples: np.ndarray, sample_rate: int) -> bytes:
     return png(figure)
 
 
-def code_picture(samples: np.ndarray, sample_rate: int, codes: Sequence[int], hop_length: int, phones: Sequence) -> bytes:
+def code_picture(
+    samples: np.ndarray, sample_rate: int, codes: Sequence[int], hop_length: int, phones: Sequence
+) -> bytes:
     """Waveform, phones (start_s, duration_s, phone) and codes (a colour each; with their numbers when they fit), as PNG."""
     plt = pyplot()
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(13, 2.6), sharex=True, height_ratios=(3, 1), gridspec_kw={"hspace": 0.05})
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(13, 2.6), sharex=True, height_ratios=(3, 1), gridspec_kw={"hspace": 0.05}
+    )
     times_s = np.arange(len(samples)) / sample_rate
     top.plot(times_s, samples, linewidth=0.4, color="#2f5fd0")
     high = 1.25 * max(1e-3, float(np.abs(samples).max()))
@@ -121,10 +135,23 @@ def code_picture(samples: np.ndarray, sample_rate: int, codes: Sequence[int], ho
         top.text(start_s + duration_s / 2, 1.08 * high, phone, ha="center", va="center", fontsize=7)
     codes = np.asarray(codes)
     colours = plt.get_cmap("hsv")((np.arange(1, int(codes.max(initial=0)) + 2) * 0.61803398875) % 1.0)
-    bottom.imshow(colours[codes][None], aspect="auto", extent=(0, len(codes) * hop_length / sample_rate, 0, 1), interpolation="nearest")
+    bottom.imshow(
+        colours[codes][None],
+        aspect="auto",
+        extent=(0, len(codes) * hop_length / sample_rate, 0, 1),
+        interpolation="nearest",
+    )
     if len(codes) <= 130:
         for index, code in enumerate(codes):
-            bottom.text((index + 0.5) * hop_length / sample_rate, 0.5, str(code), ha="center", va="center", fontsize=5, rotation=90)
+            bottom.text(
+                (index + 0.5) * hop_length / sample_rate,
+                0.5,
+                str(code),
+                ha="center",
+                va="center",
+                fontsize=5,
+                rotation=90,
+            )
     bottom.set_yticks([])
     bottom.set_xlim(0, max(len(samples) / sample_rate, 1e-3))
     bottom.set_xlabel("s; below: one colour for each code", fontsize=7)
@@ -132,13 +159,26 @@ def code_picture(samples: np.ndarray, sample_rate: int, codes: Sequence[int], ho
     return png(figure)
 
 
-def summary(path: str | os.PathLike, title: str, rows: Sequence, curves: Sequence, joint: np.ndarray | None, classes: Sequence[str]) -> None:
+def summary(
+    path: str | os.PathLike,
+    title: str,
+    rows: Sequence,
+    curves: Sequence,
+    joint: np.ndarray | None,
+    classes: Sequence[str],
+) -> None:
     """One picture of a run. rows: lists of (caption, samples, sample_rate); curves: (title, [(label, [(x, y), ...])]);
     joint: (codes, phones) counts or None."""
     plt = pyplot()
     columns = max([len(row) for row in rows] + [1 + (joint is not None), len(curves) + (joint is not None)])
     count = len(rows) + 1
-    figure, grid = plt.subplots(count, columns, figsize=(4.2 * columns, 2.6 * len(rows) + 4.2), squeeze=False, height_ratios=[2.6] * len(rows) + [4.2])
+    figure, grid = plt.subplots(
+        count,
+        columns,
+        figsize=(4.2 * columns, 2.6 * len(rows) + 4.2),
+        squeeze=False,
+        height_ratios=[2.6] * len(rows) + [4.2],
+    )
     for axes in grid.ravel():
         axes.set_visible(False)
     for row, places in zip(rows, grid, strict=False):
@@ -162,7 +202,12 @@ def summary(path: str | os.PathLike, title: str, rows: Sequence, curves: Sequenc
         axes = grid[-1][columns - 1]
         axes.set_visible(True)
         phones, codes = code_order(joint)
-        axes.imshow((joint[codes] / joint[codes].sum(axis=1, keepdims=True))[:, phones].T, aspect="auto", cmap="magma", interpolation="nearest")
+        axes.imshow(
+            (joint[codes] / joint[codes].sum(axis=1, keepdims=True))[:, phones].T,
+            aspect="auto",
+            cmap="magma",
+            interpolation="nearest",
+        )
         axes.set_yticks(range(len(phones)), [classes[phone] for phone in phones], fontsize=5)
         axes.set_title("P(phone | code)", fontsize=9)
         axes.set_xlabel(f"{len(codes)} used codes", fontsize=8)

@@ -104,7 +104,9 @@ def without(counts: np.ndarray, ignored: int | None) -> np.ndarray:
 class CodeMap:
     """The paper's map: each code stands for the phone it met most often; an unseen code for the commonest phone."""
 
-    definition = "each code stands for the phone that it met most often while fitting; an unseen code for the commonest phone"
+    definition = (
+        "each code stands for the phone that it met most often while fitting; an unseen code for the commonest phone"
+    )
 
     def __init__(self, counts: np.ndarray, ignored: int | None = None):
         """counts: (codebook_size, classes) of the fitting set; ignored: a class left out, such as silence."""
@@ -215,8 +217,15 @@ class WindowMap:
         model.fit(self._one_hot(windows), targets)
         coefficients, intercepts = model.coef_, model.intercept_
         if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
-            coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.array([-intercepts[0], intercepts[0]])
-        self.classes, self.weights, self.intercepts = model.classes_, coefficients.T.astype(np.float32).copy(), intercepts
+            coefficients, intercepts = (
+                np.vstack([-coefficients, coefficients]),
+                np.array([-intercepts[0], intercepts[0]]),
+            )
+        self.classes, self.weights, self.intercepts = (
+            model.classes_,
+            coefficients.T.astype(np.float32).copy(),
+            intercepts,
+        )
         self.definition = (
             f"a linear classifier (scikit-learn SGDClassifier, logistic loss, 6 passes over {len(targets)} frames) on the "
             f"one-hot codes of a window of {2 * radius + 1}"
@@ -232,7 +241,9 @@ class WindowMap:
 
         rows, width = columns.shape
         data = np.ones(columns.size, dtype=np.float32)
-        return csr_matrix((data, columns.ravel(), np.arange(0, columns.size + 1, width)), (rows, width * (self.size + 1)))
+        return csr_matrix(
+            (data, columns.ravel(), np.arange(0, columns.size + 1, width)), (rows, width * (self.size + 1))
+        )
 
     def predict(self, codes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """(N,) codes of whole utterances -> (N,) phone classes."""
@@ -252,7 +263,9 @@ def radius_for(rate_hz: float) -> int:
     return int(np.clip(round(WINDOW_S * rate_hz), 1, MOST_NEIGHBOURS))
 
 
-def score(model, data: LabelledCodes, ignored: int | None = None, most_frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def score(
+    model, data: LabelledCodes, ignored: int | None = None, most_frames: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(right, total), both (U,) int64: how many frames of each utterance the map names rightly.
 
     ignored: frames of this class are not scored. most_frames: stop after whole utterances that hold this many frames

@@ -9,9 +9,10 @@ import numpy as np
 
 from vqvc.corpus.phones import CLASSES
 from vqvc.errors import MissingExtraError
-from vqvc.evaluation import page, plots, tables
+from vqvc.evaluation import plots, tables
 from vqvc.evaluation.ladder import COUNTS, SETS
-from vqvc.evaluation.page import text
+from vqvc.evaluation.page import parts as page
+from vqvc.evaluation.page.parts import text
 from vqvc.evaluation.run_folder import RunFolder
 
 logger = logging.getLogger("vqvc.report")
@@ -41,8 +42,13 @@ def html_report(run: RunFolder, title: str = "") -> str:
     ]
     sections = [item for item in sections if item[2]]
     title = title or f"vqvc: {run.tag}"
-    body = [f"<header><h1>{text(title)}</h1>", '<p class="soft">Voice conversion through discrete codes: what this run does well and badly.</p>']
-    body.append("<nav>" + "".join(f'<a href="#{name}">{text(label)}</a>' for name, label, _ in sections) + "</nav></header>")
+    body = [
+        f"<header><h1>{text(title)}</h1>",
+        '<p class="soft">Voice conversion through discrete codes: what this run does well and badly.</p>',
+    ]
+    body.append(
+        "<nav>" + "".join(f'<a href="#{name}">{text(label)}</a>' for name, label, _ in sections) + "</nav></header>"
+    )
     body.append("<main>" + _verdicts(run))
     body += [f'<section id="{name}"><h2>{text(label)}</h2>{content}</section>' for name, label, content in sections]
     return page.document(title, [*body, "</main>"])
@@ -63,7 +69,9 @@ def _utterances(run: RunFolder) -> list[list[dict]]:
         if run.audio(clip["file"]):
             groups[clip["utt_id"]].append(clip)
     found = [group for group in groups.values() if group[0]["kind"] == "source"]
-    seen, unseen = ([group for group in found if bool(group[0].get("seen_speaker")) == known] for known in (True, False))
+    seen, unseen = (
+        [group for group in found if bool(group[0].get("seen_speaker")) == known] for known in (True, False)
+    )
     mixed = [item for pair in zip(seen, unseen, strict=False) for item in pair]
     return mixed + [group for group in found if group not in mixed]
 
@@ -97,7 +105,10 @@ def _listen(run: RunFolder) -> str:
         for clip in group:
             samples, rate = _read(run, clip)
             image = _drawn(plots.clip_picture, samples, rate)
-            facts = [f"named as {clip['named']}" if clip.get("named") else "", f"heard: “{clip['heard']}”" if "heard" in clip else ""]
+            facts = [
+                f"named as {clip['named']}" if clip.get("named") else "",
+                f"heard: “{clip['heard']}”" if "heard" in clip else "",
+            ]
             caption = _caption(clip)
             cells.append(
                 f'<figure class="clip"><b>{text(caption)}</b>{page.player(samples, rate, caption)}'
@@ -105,7 +116,9 @@ def _listen(run: RunFolder) -> str:
                 + f"<figcaption>{'<br>'.join(text(fact) for fact in facts if fact)}</figcaption></figure>"
             )
         said = f"<p>“{text(group[0]['text'])}”</p>" if group[0].get("text") else ""
-        blocks.append(f'<div class="utterance"><h3>{text(group[0]["utt_id"])}</h3>{said}<div class="clips">{"".join(cells)}</div></div>')
+        blocks.append(
+            f'<div class="utterance"><h3>{text(group[0]["utt_id"])}</h3>{said}<div class="clips">{"".join(cells)}</div></div>'
+        )
     return "".join(blocks)
 
 
@@ -119,7 +132,9 @@ def _codes(run: RunFolder) -> str:
         image = _drawn(plots.code_picture, samples, rate, clip["codes"], clip["hop_length"], clip.get("phones", []))
         if image:
             picture = page.picture(image, f"waveform, phones and codes of {clip['utt_id']}")
-            blocks.append(f"<figure>{picture}<figcaption>{text(clip['utt_id'])}, {text(clip['speaker'])}</figcaption></figure>")
+            blocks.append(
+                f"<figure>{picture}<figcaption>{text(clip['utt_id'])}, {text(clip['speaker'])}</figcaption></figure>"
+            )
     return "".join(blocks)
 
 
@@ -145,7 +160,11 @@ def _probe(run: RunFolder) -> str:
     joint = _joint(run)
     if joint is not None:
         share = np.sort(joint.sum(axis=1))[::-1] / max(1, joint.sum())
-        chart = page.line_chart("How often each code is used (%), commonest first", [("", list(enumerate(100 * share, 1)))], "rank of the code")
+        chart = page.line_chart(
+            "How often each code is used (%), commonest first",
+            [("", list(enumerate(100 * share, 1)))],
+            "rank of the code",
+        )
         blocks.append(f'<div class="charts">{chart}</div>')
     return "".join(blocks)
 
@@ -185,13 +204,16 @@ def _confusion(run: RunFolder) -> str:
     for kind, group in groups.items():
         found = group.get("confusion") if isinstance(group, dict) else None
         if found:
-            blocks.append(f"<h3>{text(tables.KIND_NAMES.get(kind, kind))}</h3>{page.confusion_table(found['names'], found['counts'])}")
+            blocks.append(
+                f"<h3>{text(tables.KIND_NAMES.get(kind, kind))}</h3>{page.confusion_table(found['names'], found['counts'])}"
+            )
     return "".join(blocks)
 
 
 def _training(run: RunFolder) -> str:
     charts = [
-        page.line_chart(title, [(label, run.series(event, key)) for label, event, key in lines], "minutes of training") for title, lines in CURVES
+        page.line_chart(title, [(label, run.series(event, key)) for label, event, key in lines], "minutes of training")
+        for title, lines in CURVES
     ]
     return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
 

@@ -39,7 +39,9 @@ class RunFolder:
             model=_metadata(path / "model.safetensors"),
         )
         if not (run.probe or run.evaluation or run.events or run.model):
-            raise VqvcError(f"{path}: holds no log, probe, evaluation or model to report; run vqvc-train, -probe or -evaluate first")
+            raise VqvcError(
+                f"{path}: holds no log, probe, evaluation or model to report; run vqvc-train, -probe or -evaluate first"
+            )
         return run
 
     def series(self, event: str, key: str) -> list[tuple[float, float]]:

@@ -37,7 +37,9 @@ class SpeakerIdentifier:
 
         names, counts = np.unique(np.asarray(speakers), return_counts=True)
         if len(names) < 2 or counts.min() < 2:
-            raise CorpusError("speaker identification needs at least two classes (speakers) with two natural utterances each")
+            raise CorpusError(
+                "speaker identification needs at least two classes (speakers) with two natural utterances each"
+            )
         self.mean, self.deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
         even = np.full(len(names), 1 / len(names))
         self.model = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", priors=even)
@@ -111,7 +113,9 @@ def leak(train: np.ndarray, train_labels: Sequence[str], test: np.ndarray, test_
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     names, counts = np.unique(train_labels, return_counts=True)
     if len(names) < 2 or not len(test_labels):
-        raise CorpusError("a probe for the speaker or the gender needs at least two classes among the fitted utterances")
+        raise CorpusError(
+            "a probe for the speaker or the gender needs at least two classes among the fitted utterances"
+        )
     scaler = StandardScaler().fit(np.sqrt(train))
     model = LogisticRegression(C=0.1, max_iter=300).fit(scaler.transform(np.sqrt(train)), train_labels)
     right = model.predict(scaler.transform(np.sqrt(test))) == test_labels

@@ -50,7 +50,9 @@ def content_figures(clips: Sequence[Clip], sample_rate: int, hear: Callable | No
     for kind, group in by_kind(spoken).items():
         rows = {}
         for unit, name in (("word", "word_error"), ("character", "character_error")):
-            found = content.count_errors([clip.text for clip in group], [clip.measured["heard"] for clip in group], unit)
+            found = content.count_errors(
+                [clip.text for clip in group], [clip.measured["heard"] for clip in group], unit
+            )
             low, high = ratio_interval(found.edits, found.lengths, seed)
             rows[name] = figure(
                 100 * found.rate,
@@ -81,7 +83,11 @@ def prosody_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0) -> d
         own = [metrics.pitch_summary(clip.measured["f0_hz"]) for clip in group]
         rows = {
             "median_pitch": ([item.median_hz for item in own], "Hz", "median of voiced frames, mean over utterances"),
-            "pitch_range": ([item.range_semitones for item in own], "semitones", "5th to 95th percentile of voiced frames"),
+            "pitch_range": (
+                [item.range_semitones for item in own],
+                "semitones",
+                "5th to 95th percentile of voiced frames",
+            ),
             "voiced": ([100 * item.voiced_share for item in own], "%", "share of frames with pitch"),
             "pace": (
                 [metrics.nuclei_per_second(clip.samples, sample_rate) for clip in group],
@@ -92,7 +98,11 @@ def prosody_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0) -> d
         if kind != "source":
             follow = [_compare(source[clip.utt_id], clip) for clip in group]
             rows |= {
-                "pitch_correlation": ([item.correlation for item in follow], "-1 to 1", "of log pitch with the source's, both voiced"),
+                "pitch_correlation": (
+                    [item.correlation for item in follow],
+                    "-1 to 1",
+                    "of log pitch with the source's, both voiced",
+                ),
                 "pitch_rmse": (
                     [item.rmse_semitones for item in follow],
                     "semitones",
@@ -153,7 +163,9 @@ def spectrum_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
         result["conversion"] = {"distortion_to_target": _mean(converted, "dB", what, seed)}
         result["copy"] = {"distortion_to_target": _mean(copied, "dB", f"the source left as it is; {what}", seed)}
     if not result:
-        raise CorpusError("distortion needs reconstructions of known speakers or parallel sentences, and there are none")
+        raise CorpusError(
+            "distortion needs reconstructions of known speakers or parallel sentences, and there are none"
+        )
     return result
 
 
@@ -182,13 +194,19 @@ def speaker_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
             "named_target": _share(target, f"clips named as the wanted voice; {what}", seed),
             "named_source": _share(source, f"clips named as the source's speaker (another than wanted); {what}", seed),
             "named_other": _share(~target & ~source, f"clips named as neither; {what}", seed),
-            "similarity": _mean(near, "-1 to 1", "cosine with the centre of the wanted voice in the discriminant space", seed),
+            "similarity": _mean(
+                near, "-1 to 1", "cosine with the centre of the wanted voice in the discriminant space", seed
+            ),
             "equal_error": _equal_error(judge, features, [clip.voice for clip in group], what),
         }
         if kind in ("conversion", "source"):
             names = sorted({clip.voice for clip in group} | set(named))
             counts = speakers.confusion([clip.voice for clip in group], named, names)
-            rows["confusion"] = {"names": names, "counts": counts.tolist(), "definition": "rows: wanted voice; columns: named voice"}
+            rows["confusion"] = {
+                "names": names,
+                "counts": counts.tolist(),
+                "definition": "rows: wanted voice; columns: named voice",
+            }
         result[kind] = rows
     return result
 
@@ -203,7 +221,9 @@ def _equal_error(judge: speakers.SpeakerIdentifier, features: np.ndarray, voices
     same = [scores[voice][index] for index, voice in enumerate(voices)]
     different = [scores[name][index] for index, voice in enumerate(voices) for name in judge.names if name != voice]
     value = speakers.equal_error_rate(np.array(same), np.array(different))
-    definition = f"equal error rate of the cosine with the wanted voice's centre against all other centres; chance 50 %; {what}"
+    definition = (
+        f"equal error rate of the cosine with the wanted voice's centre against all other centres; chance 50 %; {what}"
+    )
     return figure(100 * value, "%", definition, pairs=len(same) + len(different))
 
 
@@ -250,7 +270,9 @@ def quality_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0) -> d
     result = {}
     for kind, group in by_kind(clips).items():
         values = [float(dnsmos.run(np.clip(clip.samples, -1, 1), sr=sample_rate)["ovrl_mos"]) for clip in group]
-        result[kind] = {"overall": _mean(values, "1 to 5", "DNSMOS overall, predicted without a reference (speechmos)", seed)}
+        result[kind] = {
+            "overall": _mean(values, "1 to 5", "DNSMOS overall, predicted without a reference (speechmos)", seed)
+        }
     return result
 
 

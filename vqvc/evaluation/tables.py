@@ -16,7 +16,14 @@ KIND_NAMES = {
     "reconstruction": "reconstruction", "conversion": "conversion", "conversion_of_seen": "conversion, known speakers",
     "conversion_of_unseen": "conversion, unseen speakers",
 }  # fmt: skip
-SECTIONS = {"content": "Words", "speaker": "Voice", "prosody": "Pitch and pace", "spectrum": "Spectrum", "quality": "Quality", "codes": "Codes"}
+SECTIONS = {
+    "content": "Words",
+    "speaker": "Voice",
+    "prosody": "Pitch and pace",
+    "spectrum": "Spectrum",
+    "quality": "Quality",
+    "codes": "Codes",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Row:
 
 
 def is_figure(item: object) -> bool:
+    """Whether ``item`` was made by ``figures.figure``."""
     return isinstance(item, dict) and "value" in item and "definition" in item
 
 
@@ -44,7 +52,11 @@ def rows(evaluation: dict) -> Iterator[Row]:
                     if is_figure(item):
                         yield Row(section, kind, name, item)
                     elif isinstance(item, dict):
-                        yield from (Row(section, kind, f"{name} {key}", value) for key, value in item.items() if is_figure(value))
+                        yield from (
+                            Row(section, kind, f"{name} {key}", value)
+                            for key, value in item.items()
+                            if is_figure(value)
+                        )
 
 
 def left_out(evaluation: dict) -> list[tuple[str, str]]:
@@ -53,7 +65,11 @@ def left_out(evaluation: dict) -> list[tuple[str, str]]:
     for section, groups in (evaluation.get("figures") or {}).items():
         if "left_out" in groups:
             found.append((section, groups["left_out"]))
-        found += [(f"{section}: {kind}", item["left_out"]) for kind, item in groups.items() if isinstance(item, dict) and "left_out" in item]
+        found += [
+            (f"{section}: {kind}", item["left_out"])
+            for kind, item in groups.items()
+            if isinstance(item, dict) and "left_out" in item
+        ]
     return found
 
 
@@ -62,7 +78,11 @@ def number(item: dict | None, digits: int = 1) -> str:
     if not item or item.get("value") is None:
         return "–"
     value = item["value"]
-    text = f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.{2 if abs(value) < 2 else digits}f}"
+    text = (
+        f"{value:,.0f}"
+        if isinstance(value, int) or abs(value) >= 1000
+        else f"{value:.{2 if abs(value) < 2 else digits}f}"
+    )
     low, high = item.get("interval_95") or (None, None)
     return text if low is None else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
@@ -102,34 +122,78 @@ def verdicts(run) -> list[Verdict]:
     said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
     if heard is not None and said is not None:
         grade = "good" if heard < said + 15 else "fair" if heard < 70 else "bad"
-        found.append(Verdict("Do the words survive?", f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source).", grade))
+        found.append(
+            Verdict(
+                "Do the words survive?",
+                f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source).",
+                grade,
+            )
+        )
     target, source = value("speaker", "conversion", "named_target"), value("speaker", "conversion", "named_source")
     natural = value("speaker", "natural", "named_rightly")
     if target is not None:
         grade = "good" if target >= 75 else "fair" if target >= 40 else "bad"
         rest = f", {source:.0f} % as the source" if source is not None else ""
         sure = f"; natural speech is named rightly in {natural:.0f} %" if natural is not None else ""
-        found.append(Verdict("Is it the wanted voice?", f"{target:.0f} % of conversions are named as the wanted voice{rest}{sure}.", grade))
+        found.append(
+            Verdict(
+                "Is it the wanted voice?",
+                f"{target:.0f} % of conversions are named as the wanted voice{rest}{sure}.",
+                grade,
+            )
+        )
     follow, rmse = value("prosody", "conversion", "pitch_correlation"), value("prosody", "conversion", "pitch_rmse")
     if follow is not None:
         grade = "good" if follow >= 0.7 else "fair" if follow >= 0.4 else "bad"
         spread = f", {rmse:.1f} semitones apart" if rmse is not None else ""
-        found.append(Verdict("Does the melody survive?", f"Pitch follows the source with a correlation of {follow:.2f}{spread}.", grade))
+        found.append(
+            Verdict(
+                "Does the melody survive?",
+                f"Pitch follows the source with a correlation of {follow:.2f}{spread}.",
+                grade,
+            )
+        )
     for set_name, kinds in ((run.probe or {}).get("figures") or {}).items():
         ours, theirs = (kinds.get("without_silence", {}).get(name) for name in ("codes", "kmeans"))
         if ours and ours["value"] is not None:
             against = theirs["value"] if theirs else None
             beside = f", k-means on MFCC {against:.1f} %" if against is not None else ""
-            grade = "fair" if against is None else "good" if ours["value"] >= against + 5 else "fair" if ours["value"] >= against else "bad"
-            found.append(Verdict(f"Do the codes tell the phones ({SETS.get(set_name, set_name)})?", f"{ours['value']:.1f} % of frames outside silence{beside}.", grade))
+            grade = (
+                "fair"
+                if against is None
+                else "good"
+                if ours["value"] >= against + 5
+                else "fair"
+                if ours["value"] >= against
+                else "bad"
+            )
+            found.append(
+                Verdict(
+                    f"Do the codes tell the phones ({SETS.get(set_name, set_name)})?",
+                    f"{ours['value']:.1f} % of frames outside silence{beside}.",
+                    grade,
+                )
+            )
     bits, shuffled = run.last("bits_per_sample", "valid", "end"), run.last("bits_shuffled_codes", "valid", "end")
     if bits is not None:
         uses = shuffled is not None and shuffled > bits + 0.1
         extra = f", {shuffled:.2f} with another utterance's codes" if shuffled is not None else ""
-        found.append(Verdict("Does the decoder use the codes?", f"{bits:.2f} bits per sample on unseen sentences{extra}.", "good" if uses else "bad" if shuffled else "fair"))
+        found.append(
+            Verdict(
+                "Does the decoder use the codes?",
+                f"{bits:.2f} bits per sample on unseen sentences{extra}.",
+                "good" if uses else "bad" if shuffled else "fair",
+            )
+        )
     used = run.last("usage", "epoch", "valid", "end")
     if used is not None:
-        found.append(Verdict("Is the codebook alive?", f"{100 * used:.0f} % of the codes are in use.", "good" if used >= 0.8 else "fair" if used >= 0.4 else "bad"))
+        found.append(
+            Verdict(
+                "Is the codebook alive?",
+                f"{100 * used:.0f} % of the codes are in use.",
+                "good" if used >= 0.8 else "fair" if used >= 0.4 else "bad",
+            )
+        )
     return found
 
 
@@ -141,7 +205,11 @@ def results_section(run, title: str, command: str = "") -> str:
     lines += ["| question | answer |", "| --- | --- |"]
     lines += [f"| {_cell(item.what)} | {_cell(item.answer)} |" for item in verdicts(run)]
     for name, kinds in ((run.probe or {}).get("figures") or {}).items():
-        lines += ["", f"Phone probe on {name} ({SETS.get(name, name)}), accuracy in % [95 % interval over utterances]:", ""]
+        lines += [
+            "",
+            f"Phone probe on {name} ({SETS.get(name, name)}), accuracy in % [95 % interval over utterances]:",
+            "",
+        ]
         lines += ["| codes and map | silence left out | silence counted |", "| --- | --- | --- |"]
         for key, label in PROBE_NAMES.items():
             cells = [number(kinds.get(kind, {}).get(key)) for kind in COUNTS]
@@ -151,13 +219,24 @@ def results_section(run, title: str, command: str = "") -> str:
     for row in rows(run.evaluation or {}):
         if row.section != section:
             section = row.section
-            lines += ["", f"{SECTIONS.get(section, section)}:", "", "| of | figure | value [95 % interval] | unit |", "| --- | --- | --- | --- |"]
+            lines += [
+                "",
+                f"{SECTIONS.get(section, section)}:",
+                "",
+                "| of | figure | value [95 % interval] | unit |",
+                "| --- | --- | --- | --- |",
+            ]
         unit = row.figure["unit"]
-        lines.append(f"| {KIND_NAMES.get(row.kind, row.kind.replace('_', ' '))} | {row.name.replace('_', ' ')} | {number(row.figure)} | {unit} |")
+        lines.append(
+            f"| {KIND_NAMES.get(row.kind, row.kind.replace('_', ' '))} | {row.name.replace('_', ' ')} | {number(row.figure)} | {unit} |"
+        )
     for name, why in left_out(run.evaluation or {}):
         lines += ["", f"Left out: {name}: {why}."]
     checksum = str(run.model.get("checksum", ""))[:12]
-    lines += ["", f"Model {checksum or 'without a file here'}. Definitions of all figures: probe.json and evaluate.json of the run."]
+    lines += [
+        "",
+        f"Model {checksum or 'without a file here'}. Definitions of all figures: probe.json and evaluate.json of the run.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,144 @@
+"""The evaluation with a converter whose answer is known: it says the same phones in the wanted voice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vqvc.corpus.store import PackedStore
+from vqvc.errors import CorpusError, UsageError
+from vqvc.evaluation import clips, suite, tables
+
+
+@pytest.fixture(scope="module")
+def store(toy):
+    return PackedStore(toy.store)
+
+
+@pytest.fixture(scope="module")
+def made(toy, store):
+    targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
+    sources = clips.choose_sources(store, toy.converter.speakers, targets, 6)
+    return clips.make(toy.converter, store, sources, targets, toy.exp / "eval", 0)
+
+
+def test_targets_are_of_both_genders_and_unknown_ones_are_named(toy, store):
+    targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
+    genders = {item.speaker: item.gender for item in store.speakers}
+    assert {genders[name] for name in targets} == {"f", "m"}
+    assert clips.choose_targets(store, toy.converter.speakers, ["p6"], 9) == ["p6"]
+    with pytest.raises(UsageError, match="p5"):
+        clips.choose_targets(store, toy.converter.speakers, ["p55"], 1)
+
+
+def test_sources_are_unheard_speech_and_leave_some_of_each_unseen_voice(toy, store):
+    sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 100)
+    assert {item.subset for item in sources} == {"dev", "test"}
+    for name in ("p7", "p8"):
+        chosen = [item for item in sources if item.speaker == name]
+        assert 0 < len(chosen) <= len([item for item in store.subset("test") if item.speaker == name]) / 2
+    few = clips.choose_sources(store, toy.converter.speakers, ["p1"], 4)
+    assert len(few) == 4 and len({item.speaker for item in few}) == 4
+    assert few == clips.choose_sources(store, toy.converter.speakers, ["p1"], 4)
+
+
+def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, made):
+    assert {clip.kind for clip in made} == {"source", "reconstruction", "conversion"}
+    for clip in made:
+        assert (toy.exp / "eval" / clip.file).is_file()
+        assert (clip.kind == "conversion") == (clip.voice != clip.speaker)
+        if clip.kind == "reconstruction":
+            assert clip.speaker in toy.converter.speakers
+
+
+def test_a_converter_that_reaches_the_voice_is_heard_as_the_target(made, store):
+    found = suite.speaker_figures(made, store)
+    assert found["natural"]["named_rightly"]["value"] > 90
+    assert found["conversion"]["named_target"]["value"] > 90
+    assert found["conversion"]["named_source"]["value"] < 10
+    assert found["source"]["named_target"]["value"] > 90  # natural: the wanted voice is its own
+    assert found["conversion"]["equal_error"]["value"] < 20
+    assert (
+        np.array(found["conversion"]["confusion"]["counts"]).sum() == found["conversion"]["named_target"]["utterances"]
+    )
+
+
+def test_a_converter_that_copies_is_heard_as_the_source(toy, store, tmp_path):
+    class Copy(type(toy.converter)):
+        def convert_batch(self, jobs):
+            return [samples for samples, _ in jobs]
+
+    sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
+    made = clips.make(Copy(toy.converter.known), store, sources, ["p1", "p2"], tmp_path)
+    found = suite.speaker_figures(made, store)
+    assert found["conversion"]["named_source"]["value"] > 90
+    pitch = suite.prosody_figures(made, 16000)
+    assert pitch["conversion"]["pitch_correlation"]["value"] == pytest.approx(1)
+    assert pitch["conversion"]["pitch_rmse"]["value"] == pytest.approx(0, abs=1e-6)
+    assert pitch["conversion"]["voicing_error"]["value"] == 0
+    spectrum = suite.spectrum_figures(made, store)
+    assert spectrum["conversion"]["distortion_to_target"] == spectrum["copy"]["distortion_to_target"] | {
+        "definition": spectrum["conversion"]["distortion_to_target"]["definition"]
+    }
+    assert spectrum["reconstruction"]["distortion_to_source"]["value"] == 0
+
+
+def test_pitch_of_the_voice_that_was_asked_for(made):
+    found = suite.prosody_figures(made, 16000)
+    wanted = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215}
+    expected = np.mean([wanted[clip.voice] for clip in made if clip.kind == "conversion"])
+    assert found["conversion"]["median_pitch"]["value"] == pytest.approx(expected, rel=0.1)
+
+
+def test_words_are_summed_over_clips_of_a_kind(made):
+    answers = {"source": None, "reconstruction": "", "conversion": "see"}
+
+    def hear(samples, sample_rate):
+        clip = next(clip for clip in made if clip.samples is samples)
+        return clip.text if answers[clip.kind] is None else answers[clip.kind]
+
+    found = suite.content_figures(made, 16000, hear)
+    assert found["source"]["word_error"]["value"] == 0
+    assert found["reconstruction"]["word_error"]["value"] == 100
+    assert found["source"]["word_error"]["interval_95"] == [0, 0]
+
+
+def test_what_cannot_be_measured_is_left_out_with_its_reason():
+    def fails():
+        raise CorpusError("no transcripts here")
+
+    assert suite.section("words", fails) == {"left_out": "no transcripts here"}
+
+
+def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch, capsys):
+    import vqvc
+    from vqvc.cli import evaluate
+
+    monkeypatch.setattr(vqvc, "load", lambda path: toy.converter, raising=False)
+    monkeypatch.setattr(
+        "vqvc.evaluation.content.Recogniser", lambda: type("Deaf", (), {"words": lambda self, *_: "see the cat"})()
+    )
+    out = toy.exp / "eval"
+    args = [
+        *map(
+            str,
+            ("--model", toy.exp / "model.safetensors", "--store", toy.store, "--out", out, "--limit", 4, "--overwrite"),
+        )
+    ]
+    assert evaluate.main(args) == 0
+    result = json.loads((out / "evaluate.json").read_text())
+    rows = list(tables.rows(result))
+    assert {row.section for row in rows} == {"content", "speaker", "prosody", "spectrum", "codes"}
+    assert all(row.figure["definition"] and row.figure["unit"] for row in rows)
+    codes = result["figures"]["codes"]
+    assert (
+        codes["abx"]["mfcc"]["within"]["value"]
+        < codes["abx"]["codes"]["across"]["value"]
+        < codes["abx"]["random"]["across"]["value"]
+    )
+    assert codes["codes_speaker_probe"]["chance"] < 30
+    assert "left_out" in result["figures"]["quality"] or "source" in result["figures"]["quality"]
+    source = next(clip for clip in result["clips"] if clip["kind"] == "source")
+    assert source["codes"] and source["phones"][0][2] == "pau"
+    assert "Words" in capsys.readouterr().out
+    assert evaluate.main(args[:-1]) == 2
