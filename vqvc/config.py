@@ -50,6 +50,7 @@ class QuantizerConfig:
     update: str = "ema"  # ema (appendix A.1) or gradient (equation 3)
     ema_decay: float = 0.99  # per training step
     commitment_cost: float = 0.25  # beta of equation 3
+    free_steps: int = 0  # first training steps without a codebook, which then starts from what the encoder hears
     restart_below: float = 0.05  # a code is restarted when its averaged count falls under this share of an even one
 
 
@@ -90,7 +91,7 @@ class TrainingConfig:
     mel_weight: float = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: int = 80  # bands of the auxiliary head
     speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
-    valid_every: int = 500  # steps between validations
+    valid_minutes: float = 3.0  # minutes between validations
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
     precision: str = "bfloat16"  # bfloat16 or float32 (the quantizer is always float32)
     seed: int = 1

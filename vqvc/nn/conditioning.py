@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from vqvc.nn.convolution import Convolution
+
 
 class Conditioning(nn.Module):
-    """Codes' vectors (B, D, T) and speaker indices (B,) -> frames (B, C, T * repeat).
+    """Codes' vectors (B, D, T) and speaker indices (B,) -> frames (B, T * repeat, C).
 
     Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of three taps with
     dilations 1, 2, 4, 1, 2, 4, ...; a frame therefore also sees neighbouring codes.
@@ -17,24 +19,20 @@ class Conditioning(nn.Module):
         super().__init__()
         self.repeat = repeat
         self.speaker = nn.Embedding(speakers, speaker_dim)
-        self.enter = nn.Conv1d(codebook_dim + speaker_dim, channels, 1)
+        self.enter = Convolution(codebook_dim + speaker_dim, channels)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(channels, channels, 3, padding=self._dilation(i), dilation=self._dilation(i)) for i in range(layers)
+            Convolution(channels, channels, taps=3, dilation=self.DILATIONS[i % len(self.DILATIONS)]) for i in range(layers)
         )
-
-    @classmethod
-    def _dilation(cls, layer: int) -> int:
-        return cls.DILATIONS[layer % len(cls.DILATIONS)]
 
     @property
     def context_frames(self) -> int:
         """Frames on either side that can influence a frame."""
-        return sum(self._dilation(i) for i in range(len(self.blocks)))
+        return sum(block.reach for block in self.blocks)
 
     def forward(self, z_q: Tensor, speaker: Tensor) -> Tensor:
-        frames = z_q.repeat_interleave(self.repeat, dim=2)
-        voice = self.speaker(speaker)[:, :, None].expand(-1, -1, frames.shape[2])
-        x = self.enter(torch.cat([frames, voice], dim=1))
+        frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
+        voice = self.speaker(speaker)[:, None].expand(-1, frames.shape[1], -1)
+        x = self.enter(torch.cat([frames, voice], dim=2))
         for block in self.blocks:
             x = x + block(torch.relu(x))
         return x

@@ -5,17 +5,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-
-class Downsample(nn.Module):
-    """Convolution with a window of twice its stride (4 for 2), padded so that T becomes exactly T / stride."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
-        super().__init__()
-        self.left, self.right = (stride // 2, stride - stride // 2)
-        self.conv = nn.Conv1d(in_channels, out_channels, 2 * stride, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(nn.functional.pad(x, (self.left, self.right)))
+from vqvc.nn.convolution import Convolution
 
 
 class ContextBlock(nn.Module):
@@ -23,10 +13,8 @@ class ContextBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilation: int):
         super().__init__()
-        padding = dilation * (kernel - 1) // 2
-        self.dilated = nn.Conv1d(channels, channels, kernel, padding=padding, dilation=dilation)
-        self.mix = nn.Conv1d(channels, channels, 1)
-        nn.init.zeros_(self.mix.bias)
+        self.dilated = Convolution(channels, channels, taps=kernel, dilation=dilation)
+        self.mix = Convolution(channels, channels)
         with torch.no_grad():
             self.mix.weight.mul_(0.3)  # start near the identity
 
@@ -67,8 +55,9 @@ class Normalise(nn.Module):
 class Encoder(nn.Module):
     """(B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
 
-    The last step is a batch normalisation without learned scale: the codebook then meets vectors of a known size
-    from the first step on (collapse at the start is the usual death of this model).
+    Frames are normalised over their channels after the strides and after the context: without it loud frames lie so
+    far out that k-means spends the codebook on them, and most speech shares a few codes. The last step normalises
+    over the batch: the codebook meets vectors of a known size from the first step on.
     """
 
     def __init__(
@@ -85,25 +74,30 @@ class Encoder(nn.Module):
         super().__init__()
         self.input_gain = input_gain
         widths = (in_channels, *channels)
-        self.strided = nn.ModuleList(Downsample(a, b, s) for a, b, s in zip(widths[:-1], widths[1:], strides))
+        self.strided = nn.ModuleList(
+            Convolution(a, b, stride=s, taps=4) for a, b, s in zip(widths[:-1], widths[1:], strides)
+        )
+        self.level = nn.LayerNorm(widths[-1], eps=1e-3)
         self.context = nn.ModuleList(
             ContextBlock(widths[-1], context_kernel, context_dilations[i % len(context_dilations)])
             for i in range(context_layers)
         )
-        self.project = nn.Conv1d(widths[-1], codebook_dim, 1)
+        self.level_out = nn.LayerNorm(widths[-1], eps=1e-3)
+        self.project = Convolution(widths[-1], codebook_dim)
         self.normalise = Normalise(codebook_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x * self.input_gain
+        x = x.transpose(1, 2) * self.input_gain
         for layer in self.strided:
             x = torch.relu(layer(x))
+        x = self.level(x)
         for block in self.context:
             x = block(x)
-        z = self.project(torch.relu(x))
+        z = self.project(torch.relu(self.level_out(x)))
         with torch.autocast(z.device.type, enabled=False):  # from here to the codes everything is float32
-            return self.normalise(z.float())
+            return self.normalise(z.float().transpose(1, 2))
 
     @property
     def context_codes(self) -> int:
         """Codes on either side that can influence a code through the context layers."""
-        return sum(block.dilated.padding[0] for block in self.context)
+        return sum(block.dilated.reach for block in self.context)

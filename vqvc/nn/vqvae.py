@@ -18,7 +18,7 @@ from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
 from vqvc.nn.linear_prediction import predict, predictor
-from vqvc.nn.quantizer import Quantizer
+from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
 
 
@@ -26,7 +26,7 @@ from vqvc.nn.wavenet import ResidualStack, WaveNet
 class Told:
     """What the WaveNet is told about F conditioning frames of hop samples each.
 
-    frames: (B, C, F). predictor: (B, F, P) and log_gain: (B, F), or None for the categorical output.
+    frames: (B, F, C). predictor: (B, F, P) and log_gain: (B, F), or None for the categorical output.
     """
 
     frames: Tensor
@@ -77,11 +77,11 @@ class VQVAE(nn.Module):
             stack, CLASSES, hints=HINTS if self.mixture else 0, out_channels=3 * d.mixtures if self.mixture else CLASSES
         )
         if self.mixture:
-            self.prediction = nn.Conv1d(d.conditioning_channels, d.lpc_order + 1, 1)  # reflections, then log gain
+            self.prediction = nn.Linear(d.conditioning_channels, d.lpc_order + 1)  # reflections, then log gain
             self._start_prediction(d.mixtures)
         if config.training.mel_weight:
             self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
-            self.mel_head = nn.Conv1d(d.conditioning_channels, config.training.n_mels, 1)
+            self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
 
     @torch.no_grad()
     def _start_prediction(self, mixtures: int) -> None:
@@ -110,7 +110,7 @@ class VQVAE(nn.Module):
         frames = self.conditioning(z_q, speaker)
         if not self.mixture:
             return Told(frames, None, None)
-        raw = self.prediction(frames).float().transpose(1, 2)
+        raw = self.prediction(frames).float()
         return Told(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
 
     def hints(self, quantized: Tensor, told: Told, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,7 +119,7 @@ class VQVAE(nn.Module):
         quantized: (B, T) amplitudes of the classes; history: (B, P) those before them. The hints at t are the
         prediction of t and the surprise of t - 1 (the sample before less its prediction, in units of the gain).
         """
-        hop = quantized.shape[1] // told.frames.shape[2]
+        hop = quantized.shape[1] // told.frames.shape[1]
         signal = torch.cat([history, quantized], dim=1)
         prediction = predict(signal, told.predictor, hop)
         log_gain = told.log_gain.repeat_interleave(hop, dim=1)
@@ -181,14 +181,20 @@ class VQVAE(nn.Module):
         dtype: torch.dtype = torch.float32,
         generator: Generator | None = None,
         resting: bool = False,
+        free: bool = False,
     ) -> Losses:
         """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
 
+        resting: leave the WaveNet out, as in ``negative_log_likelihood``; free: leave the codebook out, z_q = z_e.
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
         """
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             z_e = self.listen(waveform)
-        quantized = self.quantizer(z_e, generator)
+        if free:
+            codes = self.quantizer.encode(z_e)
+            quantized = Quantized(z_q=z_e, codes=codes, loss=z_e.new_zeros(()))
+        else:
+            quantized = self.quantizer(z_e, generator)
         z_q = quantized.z_q
         if self.training:
             z_q = jitter(z_q, self.config.decoder.jitter, generator)
@@ -203,7 +209,7 @@ class VQVAE(nn.Module):
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
         """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
         with torch.autocast(waveform.device.type, enabled=False):
-            target = self.mel(waveform)
+            target = self.mel(waveform).transpose(1, 2)
         return (self.mel_head(told.frames).float() - target).abs().mean()
 
 

@@ -143,7 +143,7 @@ class WaveNet(nn.Module):
 
     previous: (B, T) int64, the class of the sample before each one (the one-sample shift is the caller's, once);
     hints: (B, T, H) float, what else is known before the sample is (linear prediction), H may be 0;
-    frames: (B, C, F) conditioning, T = F * hop. Returns raw outputs (T, B, out_channels) for ``likelihood``.
+    frames: (B, F, C) conditioning, T = F * hop. Returns raw outputs (T, B, out_channels) for ``likelihood``.
     """
 
     def __init__(self, stack: ResidualStack, classes: int, hints: int, out_channels: int):
@@ -162,7 +162,7 @@ class WaveNet(nn.Module):
         x = self.embed(previous.T)
         if self.hint is not None:
             x = x + self.hint(hints.transpose(0, 1))
-        skip = self.stack(x.to(dtype), frames.permute(2, 0, 1).to(dtype))
+        skip = self.stack(x.to(dtype), frames.transpose(0, 1).to(dtype))
         return self.head(skip)
 
     def head(self, skip: Tensor) -> Tensor:

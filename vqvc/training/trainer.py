@@ -28,7 +28,7 @@ from vqvc.training.validation import HeldOut, validate
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 LOG_EVERY = 20  # steps
 VALID_SECONDS = 40.0  # speech scored while training; the last validation scores everything
-CODEBOOK_BATCHES = 4  # batches of z_e from which the codebook starts
+CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
 logger = logging.getLogger("vqvc.training")
 
 
@@ -100,8 +100,7 @@ class Trainer:
         """Train to the end, or until a signal; resumes from the newest sound checkpoint in the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock(), Interrupt() as interrupt:
-            if not self._resume():
-                self._start_codebook()
+            self._resume()
             distributed.same_everywhere(self.model)
             tracker = Tracker(self.folder) if self.rank == 0 else None
             try:
@@ -116,12 +115,14 @@ class Trainer:
                    train_samples=self.crops.total_samples, speakers=len(self.speakers), config=self.config.hash(),
                    threads=torch.get_num_threads(), device=str(self.device), workers=self.workers)  # fmt: skip
         bar = tqdm(total=settings.steps, initial=self.step, unit="step", disable=self.rank or not sys.stderr.isatty())
-        last_save, held_out = self.seconds, None
+        last_save, last_valid, held_out = self.seconds, self.seconds, None
         before = time.perf_counter()
         for batch in self.crops.batches(self.step, settings.steps):
             progress = self._progress()
             if progress >= 1:
                 break
+            if self.step == self.config.quantizer.free_steps:
+                self._start_codebook()
             figures = self._train_step(batch, progress)
             self.step += 1
             now = time.perf_counter()
@@ -132,8 +133,8 @@ class Trainer:
                 self._log_step(tracker, figures, took)
             if self.step % self.epoch_steps == 0:
                 self._end_epoch(tracker)
-            if self.step % settings.valid_every == 0:
-                held_out = self._validate(tracker, VALID_SECONDS)
+            if self.seconds - last_valid > 60 * settings.valid_minutes:
+                held_out, last_valid = self._validate(tracker, VALID_SECONDS), self.seconds
             stop = distributed.any_worker(interrupt.received is not None)
             if stop or self.seconds - last_save > 60 * settings.checkpoint_minutes:
                 self._save()
@@ -171,7 +172,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step * 1009 + self.rank)
         self.model.train()
         resting = progress < settings.listen_first
-        losses = self.model(waveform, speaker, history, self.dtype, generator, resting)
+        free = self.step < self.config.quantizer.free_steps
+        losses = self.model(waveform, speaker, history, self.dtype, generator, resting, free)
         nll = (losses.nll * scored).sum() / scored.sum()
         total = nll + settings.mel_weight * losses.mel + losses.quantizer
         if not torch.isfinite(total):
@@ -243,7 +245,7 @@ class Trainer:
 
     @torch.no_grad()
     def _start_codebook(self) -> None:
-        """The codebook begins as k-means of what the untrained encoder hears."""
+        """The codebook begins as k-means of what the encoder hears."""
         self.model.train()
         heard = []
         for number in range(CODEBOOK_BATCHES):
@@ -252,7 +254,7 @@ class Trainer:
             heard.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
         generator = torch.Generator().manual_seed(self.config.training.seed)
         self.model.quantizer.initialise(torch.cat(heard), generator)
-        self.average = AveragedModel(self.model, self.config.training.weight_average)
+        distributed.same_everywhere(self.model.quantizer)
 
     def _save(self) -> None:
         if self.rank:
