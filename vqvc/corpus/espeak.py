@@ -57,7 +57,9 @@ class Synthesiser:
             self._library = ctypes.CDLL(loader.get_library_path())
             data = loader.get_data_path()
         except (OSError, RuntimeError) as error:
-            raise MissingExtraError("espeakng-loader", "synthetic", f"does not load ({extras.first_line(error)})") from error
+            raise MissingExtraError(
+                "espeakng-loader", "synthetic", f"does not load ({extras.first_line(error)})"
+            ) from error
         options = _PHONEME_EVENTS | _PHONEME_IPA | _DO_NOT_EXIT
         self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options)
         if self.sample_rate <= 0:

