@@ -27,6 +27,13 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: class names, ARPAbet or MFA"
     )
+    result.add_argument(
+        "--worst-score",
+        type=float,
+        default=-36.0,
+        metavar="X",
+        help="acoustic score per frame that a transcript must reach",
+    )
     result.add_argument("--jobs", type=int, default=2, help="processes; the result does not depend on their number")
     result.add_argument("--overwrite", action="store_true", help="replace a finished alignment")
     return result
@@ -43,7 +50,13 @@ def work(args: argparse.Namespace) -> int | None:
     refuse_overwrite(args.out / PHONES_CTM, args.overwrite)
     store = PackedStore(args.store)
     result = align_store(
-        store, args.out, textgrids=args.textgrids, phone_set=args.phone_set, jobs=args.jobs, progress=_progress
+        store,
+        args.out,
+        textgrids=args.textgrids,
+        phone_set=args.phone_set,
+        jobs=args.jobs,
+        worst_score=args.worst_score,
+        progress=_progress,
     )
     print(f"aligned\t{len(result.segments)}")
     for reason, count in sorted(result.reasons().items()):

