@@ -86,7 +86,8 @@ class _Stack(torch.autograd.Function):
         z = x.new_empty(rows, layers * half)  # every layer's output side by side: one product makes the skips
         for layer, dilation in enumerate(dilations):
             h = xs[-1]
-            a = terms[layer][:, None].expand(frames, time // frames, batch, gate).reshape(rows, gate)
+            # a copy always, for it is written to: a reshape is a view when there is one frame or one sample to a frame
+            a = terms[layer].repeat_interleave(time // frames, dim=0).view(rows, gate)
             for k in range(kernel):
                 shift = (kernel - 1 - k) * dilation * batch
                 if shift < rows:
