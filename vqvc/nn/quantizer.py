@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
+from vqvc.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -27,8 +29,9 @@ class Quantized:
 
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest codebook row, (N,) int64, for z (N, D) and codebook (K, D) (equation 1)."""
-    z, codebook = z.float(), codebook.float()
-    return torch.argmin(codebook.square().sum(1) - 2 * z @ codebook.T, dim=1)
+    with torch.autocast(z.device.type, enabled=False):
+        z, codebook = z.float(), codebook.float()
+        return torch.argmin(codebook.square().sum(1) - 2 * z @ codebook.T, dim=1)
 
 
 def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) -> Tensor:
@@ -116,6 +119,8 @@ class Quantizer(nn.Module):
             dist.all_reduce(counts)
             dist.all_reduce(sums)
             dist.broadcast(fresh, src=0)
+        if not torch.isfinite(sums).all():  # summed over workers, so that all of them stop here
+            raise TrainingError("what the encoder heard is not finite; the codebook is left as it was")
         self.counts.lerp_(counts, 1 - self.ema_decay)
         self.sums.lerp_(sums, 1 - self.ema_decay)
         dead = self.counts < self.restart_below * self.counts.sum() / size
