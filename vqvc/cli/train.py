@@ -37,9 +37,7 @@ def work(args: argparse.Namespace) -> int:
         raise UsageError("--max-minutes: must be above 0")
 
     import torch
-    import yaml
 
-    from vqvc._util.atomic import write_text
     from vqvc._util.memory import keep_freed_memory
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import package
@@ -61,8 +59,6 @@ def work(args: argparse.Namespace) -> int:
             config, store, args.out, tuple(s.speaker for s in speakers),
             device=device, minutes_limit=args.max_minutes, worker=worker,
         )  # fmt: skip
-        if worker[0] == 0:
-            write_text(args.out / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
         finished = trainer.run()
         if worker[0] == 0:
             facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "samples": finished.samples}

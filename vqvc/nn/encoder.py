@@ -42,7 +42,9 @@ class Normalise(nn.Module):
             return (z - self.mean[:, None]) * torch.rsqrt(self.variance[:, None] + 1e-5)
         moments = torch.stack([z.mean((0, 2)), z.square().mean((0, 2))])
         if dist.is_initialized():
-            moments = all_reduce(moments) / dist.get_world_size()
+            size = z.new_full((1, z.shape[1]), z.shape[0] * z.shape[2])  # workers may hold unequal shares of a batch
+            sums = all_reduce(torch.cat([moments * size, size]))
+            moments = sums[:2] / sums[2]
         mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
         with torch.no_grad():
             self.batches += 1

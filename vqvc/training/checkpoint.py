@@ -17,8 +17,13 @@ from vqvc._util.atomic import write_bytes
 from vqvc.errors import ModelError
 
 FORMAT_VERSION = 1
+PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")  # how pickles and torch's zip files begin
 KEPT = 2  # checkpoints in a folder: the newest, and the one to fall back to
 logger = logging.getLogger("vqvc.training")
+
+
+class _Foreign(ModelError):
+    """Not damaged but something else: an older checkpoint is no answer to it."""
 
 
 def checksum(tensors: dict[str, Tensor]) -> str:
@@ -50,6 +55,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Pa
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and facts of a checkpoint; raises ModelError for a file that is cut, changed or not a checkpoint."""
     data = path.read_bytes()
+    if data[:2] in PICKLES and data[8:9] != b"{":  # a header's length may begin with the same bytes
+        raise _Foreign(f"{path}: is a pickle, which can run code, and is refused; remove it")
     try:
         tensors = load_tensors(data)
         (size,) = struct.unpack("<Q", data[:8])
@@ -58,18 +65,24 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
         raise ModelError(f"{path}: is not a whole vqvc checkpoint ({error})") from None
     if version != str(FORMAT_VERSION):
-        raise ModelError(f"{path}: format_version is {version}, this version reads {FORMAT_VERSION}")
+        kind = _Foreign if version.isdecimal() else ModelError
+        raise kind(f"{path}: format_version is {version}, this version reads {FORMAT_VERSION}; train in another folder")
     if hashlib.sha256((checksum(tensors) + text).encode()).hexdigest() != expected:
         raise ModelError(f"{path}: checksum differs from the one stored in it")
     return tensors, json.loads(text)
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
-    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over aloud."""
+    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over aloud.
+
+    Raises ModelError for a pickle or another format, and when all are damaged.
+    """
     damaged = []
     for path in reversed(_all(folder)):
         try:
             tensors, facts = load(path)
+        except _Foreign:
+            raise
         except ModelError as error:
             damaged.append(path)
             logger.warning("%s; using the checkpoint before it", error)
@@ -78,6 +91,12 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
     if damaged:
         raise ModelError(f"{folder}: no checkpoint here is sound; remove them to start anew")
     return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written. Only for the process that holds the folder."""
+    for partial in folder.glob(".partial-*-checkpoint-*.safetensors"):
+        partial.unlink(missing_ok=True)
 
 
 def _all(folder: Path) -> list[Path]:
@@ -100,9 +119,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str], t
             prefix = f"optimizer.{names[id(parameter)]}."
             state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
             if state:
-                optimizer.state[parameter] = {
-                    key: value.to(parameter.device) if value.shape == parameter.shape else value
-                    for key, value in state.items()
-                }
-
-
+                # the fused step wants even its step count on the parameter's device
+                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}

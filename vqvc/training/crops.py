@@ -64,16 +64,20 @@ class Crops:
         self.weights = weights / weights.sum()
         self.total_samples = int(spoken.sum())
 
-    def batch(self, step: int) -> Batch:
-        """This worker's share of the batch of ``step``."""
+    def batch(self, step: int, whole: bool = False) -> Batch:
+        """This worker's share of the batch of ``step``, or the ``whole`` of it."""
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
-        picks = [self._pick(rng) for _ in range(self.batch_size)][self.rank :: self.workers]
+        picks = [self._pick(rng) for _ in range(self.batch_size)]
+        if not whole:
+            picks = picks[self.rank :: self.workers]
         size, lead, past = len(picks), self.lead_samples, self.history_samples
         padded = np.zeros((size, past + self.crop_samples), np.float32)
         scored = np.zeros((size, self.crop_samples), bool)
         for row, (utterance, start) in enumerate(picks[i][1:] for i in range(size)):
             first, end = max(0, start - past), min(start + self.crop_samples, utterance.length_samples)
             pcm = self.store.audio[utterance.offset_samples + first : utterance.offset_samples + end]
+            if len(pcm) < end - first:
+                raise CorpusError(f"{self.store.path}: {utterance.utt_id} is cut short in the store; run vqvc-pack again")
             at = past - (start - first)
             padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
             scored[row, lead if start else 0 : end - start] = True  # at its start an utterance has its whole history

@@ -9,18 +9,30 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vqvc.errors import TrainingError
+
 TIMEOUT = timedelta(minutes=5)  # after which a missing worker becomes an error
 
 
 @contextmanager
 def workers(device: torch.device):
-    """Join the group that torchrun describes in the environment, if any; yields (rank, world size)."""
+    """Join the group that torchrun describes in the environment, if any; yields (rank, world size).
+
+    Raises TrainingError when another worker is gone, at the latest after ``TIMEOUT``.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield dist.get_rank(), dist.get_world_size()
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error).lower():
+            raise TrainingError(
+                f"worker {dist.get_rank()}: another worker is gone ({str(error).splitlines()[0]}); "
+                "the same command goes on from the last checkpoint"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()
 
@@ -42,6 +54,13 @@ def same_everywhere(module: nn.Module) -> None:
     if dist.is_initialized():
         for tensor in module.state_dict().values():
             dist.broadcast(tensor, src=0)
+
+
+def mean_over_workers(values: Tensor) -> Tensor:
+    """The mean of a tensor over all workers; the tensor itself when there is one."""
+    if not dist.is_initialized():
+        return values
+    return sum_over_workers(values.detach().clone()) / dist.get_world_size()
 
 
 def any_worker(flag: bool) -> bool:

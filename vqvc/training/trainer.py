@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 from tqdm import tqdm
 
+from vqvc._util.atomic import write_text
 from vqvc.config import Config, TrainingConfig
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
@@ -77,10 +79,12 @@ class Trainer:
         if store.sample_rate != config.audio.sample_rate:
             raise TrainingError(f"{store.path}: is at {store.sample_rate} Hz, the model wants {config.audio.sample_rate} Hz")
         settings = config.training
+        if settings.batch_size < self.workers:
+            raise TrainingError(f"training.batch_size: {settings.batch_size} crops are too few for {self.workers} workers")
         self.crops = Crops(
             store, "train", speakers, batch_size=settings.batch_size, crop_samples=settings.crop_samples,
-            lead_samples=settings.lead_samples, speaker_balance=settings.speaker_balance, seed=settings.seed,
-            share=worker,
+            lead_samples=settings.lead_samples, history_samples=max(64, config.decoder.lpc_order),
+            speaker_balance=settings.speaker_balance, seed=settings.seed, share=worker,
         )  # fmt: skip
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
@@ -97,11 +101,18 @@ class Trainer:
     # --- the run
 
     def run(self) -> Finished:
-        """Train to the end, or until a signal; resumes from the newest sound checkpoint in the folder."""
+        """Train to the end, or until a signal; resumes from the newest sound checkpoint in the folder.
+
+        Raises TrainingError for a folder in use, a loss that is not a number and a worker that is gone, ModelError for
+        checkpoints of another model.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock(), Interrupt() as interrupt:
             self._resume()
             distributed.same_everywhere(self.model)
+            if self.rank == 0:
+                checkpoint.sweep(self.folder)
+                write_text(self.folder / "config.yaml", yaml.safe_dump(self.config.to_dict(), sort_keys=False))
             tracker = Tracker(self.folder) if self.rank == 0 else None
             try:
                 return self._loop(tracker, interrupt)
@@ -134,7 +145,7 @@ class Trainer:
             if self.step % self.epoch_steps == 0:
                 self._end_epoch(tracker)
             if self.seconds - last_valid > 60 * settings.valid_minutes:
-                held_out, last_valid = self._validate(tracker, VALID_SECONDS), self.seconds
+                held_out, last_valid = self._validate(tracker, VALID_SECONDS, interrupt), self.seconds
             stop = distributed.any_worker(interrupt.received is not None)
             if stop or self.seconds - last_save > 60 * settings.checkpoint_minutes:
                 self._save()
@@ -144,8 +155,10 @@ class Trainer:
                 return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)
         bar.close()
         self._save()
-        held_out = self._validate(tracker, math.inf, "end")
-        return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, None)
+        held_out = self._validate(tracker, math.inf, interrupt, "end")
+        if interrupt.received is not None:
+            logger.warning("stopped by a signal after the last step; the same command validates again")
+        return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)
 
     @property
     def minutes(self) -> float:
@@ -173,19 +186,22 @@ class Trainer:
         self.model.train()
         resting = progress < settings.listen_first
         free = self.step < self.config.quantizer.free_steps
-        losses = self.model(waveform, speaker, history, self.dtype, generator, resting, free)
-        nll = (losses.nll * scored).sum() / scored.sum()
-        total = nll + settings.mel_weight * losses.mel + losses.quantizer
-        if not torch.isfinite(total):
-            kept = self.last_checkpoint or "none yet"
-            raise TrainingError(
-                f"step {self.step}: the loss is not a number (utterances {', '.join(batch.utt_ids[:4])}, ...); "
-                f"last good checkpoint: {kept}; a lower training.learning_rate may help"
-            )
+        try:
+            losses = self.model(waveform, speaker, history, self.dtype, generator, resting, free)
+        except TrainingError as error:
+            raise self._not_a_number(batch, str(error)) from None
+        # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
+        share = len(waveform) * self.workers / settings.batch_size
+        nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float())
+        mel, quantizer = share * losses.mel, share * losses.quantizer
+        total = nll + settings.mel_weight * mel + quantizer
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+        figures = distributed.mean_over_workers(torch.stack([nll, mel, quantizer]).detach())
+        if not torch.isfinite(figures.sum() + norm):  # the same on every worker
+            raise self._not_a_number(batch, "the loss or its gradient is not a number")
         rate = learning_rate(settings, self.step, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -193,13 +209,19 @@ class Trainer:
         self.average.update(self.model, self.step)
         self.epoch_counts += torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts)).cpu()
         return {
-            "loss_bits": float(nll.detach()) / math.log(2),
-            "mel": float(losses.mel.detach()),
-            "quantizer": float(losses.quantizer.detach()),
+            "loss_bits": float(figures[0]) / math.log(2),
+            "mel": float(figures[1]),
+            "quantizer": float(figures[2]),
             "gradient_norm": float(norm),
             "learning_rate": rate,
             "perplexity": perplexity(torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts))),
         }
+
+    def _not_a_number(self, batch: Batch, what: str) -> TrainingError:
+        return TrainingError(
+            f"step {self.step}: {what} (utterances {', '.join(batch.utt_ids[:4])}, ...); "
+            f"last good checkpoint: {self.last_checkpoint or 'none yet'}; a lower training.learning_rate may help"
+        )
 
     # --- what is told
 
@@ -224,13 +246,17 @@ class Trainer:
                            "or a lower training.learning_rate may help", used, size)  # fmt: skip
         self.epoch_counts.zero_()
 
-    def _validate(self, tracker: Tracker | None, seconds: float, event: str = "valid") -> HeldOut | None:
-        """Score held-out sentences with the averaged weights, on the first worker."""
+    def _validate(
+        self, tracker: Tracker | None, seconds: float, interrupt: Interrupt, event: str = "valid"
+    ) -> HeldOut | None:
+        """Score held-out sentences with the averaged weights, on the first worker; None when a signal came."""
         if self.rank or not self.store.subset("dev"):
             return None
         resting = self._progress_is_resting()
         held_out = validate(self.average.module, self.store, "dev", self.speakers, seconds=seconds, dtype=self.dtype,
-                            resting=resting)  # fmt: skip
+                            resting=resting, stop=lambda: interrupt.received is not None)  # fmt: skip
+        if held_out is None:
+            return None
         self._tell(tracker, event, resting=resting, usage=held_out.codes_used / held_out.codebook_size, **held_out.as_dict())
         logger.info("step %d, %.1f min: held out %.3f bits per sample (%.3f with another utterance's codes), %d of %d codes",
                     self.step, self.minutes, held_out.bits_per_sample, held_out.bits_shuffled_codes,
@@ -249,12 +275,13 @@ class Trainer:
         self.model.train()
         heard = []
         for number in range(CODEBOOK_BATCHES):
-            batch = self.crops.batch(2**31 + number)
+            batch = self.crops.batch(2**31 + number, whole=True)
             z_e = self.model.listen(torch.from_numpy(batch.waveform).to(self.device))
             heard.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
         generator = torch.Generator().manual_seed(self.config.training.seed)
         self.model.quantizer.initialise(torch.cat(heard), generator)
         distributed.same_everywhere(self.model.quantizer)
+        self.average.module.quantizer.load_state_dict(self.model.quantizer.state_dict())
 
     def _save(self) -> None:
         if self.rank:
@@ -295,7 +322,9 @@ class Trainer:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             handle.seek(0)
-            raise TrainingError(f"{self.folder}: in use by process {handle.read().strip() or 'unknown'}") from None
+            owner = handle.read().strip() or "unknown"
+            handle.close()
+            raise TrainingError(f"{self.folder}: in use by process {owner}; wait for it or stop it") from None
         handle.seek(0)
         handle.truncate()
         handle.write(str(os.getpid()))

@@ -1,6 +1,7 @@
 """Held-out figures: bits per sample with the right codes and with another utterance's, and codebook usage."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -42,10 +43,11 @@ def validate(
     seconds: float = math.inf,
     dtype: torch.dtype = torch.float32,
     resting: bool = False,
-) -> HeldOut:
+    stop: Callable[[], bool] = lambda: False,
+) -> HeldOut | None:
     """Score utterances of ``subset`` by known speakers, evenly picked until ``seconds`` of speech are reached.
 
-    The model must be in evaluation mode; nothing in it moves.
+    The model must be in evaluation mode; nothing in it moves. None when ``stop`` said so before the end.
     """
     device = next(model.parameters()).device
     known = [u for u in store.subset(subset) if u.speaker in speakers]
@@ -53,6 +55,8 @@ def validate(
     hop = model.hop_length
     heard: list[tuple[Tensor, Tensor, Tensor]] = []
     for utterance in known:
+        if stop():
+            return None
         samples = store.waveform(utterance)
         padded = np.pad(samples, (0, -len(samples) % hop))
         waveform = torch.from_numpy(padded)[None].to(device)
@@ -61,6 +65,8 @@ def validate(
     nats, nats_shuffled, mel, scored = 0.0, 0.0, 0.0, 0
     counts = torch.zeros(model.config.quantizer.codebook_size)
     for i, (waveform, codes, speaker) in enumerate(heard):
+        if stop():
+            return None
         counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
         classes = mulaw_encode(waveform)
         told = model.tell(model.quantizer.lookup(codes), speaker)
