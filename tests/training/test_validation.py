@@ -1,0 +1,73 @@
+"""Held-out figures: what they are, and that taking them moves nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import tiny_config
+
+from vqvc.nn.features import mulaw_encode
+from vqvc.nn.vqvae import VQVAE
+from vqvc.training.validation import validate
+
+SPEAKERS = ("p0", "p1", "p2")
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
+    torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
+    return model
+
+
+def _by_hand(model, store, utterances) -> float:
+    nats = samples = 0
+    for utterance in utterances:
+        wave = store.waveform(utterance)
+        wave = torch.from_numpy(np.pad(wave, (0, -len(wave) % model.hop_length)))[None]
+        losses = model(wave, torch.tensor([SPEAKERS.index(utterance.speaker)]))
+        nats, samples = nats + float(losses.nll.sum()), samples + wave.shape[1]
+    return nats / samples / math.log(2)
+
+
+def test_bits_are_those_of_whole_utterances(model, store):
+    held_out = validate(model, store, "dev", SPEAKERS)
+    with torch.no_grad():
+        assert held_out.bits_per_sample == pytest.approx(_by_hand(model, store, store.subset("dev")), abs=1e-3)
+    assert held_out.bits_shuffled_codes != held_out.bits_per_sample
+    assert held_out.samples == sum(-(-u.length_samples // 16) * 16 for u in store.subset("dev"))
+    assert 1 <= held_out.codes_used <= held_out.codebook_size == 8 and held_out.perplexity <= held_out.codes_used + 1e-6
+
+
+def test_voices_that_the_model_lacks_are_left_out(model, store):
+    with torch.no_grad():
+        expected = _by_hand(model, store, [u for u in store.subset("dev") if u.speaker == "p1"])
+    one = validate(model, store, "dev", ("nobody", "p1", "p9"))
+    assert one.bits_per_sample == pytest.approx(expected, abs=1e-3)
+    assert one.bits_shuffled_codes == pytest.approx(one.bits_per_sample)  # no other utterance to take codes from
+    none = validate(model, store, "dev", ("nobody",))
+    assert none.samples == 0 and math.isnan(none.bits_per_sample)
+
+
+def test_some_seconds_are_evenly_picked(model, store):
+    everything = validate(model, store, "train", SPEAKERS)
+    some = validate(model, store, "train", SPEAKERS, seconds=everything.samples / 16000 / 2.9)
+    assert some.samples < everything.samples / 2
+
+
+def test_validation_moves_nothing(model, store):
+    """FAULTS row 44."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first = validate(model, store, "dev", SPEAKERS)
+    assert first == validate(model, store, "dev", SPEAKERS)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    wave = torch.from_numpy(store.waveform(store.subset("dev")[0]))[None, :1600]
+    assert mulaw_encode(wave).shape == wave.shape  # and gradients are still to be had
+    assert model(wave, torch.tensor([0])).nll.requires_grad
+
+
+def test_it_can_be_abandoned(model, store):
+    asked = []
+    assert validate(model, store, "dev", SPEAKERS, stop=lambda: asked.append(1) or len(asked) > 4) is None

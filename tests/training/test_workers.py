@@ -1,0 +1,89 @@
+"""FAULTS rows 45 to 47: several workers learn what one would, and a lost one is noticed."""
+
+import json
+import os
+import signal
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+import torch
+from tiny_training import start, status, tiny_config, trainer
+
+from vqvc.corpus.store import PackedStore
+from vqvc.errors import TrainingError
+from vqvc.training import checkpoint
+
+CONFIG = {
+    "decoder": {"jitter": 0.0},
+    "quantizer": {"restart_below": 0.0},  # a restarted code is drawn from the first worker's share
+    "training": {"steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5},
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def worker(rank: int, workers: int, port: int, store: str, folder: str, dies_at: int | None = None) -> int:
+    """What torchrun starts: one worker, of which one may be killed before a step."""
+    os.environ.update(
+        WORLD_SIZE=str(workers), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    from vqvc.cli._common import parser, run
+    from vqvc.training import distributed
+    from vqvc.training import trainer as training
+
+    distributed.TIMEOUT = timedelta(seconds=60)
+    training.LOG_EVERY = 1
+    plain = training.Trainer._train_step
+
+    def step(self, *given):
+        if dies_at == self.step and rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, *given)
+
+    training.Trainer._train_step = step
+
+    def work(args) -> int:
+        with distributed.workers(torch.device("cpu")) as place:
+            trainer(tiny_config(**CONFIG), PackedStore(store), folder, worker=place).run()
+        return 0
+
+    return run(lambda: parser("a worker"), work, [])
+
+
+def _run(store, tmp_path, workers: int, dies_at: int | None = None) -> list[int]:
+    shared = (workers, _free_port(), str(store.path), str(tmp_path / str(workers)), dies_at)
+    processes = [start(worker, rank, *shared, log=tmp_path / f"log{workers}-{rank}") for rank in range(workers)]
+    return [status(process) for process in processes]
+
+
+def _losses(folder) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss_bits"] for line in lines if line["event"] == "train"]
+
+
+def test_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
+    assert _run(store, tmp_path, 1) == [0] and _run(store, tmp_path, 2) == [0, 0]
+    (_, one, _), (_, two, _) = (checkpoint.load_newest(tmp_path / name) for name in "12")
+    for name in ("model.quantizer.codebook", "model.quantizer.counts", "model.quantizer.sums"):
+        assert (one[name] - two[name]).abs().max() < 1e-6 * max(1, float(one[name].abs().max())), name
+    assert _losses(tmp_path / "2") == pytest.approx(_losses(tmp_path / "1"), abs=1e-5) and len(_losses(tmp_path / "1")) == 6
+    assert len(list((tmp_path / "2").glob("checkpoint-*"))) == 1  # one writer
+
+
+def test_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
+    began = time.monotonic()
+    assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
+    said = (tmp_path / "log2-0").read_text()
+    assert "another worker is gone" in said and "goes on from the last checkpoint" in said and "Traceback" not in said
+    assert time.monotonic() - began < 60
+
+
+def test_more_workers_than_crops_are_refused(store, tmp_path):
+    with pytest.raises(TrainingError, match="batch_size: 4 crops are too few for 5 workers"):
+        trainer(tiny_config(), store, tmp_path, worker=(0, 5))
