@@ -1,7 +1,8 @@
 """Sound files in and out: any format of libsndfile, mono float32 inside, nothing wrong passed on silently."""
 
+import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,19 +110,47 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str 
     finite = np.isfinite(samples)
     if not finite.all():
         raise AudioError(f"{path}: not written: non-finite at sample {int(np.argmin(finite))}")
-    kind = Path(path).suffix[1:].upper()
-    if kind not in soundfile.available_formats():
-        raise UsageError(f"{path}: the suffix names no known sound format; use .wav or .flac")
+    kind = _format_of(path)
     clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
     if clipped:
         logger.warning(
             "%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, len(samples)
         )
-    if subtype is None and "PCM_16" in soundfile.available_subtypes(kind):
-        subtype = "PCM_16"
     with atomic.atomic_path(path, needs_bytes=4 * len(samples)) as partial:
-        soundfile.write(partial, samples.clip(-1.0, 1.0), sample_rate, format=kind, subtype=subtype)
+        soundfile.write(partial, samples.clip(-1.0, 1.0), sample_rate, format=kind, subtype=subtype or _subtype(kind))
     return clipped
+
+
+def write_blocks(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, length_samples: int) -> int:
+    """``write`` for a recording that comes in blocks, cut or padded with silence to ``length_samples``; 16 bits.
+
+    Memory holds one block. Returns how many samples were beyond full scale and are limited.
+    """
+    kind, clipped, left = _format_of(path), 0, length_samples
+    with atomic.atomic_path(path, needs_bytes=2 * length_samples) as partial:
+        with soundfile.SoundFile(partial, "w", sample_rate, 1, _subtype(kind), format=kind) as sound:
+            for block in itertools.chain(blocks, [np.zeros(0, np.float32)]):
+                block = block[:left]
+                clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+                sound.write(block.clip(-1.0, 1.0))
+                left -= len(block)
+            sound.write(np.zeros(left, np.float32))
+    if clipped:
+        logger.warning(
+            "%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, length_samples
+        )
+    return clipped
+
+
+def _format_of(path: str | Path) -> str:
+    kind = Path(path).suffix[1:].upper()
+    if kind not in soundfile.available_formats():
+        raise UsageError(f"{path}: the suffix names no known sound format; use .wav or .flac")
+    return kind
+
+
+def _subtype(kind: str) -> str | None:
+    return "PCM_16" if "PCM_16" in soundfile.available_subtypes(kind) else None
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Sampler:
         forced: (streams, up to F * hop) classes to take instead of drawing. With ``observe`` also the raw outputs
         (streams, F * hop, outputs) float32 that the draws were made from.
         """
-        arrays = [told.frames.transpose(1, 2), told.predictor, told.log_gain.exp() if self.mixture else None]
+        arrays = [told.frames, told.predictor, told.log_gain.exp() if self.mixture else None]
         arrays = [None if tensor is None else tensor.detach().float().numpy() for tensor in arrays]
         return self._advance(state, *arrays, temperature, forced, observe)
 

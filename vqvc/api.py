@@ -1,0 +1,153 @@
+"""The Python face: a model file as an object that listens, says and converts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqvc.errors import AudioError, UsageError
+
+TEMPERATURE = 0.9  # of the draws; see RESULTS.md of egs/vctk for what others do
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording as the model heard it."""
+
+    codes: np.ndarray  # (T,) int64
+    loudness: np.ndarray  # (T,) energy at each code
+    gain_db: float  # what brought it to the level of training
+    length_samples: int
+
+
+class VoiceConverter:
+    """A trained model. Make one with :func:`vqvc.load`.
+
+    sample_rate: Hz, of everything that goes in and out as an array; hop_length: samples per code;
+    speakers: names that ``speaker`` may take; checksum: of the model file; model: the network, in evaluation mode.
+    """
+
+    def __init__(self, package):
+        from vqvc.synthesis.sampler import Sampler
+
+        self._package, self.model = package, package.model
+        self._sampler = Sampler(package.model)
+        self.sample_rate: int = package.config.audio.sample_rate
+        self.hop_length: int = package.config.hop_length
+        self.speakers: tuple[str, ...] = tuple(voice.name for voice in package.speakers)
+        self.checksum: str = package.checksum
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VoiceConverter":
+        """Read a model file; raises ModelError when it is missing, damaged or of another format."""
+        from vqvc.synthesis import package
+
+        return cls(package.read(path))
+
+    @property
+    def codebook(self) -> np.ndarray:
+        """(K, D) float32."""
+        return self.model.quantizer.codebook.detach().numpy()
+
+    def encode(self, recording: np.ndarray | str | Path) -> np.ndarray:
+        """Codes (ceil(T / hop_length),) int64 of a recording: a path, or samples (T,) float at ``sample_rate``.
+
+        Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
+        """
+        return self.listen(recording).codes
+
+    def decode(
+        self,
+        codes: np.ndarray,
+        speaker: str,
+        *,
+        seed: int = 0,
+        temperature: float = TEMPERATURE,
+        fold: str = "auto",
+        progress: Callable[[int], None] = lambda samples: None,
+    ) -> np.ndarray:
+        """Speech (T * hop_length,) float32 of codes (T,), at the level of training, in the voice of ``speaker``."""
+        from vqvc.synthesis import convert
+
+        codes = self._checked(codes)
+        request = convert.Request(codes, self._package.speaker_index(speaker), seed)
+        return convert.say(self.model, self._sampler, [request], temperature, fold, progress)[0]
+
+    def convert(
+        self,
+        recording: np.ndarray | str | Path,
+        speaker: str,
+        *,
+        seed: int = 0,
+        temperature: float = TEMPERATURE,
+        fold: str = "auto",
+    ) -> np.ndarray:
+        """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was."""
+        return self.convert_batch([(recording, speaker)], seed=seed, temperature=temperature, fold=fold)[0]
+
+    def convert_batch(
+        self,
+        pairs: Sequence[tuple[np.ndarray | str | Path, str]],
+        *,
+        seed: int = 0,
+        temperature: float = TEMPERATURE,
+        fold: str = "auto",
+        progress: Callable[[int], None] = lambda samples: None,
+    ) -> list[np.ndarray]:
+        """Many recordings at once, which is faster than one after the other: (recording, speaker) -> samples."""
+        heard = {id(recording): recording for recording, _ in pairs}  # one said in several voices is heard once
+        heard = {key: self.listen(recording) for key, recording in heard.items()}
+        return self.say(
+            [(heard[id(recording)], speaker) for recording, speaker in pairs],
+            seed=seed, temperature=temperature, fold=fold, progress=progress,
+        )  # fmt: skip
+
+    def listen(self, recording: np.ndarray | str | Path) -> "Heard":
+        """What a conversion needs of a recording; raises AudioError as ``encode`` does."""
+        from vqvc.synthesis import convert
+
+        level = convert.levelled(self.model, self._samples(recording))
+        codes = convert.encode(self.model, level.samples)
+        return Heard(codes, convert.loudness(level.samples, self.hop_length), level.gain_db, len(level.samples))
+
+    def say(
+        self,
+        pairs: Sequence[tuple["Heard", str]],
+        *,
+        seed: int = 0,
+        temperature: float = TEMPERATURE,
+        fold: str = "auto",
+        progress: Callable[[int], None] = lambda samples: None,
+    ) -> list[np.ndarray]:
+        """What was heard, in other voices: (T,) float32 each, as long and as loud as the recording was."""
+        from vqvc.synthesis import convert
+
+        requests = [
+            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness)
+            for heard, speaker in pairs
+        ]
+        said = convert.say(self.model, self._sampler, requests, temperature, fold, progress)
+        return [
+            samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
+            for samples, (heard, _) in zip(said, pairs)
+        ]
+
+    def _samples(self, recording: np.ndarray | str | Path) -> np.ndarray:
+        if isinstance(recording, (str, Path)):
+            from vqvc.audio import io
+
+            return io.read(recording, self.sample_rate).samples
+        samples = np.asarray(recording, np.float32)
+        if samples.ndim != 1:
+            raise AudioError(f"samples of shape {samples.shape}: give one channel, (T,)")
+        return samples
+
+    def _checked(self, codes: np.ndarray) -> np.ndarray:
+        codes = np.asarray(codes)
+        if codes.ndim != 1 or not len(codes) or codes.dtype.kind not in "iu":
+            raise UsageError(f"codes of shape {codes.shape} and type {codes.dtype}: give whole numbers, (T,)")
+        size = len(self.model.quantizer.codebook)
+        if codes.min() < 0 or codes.max() >= size:
+            raise UsageError(f"codes from {codes.min()} to {codes.max()}: this model's codebook has 0 to {size - 1}")
+        return codes.astype(np.int64)

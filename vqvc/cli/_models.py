@@ -1,0 +1,50 @@
+"""What the commands that use a model share."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from vqvc.errors import UsageError
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """``--model``."""
+    parser.add_argument("--model", type=Path, required=True, help="model.safetensors, from vqvc-train")
+
+
+def add_speaking(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that makes speech."""
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
+    parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def check_speaking(args: argparse.Namespace) -> None:
+    """Refuse what ``add_speaking`` cannot refuse by itself."""
+    if not 0 < args.temperature <= 2:
+        raise UsageError(f"--temperature {args.temperature}: must be above 0 and at most 2")
+
+
+class Meter:
+    """Counts samples while they are made; a bar on a terminal, and a line of figures at the end."""
+
+    def __init__(self, total_samples: int, sample_rate: int):
+        from tqdm import tqdm
+
+        self.rate, self.made, self.begin = sample_rate, 0, time.perf_counter()
+        self.bar = tqdm(
+            total=total_samples, unit="sample", unit_scale=True, disable=not sys.stderr.isatty(), leave=False
+        )
+
+    def __call__(self, samples: int) -> None:
+        self.made += samples
+        self.bar.update(samples)
+
+    def line(self, spoken_samples: int) -> str:
+        """What was made, how fast: samples per second and real-time factor (seconds of work per second of speech)."""
+        self.bar.close()
+        took = time.perf_counter() - self.begin
+        seconds = spoken_samples / self.rate
+        return f"{seconds:.1f} s of speech in {took:.1f} s: {spoken_samples / took:,.0f} samples/s, RTF {took / max(seconds, 1e-9):.3f}"

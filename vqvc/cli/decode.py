@@ -1,0 +1,77 @@
+"""vqvc-decode: codes as speech."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._models import Meter, add_model, add_speaking, check_speaking
+from vqvc.errors import UsageError
+
+logger = logging.getLogger("vqvc.decode")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-decode."""
+    p = parser(
+        "Say codes in the voice of a speaker.",
+        examples="  vqvc-decode --model model.safetensors a.npz --speaker p225 --out b.wav\n"
+        "  vqvc-decode --model model.safetensors codes.npz --utt p226_022 --speaker p225 --out b.wav",
+    )
+    add_model(p)
+    p.add_argument("codes", type=Path, help=".npz of vqvc-encode, or a text file with numbers")
+    p.add_argument("--utt", help="which utterance, when the file holds several")
+    p.add_argument("--speaker", required=True, help="whose voice to speak in")
+    p.add_argument("-o", "--out", type=Path, required=True, help="sound file to write")
+    add_speaking(p)
+    return p
+
+
+def work(args: argparse.Namespace) -> None:
+    """Decode."""
+    from vqvc.synthesis import package
+
+    check_speaking(args)
+    header = package.read_header(args.model)
+    header.speaker_index(args.speaker)  # said before the weights are read
+    refuse_overwrite(args.out, args.overwrite, args.codes)
+    codes, length = _read(args, header)
+
+    import vqvc
+    from vqvc.audio import io
+
+    converter = vqvc.load(args.model)
+    meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
+    samples = converter.decode(
+        codes, args.speaker, seed=args.seed, temperature=args.temperature, fold=args.fold, progress=meter
+    )[:length]
+    logger.info("%s", meter.line(len(samples)))
+    io.write(args.out, samples, converter.sample_rate)
+
+
+def _read(args: argparse.Namespace, header) -> tuple:
+    """The codes (T,) and how many samples they stand for."""
+    import numpy as np
+
+    from vqvc.corpus.codes import CodeArchive
+
+    if args.codes.suffix == ".txt":
+        try:
+            codes = np.array(args.codes.read_text().split(), np.int64)
+        except FileNotFoundError:
+            raise UsageError(f"{args.codes}: no such file") from None
+        except (ValueError, OverflowError):
+            raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
+        return codes, len(codes) * header.config.hop_length
+    archive = CodeArchive.load(args.codes)
+    if archive.model and archive.model != header.checksum:
+        raise UsageError(f"{args.codes}: was made by another model than {args.model}; its codes mean other sounds")
+    if args.utt is None and len(archive) != 1:
+        raise UsageError(f"{args.codes}: holds {len(archive)} utterances; name one with --utt")
+    utt = args.utt or archive.utt_ids[0]
+    return archive.codes_of(utt), int(archive.lengths_samples[archive.utt_ids.tolist().index(utt)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    return run(make_parser, work, argv)

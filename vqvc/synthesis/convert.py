@@ -1,0 +1,117 @@
+"""From recordings to codes and from codes to speech, for one utterance or many at a time."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vqvc.audio import level, mulaw
+from vqvc.errors import AudioError, UsageError
+from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis.blocks import HAS_BFLOAT16
+from vqvc.synthesis.fold import Part, fold, join
+from vqvc.synthesis.sampler import LANES, Job, Sampler
+
+FOLDS = ("auto", "off")
+SHORTEST_PART = 2.0  # a part is at least so many times its warm-up
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something to say: codes (T,) int64, the index of the speaker, the seed of the draws.
+
+    loudness: (T,) of the source at each code, on any scale, tells where to cut; None takes what the codes tell.
+    """
+
+    codes: np.ndarray
+    speaker_index: int
+    seed: int = 0
+    loudness: np.ndarray | None = None
+
+
+def listening_precision(model: VQVAE):
+    """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
+    if HAS_BFLOAT16 and model.config.training.precision == "bfloat16":
+        return torch.autocast("cpu", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@torch.inference_mode()
+def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
+    """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
+
+    Raises AudioError for fewer samples than one code stands for.
+    """
+    hop = model.hop_length
+    if len(samples) < hop:
+        rate = model.config.audio.sample_rate
+        raise AudioError(f"{len(samples)} samples are shorter than one code: at least {hop} ({1000 * hop / rate:.0f} ms) are needed")
+    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % hop))
+    with listening_precision(model):
+        return model.encode(torch.from_numpy(padded)[None])[0].numpy()
+
+
+def levelled(model: VQVAE, samples: np.ndarray) -> level.Levelled:
+    """Samples (T,) at the level of training, their length kept; raises AudioError for silence."""
+    settings = model.config.audio
+    return level.normalise(samples, settings.sample_rate, settings.level_rms, trim=False)
+
+
+def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
+    """Energy (ceil(T / hop),) of each code's samples, smoothed over five codes."""
+    padded = np.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
+    return np.convolve((padded**2).mean(1), np.ones(5) / 5, "same")
+
+
+@torch.inference_mode()
+def say(
+    model: VQVAE,
+    sampler: Sampler,
+    requests: Sequence[Request],
+    temperature: float = 1.0,
+    folding: str = "auto",
+    progress: Callable[[int], None] = lambda samples: None,
+) -> list[np.ndarray]:
+    """Amplitudes (T * hop,) float32 at the level of training, for every request.
+
+    All requests share the streams. folding "auto" cuts them so that every lane of every core has work; "off" keeps
+    each in one stream.
+    """
+    if folding not in FOLDS:
+        raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
+    repeat = model.hop_length // sampler.hop
+    rate = model.config.audio.sample_rate
+    warm_up = -(-sampler.receptive_field // sampler.hop)
+    total = sum(len(request.codes) for request in requests) * repeat
+    part_frames = max(int(SHORTEST_PART * warm_up), -(-total // (LANES * sampler.threads)))
+    jobs: list[Job] = []
+    folded: list[list[Part]] = []
+    for request in requests:
+        codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
+        told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]))
+        frames = told.frames[0].float().numpy()
+        predictor = told.predictor[0].numpy() if told.predictor is not None else None
+        gain = told.log_gain[0].exp().numpy() if told.log_gain is not None else None
+        if folding == "off":
+            parts = [Part(0, 0, len(frames))]
+        else:
+            quiet = np.repeat(request.loudness, repeat) if request.loudness is not None else gain
+            parts = fold(quiet if quiet is not None else np.zeros(len(frames)), part_frames, warm_up)
+        folded.append(parts)
+        for part in parts:
+            span = slice(part.start, part.end)
+            jobs.append(
+                Job(
+                    frames[span],
+                    predictor[span] if predictor is not None else None,
+                    gain[span] if gain is not None else None,
+                    request.seed,
+                    part.start * sampler.hop,
+                )
+            )
+    said = iter(sampler.run(jobs, temperature, progress=progress))
+    return [
+        join([mulaw.decode(next(said).astype(np.int64)) for _ in parts], parts, sampler.hop, rate) for parts in folded
+    ]
