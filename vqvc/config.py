@@ -144,6 +144,62 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+@dataclass(frozen=True)
+class PriorConfig:
+    """The causal model over codes: a WaveNet of indices (section 4.3 of the paper; sizes are ours)."""
+
+    layers: int = 16
+    dilation_cycle: int = 8  # dilations 1, 2, ..., 2**(cycle-1) codes, then again
+    kernel: int = 2  # taps of a dilated convolution
+    residual_channels: int = 96
+    gate_channels: int = 192  # tanh and sigmoid halves together
+    skip_channels: int = 192
+    speaker_dim: int = 32  # numbers per speaker
+    token_dropout: float = 0.05  # chance that the code before is hidden, in training
+    dropout: float = 0.2  # share of the summed skips that is left out, in training
+
+
+@dataclass(frozen=True)
+class PriorTrainingConfig:
+    """How the prior learns."""
+
+    steps: int = 8000  # optimizer steps, unless --max-minutes ends the run before
+    batch_size: int = 16  # crops per step
+    crop_codes: int = 512  # codes per crop
+    lead_codes: int = 64  # first codes of a crop, which give context and are not scored
+    learning_rate: float = 2e-3  # Adam's, at its highest
+    warmup_steps: int = 200  # steps of linear rise
+    decay_fraction: float = 0.7  # the last part of the run, in which the rate falls to a hundredth
+    gradient_clip: float = 1.0  # largest norm of the whole gradient
+    weight_decay: float = 0.02  # AdamW's
+    weight_average: float = 0.995  # decay of the averaged (Polyak) weights
+    anonymous: float = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
+    valid_minutes: float = 2.0  # minutes between validations
+    checkpoint_minutes: float = 5.0  # minutes between checkpoints
+    precision: str = "bfloat16"  # bfloat16 or float32
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """One prior and its training: what ``vqvc-prior --conf`` reads."""
+
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    training: PriorTrainingConfig = field(default_factory=PriorTrainingConfig)
+
+    def __post_init__(self) -> None:
+        _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
+        if self.prior.gate_channels % 2:
+            raise ConfigError("prior.gate_channels: must be even (a tanh half and a sigmoid half)")
+        if not 0 <= self.training.lead_codes < self.training.crop_codes:
+            raise ConfigError("training.lead_codes: must be smaller than training.crop_codes")
+        for key, value in (("prior.dropout", self.prior.dropout), ("prior.token_dropout", self.prior.token_dropout)):
+            if not 0 <= value < 1:
+                raise ConfigError(f"{key}: must be at least 0 and below 1, not {value}")
+
+    to_dict, hash = Config.to_dict, Config.hash
+
+
 def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{key}: {value!r} is not one of {', '.join(choices)}")
@@ -176,8 +232,8 @@ class _Lines(dict):
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply ``section.key=value`` overrides.
+def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
+    """Read a YAML file and apply ``section.key=value`` overrides; ``kind`` is Config or PriorSettings.
 
     Raises ConfigError with file, line and key for an unknown, duplicate or wrongly typed key, and for YAML tags.
     """
@@ -190,7 +246,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
     try:
         raw = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-        return from_dict(raw or {}, overrides)
+        return from_dict(raw or {}, overrides, kind)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -199,8 +255,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def from_dict(raw: dict, overrides: Sequence[str] = ()) -> Config:
-    """Build a Config from nested dicts; raises ConfigError for what does not fit."""
+def from_dict(raw: dict, overrides: Sequence[str] = (), kind: type = Config):
+    """Build a Config (or ``kind``) from nested dicts; raises ConfigError for what does not fit."""
     if not isinstance(raw, dict):
         raise ConfigError("the file must hold sections such as 'encoder:', not a single value")
     merged = _Lines({name: section for name, section in raw.items()})
@@ -217,7 +273,7 @@ def from_dict(raw: dict, overrides: Sequence[str] = ()) -> Config:
         except yaml.YAMLError:
             raise ConfigError(f"override {override!r}: the value is not valid YAML") from None
         merged[section] = chosen
-    return _build(Config, merged, "")
+    return _build(kind, merged, "")
 
 
 def _build(kind: type, raw: object, prefix: str):

@@ -96,6 +96,10 @@ class CodeArchive:
         n = self._index[utt_id]
         return self.codes[self.offsets[n] : self.offsets[n + 1]].astype(np.int64)
 
+    def speaker_of(self, utt_id: str) -> str:
+        """Who spoke an utterance of the archive."""
+        return str(self.speakers[self._index[utt_id]])
+
     def subset(self, name: str) -> list[str]:
         """utt_ids of ``train``, ``dev`` or ``test``."""
         return self.utt_ids[self.subsets == name].tolist()

@@ -1,9 +1,7 @@
 """The training loop: resumable at any step, alive to signals, honest in its log."""
 
-import fcntl
 import logging
 import math
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from vqvc.nn.vqvae import VQVAE
 from vqvc.training import checkpoint, distributed
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
+from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
 from vqvc.training.tracker import Tracker
 from vqvc.training.validation import HeldOut, validate
@@ -315,18 +314,4 @@ class Trainer:
         return True
 
     def _lock(self):
-        """Hold the folder for this process; a second run in it is refused."""
-        path = self.folder / f".lock{self.rank}"
-        handle = open(path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            handle.close()
-            raise TrainingError(f"{self.folder}: in use by process {owner}; wait for it or stop it") from None
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
-        return handle
+        return hold(self.folder, f".lock{self.rank}")
