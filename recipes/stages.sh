@@ -147,7 +147,8 @@ step() {
   case $status in
     0) ;;
     3) worst_status=3; log "stage $name: some items failed and were listed; going on with the others" ;;
-    *) log "stage $name: stopped with status $status; the same command goes on from here"; exit "$status" ;;
+    130 | 143) log "stage $name: stopped by a signal; the same command goes on from here"; exit "$status" ;;
+    *) log "stage $name: failed with status $status; what it said stands above"; exit "$status" ;;
   esac
   mkdir -p "$stamps"
   printf '%s %s\n' "$key" "$status" >"$stamp.new.$$"
