@@ -110,6 +110,9 @@ class Verdict:
     grade: str
 
 
+HEARD_TOO_LITTLE = 60.0  # % word error on natural speech over which a recogniser is no judge
+
+
 def verdicts(run) -> list[Verdict]:
     """What a reader should know within a minute. run: RunFolder."""
     figures = (run.evaluation or {}).get("figures") or {}
@@ -121,14 +124,12 @@ def verdicts(run) -> list[Verdict]:
 
     said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
     if heard is not None and said is not None:
-        grade = "good" if heard < said + 15 else "fair" if heard < 70 else "bad"
-        found.append(
-            Verdict(
-                "Do the words survive?",
-                f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source).",
-                grade,
-            )
-        )
+        lost = said > HEARD_TOO_LITTLE  # then the recogniser says nothing about the conversion
+        grade = "good" if heard < said + 15 and not lost else "fair" if heard < 70 or lost else "bad"
+        text = f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source)."
+        if lost:
+            text += " It does not follow these natural voices either, so this tells nothing."
+        found.append(Verdict("Do the words survive?", text, grade))
     target, source = value("speaker", "conversion", "named_target"), value("speaker", "conversion", "named_source")
     natural = value("speaker", "natural", "named_rightly")
     if target is not None:
