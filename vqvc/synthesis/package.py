@@ -136,9 +136,9 @@ def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in weights.items()}
 
 
-def _checksum(weights: dict[str, Tensor], metadata: dict[str, str]) -> str:
+def _checksum(weights: dict[str, Tensor], metadata: dict[str, str], keys: tuple[str, ...] = METADATA) -> str:
     digest = hashlib.sha256()
-    for key in METADATA:
+    for key in keys:
         digest.update(f"{key}\0{metadata.get(key)}\0".encode())
     for name in sorted(weights):
         tensor = weights[name]
