@@ -7,7 +7,7 @@ import pytest
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, UsageError
-from vqvc.evaluation import clips, suite, tables
+from vqvc.evaluation import clips, suite, tables, voices
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,11 @@ def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, ma
 
 
 def test_a_converter_that_reaches_the_voice_is_heard_as_the_target(made, store):
-    found = suite.speaker_figures(made, store)
+    found = voices.speaker_figures(made, store)
     assert found["natural"]["named_rightly"]["value"] > 90
     assert found["conversion"]["named_target"]["value"] > 90
     assert found["conversion"]["named_source"]["value"] < 10
+    assert found["copy"]["named_target"]["value"] < 10 < 90 < found["copy"]["named_source"]["value"]
     assert found["source"]["named_target"]["value"] > 90  # natural: the wanted voice is its own
     assert found["conversion"]["equal_error"]["value"] < 20
     assert (
@@ -70,7 +71,7 @@ def test_a_converter_that_copies_is_heard_as_the_source(toy, store, tmp_path):
 
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
     made = clips.make(Copy(toy.converter.known), store, sources, ["p1", "p2"], tmp_path)
-    found = suite.speaker_figures(made, store)
+    found = voices.speaker_figures(made, store)
     assert found["conversion"]["named_source"]["value"] > 90
     pitch = suite.prosody_figures(made, 16000)
     assert pitch["conversion"]["pitch_correlation"]["value"] == pytest.approx(1)
@@ -83,8 +84,9 @@ def test_a_converter_that_copies_is_heard_as_the_source(toy, store, tmp_path):
     assert spectrum["reconstruction"]["distortion_to_source"]["value"] == 0
 
 
-def test_pitch_of_the_voice_that_was_asked_for(made):
-    found = suite.prosody_figures(made, 16000)
+def test_pitch_of_the_voice_that_was_asked_for(made, store):
+    found = suite.prosody_figures(made, 16000, 0, suite.natural_clips(made, store))
+    assert found["conversion"]["pitch_to_voice"]["value"] < 1 < found["copy"]["pitch_to_voice"]["value"]
     wanted = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215}
     expected = np.mean([wanted[clip.voice] for clip in made if clip.kind == "conversion"])
     assert found["conversion"]["median_pitch"]["value"] == pytest.approx(expected, rel=0.1)

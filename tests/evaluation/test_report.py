@@ -11,7 +11,7 @@ import pytest
 
 from vqvc.cli import probe, report
 from vqvc.errors import VqvcError
-from vqvc.evaluation import clips, suite, tables
+from vqvc.evaluation import clips, suite, tables, voices
 from vqvc.evaluation.page import parts as page
 from vqvc.evaluation.run_folder import RunFolder
 
@@ -30,7 +30,7 @@ def exp(toy):
     clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
     figures = {
         "content": suite.content_figures(made, 16000, lambda *_: "<img src=x onerror=alert(1)>"),
-        "speaker": suite.speaker_figures(made, store),
+        "speaker": voices.speaker_figures(made, store),
         "prosody": suite.prosody_figures(made, 16000),
         "quality": {"left_out": "the package speechmos is not installed"},
     }

@@ -43,7 +43,7 @@ def work(args: argparse.Namespace) -> int | None:
     from vqvc._util.atomic import write_json
     from vqvc.corpus.store import PackedStore
     from vqvc.errors import UsageError
-    from vqvc.evaluation import clips, suite
+    from vqvc.evaluation import clips, suite, voices
     from vqvc.evaluation.tables import evaluation_table
 
     target = args.out / "evaluate.json"
@@ -60,6 +60,7 @@ def work(args: argparse.Namespace) -> int | None:
     rate = store.sample_rate
     archive, alignment = _archive(args), _alignment(args)
     clips.annotate(made, archive, alignment)
+    natural = suite.natural_clips(made, store, args.seed)
     result = {
         "format_version": 1,
         "settings": {
@@ -71,8 +72,8 @@ def work(args: argparse.Namespace) -> int | None:
         "provenance": {"vqvc": vqvc.__version__, "store_sha256": store.sha256, "model": args.model.name},
         "figures": {
             "content": suite.section("words", lambda: suite.content_figures(made, rate, seed=args.seed)),
-            "speaker": suite.section("voice", lambda: suite.speaker_figures(made, store, args.seed)),
-            "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, args.seed)),
+            "speaker": suite.section("voice", lambda: voices.speaker_figures(made, store, args.seed)),
+            "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, args.seed, natural)),
             "spectrum": suite.section("spectrum", lambda: suite.spectrum_figures(made, store, args.seed)),
             "quality": suite.section("quality", lambda: suite.quality_figures(made, rate, args.seed)),
             "codes": suite.section("codes", lambda: _codes(archive, store, alignment, converter, args.seed)),

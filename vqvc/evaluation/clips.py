@@ -71,17 +71,20 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
     Of each unseen speaker at least half of the utterances stay aside, to teach the identifier that voice. Utterances with a
     text come first, and among them those whose sentence a target has read too (for parallel comparison); then by hash.
     """
-    read_by_target = {plain_words(item.text) for item in store.utterances if item.speaker in targets} - {""}
+    readers = defaultdict(set)
+    for item in store.utterances:
+        if item.speaker in targets:
+            readers[plain_words(item.text)].add(item.speaker)
 
     def key(item) -> tuple:
         words = plain_words(item.text)
-        return (words == "", words not in read_by_target, order_of(item.utt_id, seed))
+        return (words == "", not readers[words] - {item.speaker}, order_of(item.utt_id, seed))
 
     def in_turns(items) -> list:
         queues = defaultdict(list)
         for item in sorted(items, key=key):
             queues[item.speaker].append(item)
-        names = sorted(queues, key=lambda name: order_of(name, seed))
+        names = sorted(queues, key=lambda name: (*key(queues[name][0])[:2], order_of(name, seed)))
         longest = max(map(len, queues.values()), default=0)
         return [queues[name][turn] for turn in range(longest) for name in names if turn < len(queues[name])]
 
@@ -92,9 +95,9 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
         allowed[item.speaker] += 1
         if allowed[item.speaker] <= spoken[item.speaker] // 2:
             unseen.append(item)
-    seen = sorted((item for item in store.subset("dev") if item.speaker in known), key=key)
+    seen = in_turns(item for item in store.subset("dev") if item.speaker in known)
     chosen = unseen[: max(limit // 2, limit - len(seen))]
-    chosen += in_turns(seen[: limit - len(chosen)])
+    chosen += seen[: limit - len(chosen)]
     if not chosen:
         raise CorpusError(f"{store.path}: has no utterance of subset dev or test to convert; prepare more speech")
     return chosen

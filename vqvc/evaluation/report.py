@@ -181,21 +181,31 @@ def _joint(run: RunFolder) -> np.ndarray | None:
 def _figures(run: RunFolder) -> str:
     if not run.evaluation:
         return ""
-    rows = [
-        [
-            tables.SECTIONS.get(row.section, row.section),
-            tables.KIND_NAMES.get(row.kind, row.kind.replace("_", " ")),
-            row.name.replace("_", " "),
-            (tables.number(row.figure), row.figure["value"] if row.figure["value"] is not None else ""),
-            row.figure["unit"],
-            row.figure["definition"],
+    blocks = []
+    for pivot in tables.pivots(run.evaluation):
+        shown = [
+            [tables.named(name, cells)]
+            + [(tables.number(cells.get(kind)), _key(cells.get(kind))) for kind in pivot.kinds]
+            for name, cells in pivot.cells.items()
         ]
-        for row in tables.rows(run.evaluation)
-    ]
+        blocks.append(f"<h3>{text(tables.SECTIONS.get(pivot.section, pivot.section))}</h3>")
+        blocks.append(page.table(["figure", *tables.labels(pivot)], shown, numeric=range(1, len(pivot.kinds) + 1)))
+        meanings = {
+            name.replace("_", " "): [item["definition"] for item in cells.values()]
+            for name, cells in pivot.cells.items()
+        }
+        lines = [
+            f"<dt>{text(name)}</dt>" + "".join(f"<dd>{text(item)}</dd>" for item in dict.fromkeys(found))
+            for name, found in meanings.items()
+        ]
+        blocks.append(f'<details class="soft"><summary>Definitions</summary><dl>{"".join(lines)}</dl></details>')
     left = "".join(f"<li>{text(name)}: {text(why)}</li>" for name, why in tables.left_out(run.evaluation))
-    return page.table(["about", "of", "figure", "value", "unit", "definition"], rows, numeric=(3,)) + (
-        f'<p class="soft">Left out:</p><ul class="soft">{left}</ul>' if left else ""
-    )
+    blocks.append(f'<p class="soft">Left out:</p><ul class="soft">{left}</ul>' if left else "")
+    return '<p class="soft">In brackets the 95 % interval over utterances.</p>' + "".join(blocks)
+
+
+def _key(item: dict | None) -> object:
+    return "" if item is None or item["value"] is None else item["value"]
 
 
 def _confusion(run: RunFolder) -> str:

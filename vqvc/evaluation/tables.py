@@ -12,9 +12,9 @@ PROBE_NAMES = {
     "kmeans_window": "k-means, window (linear)", "codes_minus_kmeans": "codes minus k-means",
 }  # fmt: skip
 KIND_NAMES = {
-    "natural": "natural speech", "source": "source (natural; what copying gets)", "copy": "source left as it is",
-    "reconstruction": "reconstruction", "conversion": "conversion", "conversion_of_seen": "conversion, known speakers",
-    "conversion_of_unseen": "conversion, unseen speakers",
+    "natural": "natural speech", "source": "source", "copy": "copy of the source", "reconstruction": "reconstruction",
+    "conversion": "conversion", "conversion_of_seen": "known speakers", "conversion_of_unseen": "unseen speakers",
+    "codes": "codes", "kmeans": "k-means on MFCC", "random": "random codes", "mfcc": "MFCC, no codes",
 }  # fmt: skip
 SECTIONS = {
     "content": "Words",
@@ -42,21 +42,52 @@ def is_figure(item: object) -> bool:
 
 
 def rows(evaluation: dict) -> Iterator[Row]:
-    """Every figure of evaluate.json, in the order of the file."""
+    """Every figure of evaluate.json, in the order of the file; in the section on codes the kind is the system."""
     for section, groups in (evaluation.get("figures") or {}).items():
         for kind, group in groups.items():
             if is_figure(group):
-                yield Row(section, "", kind, group)
+                system, _, name = kind.partition("_")
+                yield Row(section, system, name, group)
             elif isinstance(group, dict):
                 for name, item in group.items():
                     if is_figure(item):
-                        yield Row(section, kind, name, item)
+                        yield Row(section, "codes" if kind == "usage" else kind, name, item)
                     elif isinstance(item, dict):
-                        yield from (
-                            Row(section, kind, f"{name} {key}", value)
-                            for key, value in item.items()
-                            if is_figure(value)
-                        )
+                        found = ((key, value) for key, value in item.items() if is_figure(value))
+                        yield from (Row(section, name, f"{kind}_{key}", value) for key, value in found)
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """A section as a table: cells[name][kind] is a figure; names and kinds in the order of the file."""
+
+    section: str
+    kinds: tuple[str, ...]
+    cells: dict[str, dict[str, dict]]
+
+
+def pivots(evaluation: dict) -> list[Pivot]:
+    """One table for each section that has figures."""
+    found: dict[str, list[Row]] = {}
+    for row in rows(evaluation):
+        found.setdefault(row.section, []).append(row)
+    result = []
+    for section, own in found.items():
+        cells: dict[str, dict[str, dict]] = {}
+        for row in own:
+            cells.setdefault(row.name, {})[row.kind] = row.figure
+        result.append(Pivot(section, tuple(dict.fromkeys(row.kind for row in own)), cells))
+    return result
+
+
+def labels(pivot: Pivot) -> list[str]:
+    """The headings of its columns."""
+    return [KIND_NAMES.get(kind, kind.replace("_", " ")) for kind in pivot.kinds]
+
+
+def named(name: str, cells: dict[str, dict]) -> str:
+    """A figure's name with its unit."""
+    return f"{name.replace('_', ' ')}, {next(iter(cells.values()))['unit']}"
 
 
 def left_out(evaluation: dict) -> list[tuple[str, str]]:
@@ -73,7 +104,7 @@ def left_out(evaluation: dict) -> list[tuple[str, str]]:
     return found
 
 
-def number(item: dict | None, digits: int = 1) -> str:
+def number(item: dict | None, digits: int = 1, interval: bool = True) -> str:
     """``24.1 [20.0, 28.3]``; a dash for what is absent or undefined."""
     if not item or item.get("value") is None:
         return "–"
@@ -84,19 +115,19 @@ def number(item: dict | None, digits: int = 1) -> str:
         else f"{value:.{2 if abs(value) < 2 else digits}f}"
     )
     low, high = item.get("interval_95") or (None, None)
-    return text if low is None else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+    return text if low is None or not interval else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def evaluation_table(evaluation: dict) -> str:
-    """Plain text: one line per figure."""
+    """Plain text: a table for each section, values alone (intervals stand in the JSON and on the page)."""
     lines = []
-    section = None
-    for row in rows(evaluation):
-        if row.section != section:
-            section = row.section
-            lines.append(f"{SECTIONS.get(section, section)}")
-        label = f"{KIND_NAMES.get(row.kind, row.kind)}: {row.name}".removeprefix(": ").replace("_", " ")
-        lines.append(f"  {label:<58} {number(row.figure):>24} {row.figure['unit']}")
+    for pivot in pivots(evaluation):
+        lines.append(
+            f"{SECTIONS.get(pivot.section, pivot.section):<32}" + "".join(f"{label:>20}" for label in labels(pivot))
+        )
+        for name, cells in pivot.cells.items():
+            shown = (number(cells.get(kind), interval=False) for kind in pivot.kinds)
+            lines.append(f"  {named(name, cells):<30}" + "".join(f"{cell:>20}" for cell in shown))
     lines += [f"left out: {name}: {why}" for name, why in left_out(evaluation)]
     return "\n".join(lines)
 
@@ -216,21 +247,13 @@ def results_section(run, title: str, command: str = "") -> str:
             cells = [number(kinds.get(kind, {}).get(key)) for kind in COUNTS]
             if any(cell != "–" for cell in cells):
                 lines.append(f"| {label} | {cells[0]} | {cells[1]} |")
-    section = None
-    for row in rows(run.evaluation or {}):
-        if row.section != section:
-            section = row.section
-            lines += [
-                "",
-                f"{SECTIONS.get(section, section)}:",
-                "",
-                "| of | figure | value [95 % interval] | unit |",
-                "| --- | --- | --- | --- |",
-            ]
-        unit = row.figure["unit"]
-        lines.append(
-            f"| {KIND_NAMES.get(row.kind, row.kind.replace('_', ' '))} | {row.name.replace('_', ' ')} | {number(row.figure)} | {unit} |"
-        )
+    for pivot in pivots(run.evaluation or {}):
+        heads = ["figure", *labels(pivot)]
+        lines += ["", f"{SECTIONS.get(pivot.section, pivot.section)} [95 % interval]:", ""]
+        lines += ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+        for name, cells in pivot.cells.items():
+            shown = [named(name, cells), *(number(cells.get(kind)) for kind in pivot.kinds)]
+            lines.append("| " + " | ".join(_cell(item) for item in shown) + " |")
     for name, why in left_out(run.evaluation or {}):
         lines += ["", f"Left out: {name}: {why}."]
     checksum = str(run.model.get("checksum", ""))[:12]
