@@ -26,10 +26,14 @@ option results path "" "Markdown file that gets this run's section (exp/<tag>/RE
 option work path "$here" "folder for downloads, data, dump, align and exp"
 option smoke flag "" "the smallest form of every stage, about two minutes: shows that it runs, not that it sounds"
 option overwrite flag "" "run the stages again, also where nothing has changed"
-smoke=(--conf smoke --max-minutes 0.3 --speakers 6 --sentences 12 --conversions 1x2 --work "$here/smoke")
+smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --work "$here/smoke")
 about="The mini recipe: every stage on voices that the package speaks itself (see egs/mini/run.sh)."
 parse_options "$about" "$@"
-[[ -z ${opt[smoke]} ]] || parse_options "$about" "${smoke[@]}" "$@" # options that were given win over those of --smoke
+if [[ -n ${opt[smoke]} ]]; then # options that were given win over those of --smoke
+  given=("${recipe_words[@]}")
+  parse_options "$about" "${smoke[@]}" "$@"
+  recipe_words=("${given[@]}")
+fi
 cd "$VQVC_ROOT"
 set_folders "$here"
 
