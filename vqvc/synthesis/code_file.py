@@ -2,8 +2,8 @@
 
     bytes 0-1    "VQ"
     byte 2       format version (high four bits: 1), coding (low four: 0 plain, 1 under a prior)
-    bytes 3-6    the first four bytes of the checksum of what is needed to read it: plain, the model; under a prior, the
-                 prior's file, which belongs to one model
+    bytes 3-6    what is needed to read it: the first four bytes of the SHA-256 of the (hexadecimal) checksum of, plain,
+                 the model; under a prior, the prior's file, which belongs to one model
     1-5 bytes    length of the recording in samples, 7 bits a byte, lowest first, high bit set on all but the last
     payload      plain: codes of ceil(log2 K) bits, highest bit first, zero bits to the end of the byte;
                  under a prior: ``range_coder`` bytes with the frequencies of ``integer_prior``, speaker 0
@@ -12,6 +12,7 @@
 The number of codes is the length in samples over the model's hop, rounded up.
 """
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ LONGEST = 1 << 34  # samples: eleven days at 16 kHz
 class Coder:
     """Everything that reading and writing need to know of a model (and of its prior, or None).
 
-    model and prior_checksum are hexadecimal; prior is that of nobody in particular.
+    model and prior_checksum: the checksums written in their files.
     """
 
     model: str
@@ -43,10 +44,9 @@ class Coder:
     prior: IntegerPrior | None = None
     prior_checksum: str = ""
 
-    @property
-    def fingerprint(self) -> bytes:
-        """Four bytes of the checksum that a file names."""
-        return bytes.fromhex((self.prior_checksum if self.prior else self.model)[:8])
+    def fingerprint(self, coding: int) -> bytes:
+        """The four bytes by which a file names its model or its prior."""
+        return hashlib.sha256((self.prior_checksum if coding == UNDER_PRIOR else self.model).encode()).digest()[:4]
 
     @property
     def bits(self) -> int:
@@ -68,8 +68,13 @@ def pack(codes: np.ndarray, length_samples: int, coder: Coder) -> bytes:
         raise UsageError(f"{len(codes)} codes of {coder.hop_length} samples do not make {length_samples} samples")
     coding = UNDER_PRIOR if coder.prior else PLAIN
     payload = range_coder.encode(_shares(codes, coder.prior)) if coder.prior else _plain(codes, coder.bits)
-    head = MAGIC + bytes([VERSION << 4 | coding]) + coder.fingerprint + _number(length_samples)
+    head = MAGIC + bytes([VERSION << 4 | coding]) + coder.fingerprint(coding) + _number(length_samples)
     return head + payload + zlib.crc32(head + payload).to_bytes(4, "big")
+
+
+def overhead(length_samples: int) -> int:
+    """Bytes of a file that are not codes."""
+    return len(MAGIC) + 1 + 4 + len(_number(length_samples)) + 4
 
 
 def coding_of(path: str | Path) -> int:
@@ -92,10 +97,8 @@ def unpack(data: bytes, coder: Coder, name: str | Path = "codes") -> tuple[np.nd
         raise CorpusError(f"{name}: is damaged or cut short; copy it again, or encode the recording again")
     if coding == UNDER_PRIOR and coder.prior is None:
         raise UsageError(f"{name}: was coded under a prior; name the prior.safetensors that was used with --prior")
-    owner = (coder.prior_checksum if coding == UNDER_PRIOR else coder.model)[:8]
-    if data[3:7].hex() != owner:
-        what = ("model", "prior")[coding]
-        raise UsageError(f"{name}: was made with another {what} ({data[3:7].hex()}..., this one is {owner}...); name that one")
+    if data[3:7] != coder.fingerprint(coding):
+        raise UsageError(f"{name}: was made with another {('model', 'prior')[coding]}; name the one that it was made with")
     length, at = _take_number(data, 7, name)
     count, payload = -(-length // coder.hop_length), data[at:-4]
     if coding == PLAIN:

@@ -99,6 +99,12 @@ def sweep(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def clear(folder: Path) -> None:
+    """Remove every checkpoint of a folder."""
+    for path in _all(folder):
+        path.unlink(missing_ok=True)
+
+
 def _all(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint-\d+\.safetensors", p.name))
 

@@ -54,7 +54,10 @@ def bits_of(model: Prior, codes: np.ndarray, speaker: int = 0, dtype: torch.dtyp
 
 
 class PriorTrainer:
-    """Trains one prior in one folder on the subset ``train`` of a code archive; ``speakers`` is its table."""
+    """Trains one prior in one folder on the subset ``train`` of a code archive; ``speakers`` is its table.
+
+    anew: begin again, rather than refuse, where the folder's checkpoints are of other codes or of another prior.
+    """
 
     def __init__(
         self,
@@ -65,9 +68,10 @@ class PriorTrainer:
         *,
         device: torch.device | str = "cpu",
         minutes_limit: float | None = None,
+        anew: bool = False,
     ):
         self.settings, self.archive, self.folder, self.speakers = settings, archive, Path(folder), speakers
-        self.device, self.minutes_limit = torch.device(device), minutes_limit
+        self.device, self.minutes_limit, self.anew = torch.device(device), minutes_limit, anew
         training = settings.training
         self.dtype = DTYPES[training.precision]
         self.crops = CodeCrops(
@@ -216,9 +220,13 @@ class PriorTrainer:
         if newest is None:
             return
         path, tensors, facts = newest
-        for key, value in self._facts().items():
-            if facts.get(key) != value:
-                raise ModelError(f"{path}: was made with another {key}; train in another folder, or give --overwrite")
+        different = [key for key, value in self._facts().items() if facts.get(key) != value]
+        if different and self.anew:
+            logger.warning("%s: was made with another %s; beginning anew", path, different[0])
+            checkpoint.clear(self.folder)
+            return
+        if different:
+            raise ModelError(f"{path}: was made with another {different[0]}; train in another folder, or give --overwrite")
         part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         self.model.load_state_dict(part("model."))
         self.average.module.load_state_dict(part("average."))

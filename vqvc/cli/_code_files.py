@@ -1,0 +1,32 @@
+"""Code files (.vqc) for vqvc-encode and vqvc-decode."""
+
+import argparse
+from pathlib import Path
+
+from vqvc.cli._priors import find_prior
+
+SUFFIX = ".vqc"
+
+
+def write_code_file(converter, recording: Path, out: Path, prior) -> str:
+    """Encode a recording into a code file, under a prior or (None) plainly; returns a line that says what it came to."""
+    from vqvc.synthesis import code_file
+
+    heard = converter.listen(recording)
+    coder = prior.coder if prior else code_file.Coder(converter.checksum, converter.hop_length, len(converter.codebook))
+    size = code_file.write(out, heard.codes, heard.length_samples, coder)
+    rate = 8 * size * converter.sample_rate / heard.length_samples
+    how = f"under {prior.path}" if prior else "plain"
+    return f"{len(heard.codes)} codes, {size} bytes, {rate:.0f} bits/s, {how}  {out}"
+
+
+def read_code_file(args: argparse.Namespace, header) -> tuple:
+    """Codes (T,) of ``args.codes`` and the recording's length in samples; ``header`` is that of ``args.model``."""
+    from vqvc.synthesis import code_file
+
+    if code_file.coding_of(args.codes) == code_file.UNDER_PRIOR:
+        coder = find_prior(args).coder
+    else:
+        settings = header.config
+        coder = code_file.Coder(header.checksum, settings.hop_length, settings.quantizer.codebook_size)
+    return code_file.read(args.codes, coder)

@@ -1,0 +1,146 @@
+"""vqvc-prior: learn a prior over codes, or score it."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.errors import UsageError
+
+logger = logging.getLogger("vqvc.prior")
+FILE = "prior.safetensors"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-prior."""
+    p = parser(
+        "Learn a causal model of codes on subset train; the same command goes on where it was stopped. With --score: what "
+        "codes of unseen sentences and speakers cost under it, beside uniform, unigram and bigram models, and as files.",
+        examples="  vqvc-prior --codes exp/small/codes.npz --out exp/small/prior --max-minutes 20\n"
+        "  vqvc-prior --score --codes exp/small/codes.npz --out exp/small/prior --model exp/small/model.safetensors",
+    )
+    p.add_argument("--codes", required=True, type=Path, help="codes.npz of vqvc-encode")
+    p.add_argument("--out", required=True, type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
+    p.add_argument("--conf", type=Path, help="YAML file with the prior's settings; recipes/conf/prior has some")
+    p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
+    p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
+    p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--score", action="store_true", help=f"score {FILE} of --out; writes score.json")
+    p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
+    p.add_argument("--decoder-bits", type=float, help="with --score: the decoder's bits per sample on unseen sentences")
+    p.add_argument("--align", type=Path, help="with --score: phones.ctm; are the phones of drawn codes English-like?")
+    p.add_argument("--draw-seconds", type=float, default=120.0, help="with --align: codes to draw, in seconds of speech")
+    p.add_argument("--seed", type=int, default=0, help="with --align: of the draws")
+    p.add_argument("--overwrite", action="store_true", help="begin anew where other codes were learned; replace score.json")
+    return p
+
+
+def work(args: argparse.Namespace) -> int:
+    """Train or score."""
+    if args.max_minutes is not None and args.max_minutes <= 0:
+        raise UsageError("--max-minutes: must be above 0")
+    return _score(args) if args.score else _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from vqvc import config as configuration
+
+    kind = configuration.PriorSettings
+    settings = configuration.load(args.conf, args.set, kind) if args.conf else configuration.from_dict({}, args.set, kind)
+
+    import torch
+
+    from vqvc._util.memory import keep_freed_memory
+    from vqvc.corpus.codes import CodeArchive
+    from vqvc.synthesis import prior_package
+    from vqvc.training.code_crops import train_speakers
+    from vqvc.training.prior_trainer import PriorTrainer
+
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    archive = CodeArchive.load(args.codes)
+    speakers = train_speakers(archive)
+    trainer = PriorTrainer(
+        settings, archive, args.out, speakers, device=device, minutes_limit=args.max_minutes, anew=args.overwrite
+    )
+    finished = trainer.run()
+    facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "train_codes": trainer.crops.total_codes}
+    if finished.bits_per_code is not None:
+        facts["held_out_bits_per_code"] = finished.bits_per_code
+        print(f"held-out bits per code  {finished.bits_per_code:.3f}")
+    prior_package.write(
+        args.out / FILE, finished.model, settings, speakers, facts, codes_of_model=archive.model,
+        codebook_size=archive.codebook_size, hop_length=archive.hop_length, sample_rate=archive.sample_rate,
+    )  # fmt: skip
+    print(f"prior                   {args.out / FILE}")
+    return 128 + finished.signal if finished.signal else 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    target = args.out / "score.json"
+    refuse_overwrite(target, args.overwrite)
+
+    import torch
+    from tqdm import tqdm
+
+    from vqvc._util.atomic import write_json
+    from vqvc.corpus.codes import CodeArchive
+    from vqvc.evaluation import phone_statistics, prior_score
+    from vqvc.synthesis import package, prior_package
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    archive, prior = CodeArchive.load(args.codes), prior_package.read(args.out / FILE)
+    prior.require(archive.model, args.codes)
+    decoder_bits = args.decoder_bits
+    if args.model:
+        header = package.read_header(args.model)
+        prior.require(header.checksum, args.model)
+        if decoder_bits is None:
+            decoder_bits = (header.training.get("held_out") or {}).get("bits_per_sample")
+        if decoder_bits is None:
+            raise UsageError(f"{args.model}: does not say its held-out bits per sample; give them with --decoder-bits")
+    with tqdm(desc="score", unit="utt", disable=None) as bar:
+        result = prior_score.score(archive, prior, decoder_bits, bar.update)
+    if args.align:
+        result["phones"] = _phones(args, archive, prior)
+    write_json(target, result)
+    print(prior_score.table(result))
+    if args.align:
+        print(phone_statistics.table(result["phones"]))
+    return 0
+
+
+def _phones(args: argparse.Namespace, archive, prior) -> dict:
+    """Phone statistics of real, shuffled and drawn codes, the latter as long as an utterance of 5 s."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from vqvc.corpus.alignment import stream_ctm
+    from vqvc.corpus.phones import CLASSES
+    from vqvc.evaluation.codes import label, labelled
+    from vqvc.evaluation.phone_statistics import compare
+    from vqvc.synthesis.draw import draw
+
+    train, _ = labelled(archive, *label(archive, stream_ctm(args.align)), "train")
+    if not train.frames:
+        raise UsageError(f"{args.align}: aligns no utterance of subset train of {args.codes}")
+    rate, rng, drawn = archive.sample_rate / archive.hop_length, np.random.default_rng(args.seed), []
+    with tqdm(desc="draw", unit="code", disable=None) as bar:
+        for _ in range(max(1, round(args.draw_seconds / 5))):
+            speaker = int(rng.integers(len(prior.speakers) + 1))
+            drawn.append(draw(prior.integers, round(5 * rate), speaker=speaker, rng=rng, progress=bar.update))
+    real = [archive.codes_of(utt_id) for utt_id in archive.subset("dev")]
+    return compare(train, real, {"drawn from the prior": drawn}, len(CLASSES), rate, args.seed)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

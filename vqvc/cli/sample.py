@@ -1,0 +1,130 @@
+"""vqvc-sample: speech from nothing."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._models import add_model
+from vqvc.cli._priors import add_prior, find_prior
+from vqvc.errors import UsageError
+
+logger = logging.getLogger("vqvc.sample")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-sample."""
+    p = parser(
+        "Draw codes from the prior and say them in the voice of a speaker.",
+        examples="  vqvc-sample --model exp/small/model.safetensors --speaker p225 --seconds 5 --out sample.wav\n"
+        "  vqvc-sample --model ... --speaker p225 --opening a.wav --opening-seconds 2 --out goes-on.wav",
+    )
+    add_model(p)
+    add_prior(p, "to draw from")
+    p.add_argument("--speaker", required=True, help="whose voice to speak in")
+    p.add_argument("--seconds", type=float, default=5.0, help="speech to draw")
+    p.add_argument("-o", "--out", type=Path, default=Path("sample.wav"), help="sound file to write")
+    p.add_argument("--count", type=int, default=1, help="samples to draw; several are numbered: sample-1.wav, ...")
+    p.add_argument("--temperature", type=float, default=1.0, help="of the codes: 1 is what was learned, less is likelier")
+    p.add_argument("--top-p", type=float, default=1.0, help="draw only from the likeliest codes that together hold this share")
+    p.add_argument("--voice-temperature", type=float, default=0.9, help="of the waveform's draws")
+    p.add_argument("--opening", type=Path, help="a recording whose first seconds are said first, and gone on from")
+    p.add_argument("--opening-seconds", type=float, default=1.0, help="how much of it")
+    p.add_argument("--anyone", action="store_true", help="do not tell the prior who speaks (the voice is told in any case)")
+    p.add_argument("--picture", action="store_true", help="also draw the spectrogram, beside the sound, as .png")
+    p.add_argument("--seed", type=int, default=0, help="of all draws")
+    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    return p
+
+
+def work(args: argparse.Namespace) -> None:
+    """Draw and say."""
+    _check(args)
+    outs = [args.out]
+    if args.count > 1:
+        outs = [args.out.with_name(f"{args.out.stem}-{n + 1}{args.out.suffix}") for n in range(args.count)]
+    for out in outs:
+        refuse_overwrite(out, args.overwrite, args.opening)
+        if args.picture:
+            refuse_overwrite(out.with_suffix(".png"), args.overwrite)
+    from vqvc.synthesis import package
+
+    package.read_header(args.model).speaker_index(args.speaker)  # said before the weights are read
+    prior = find_prior(args)
+
+    import vqvc
+    from vqvc.audio import io
+
+    converter = vqvc.load(args.model)
+    opening = _opening(args, converter)
+    codes = _draw(args, prior, opening, len(outs))
+    for n, (out, one) in enumerate(zip(outs, codes)):
+        samples = converter.decode(one, args.speaker, seed=args.seed + n, temperature=args.voice_temperature)
+        io.write(out, samples, converter.sample_rate)
+        print(f"{len(samples) / converter.sample_rate:.2f} s  {out}")
+        if args.picture:
+            _picture(out.with_suffix(".png"), samples, converter.sample_rate)
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name, value, most in (
+        ("seconds", args.seconds, 3600),
+        ("count", args.count, 10_000),
+        ("temperature", args.temperature, 4),
+        ("top-p", args.top_p, 1),
+        ("voice-temperature", args.voice_temperature, 2),
+        ("opening-seconds", args.opening_seconds, 3600),
+    ):
+        if not 0 < value <= most:
+            raise UsageError(f"--{name} {value}: must be above 0 and at most {most}")
+
+
+def _opening(args: argparse.Namespace, converter):
+    import numpy as np
+
+    if args.opening is None:
+        return np.zeros(0, np.int64)
+    return converter.encode(args.opening)[: round(args.opening_seconds * converter.sample_rate / converter.hop_length)]
+
+
+def _draw(args: argparse.Namespace, prior, opening, count: int) -> list:
+    """The codes of each sample, the opening before what was drawn."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from vqvc.synthesis.draw import draw
+
+    speaker = 0 if args.anyone else prior.speaker_index(args.speaker)
+    if not speaker and not args.anyone:
+        logger.warning("%s: the prior was not trained on this speaker; it is not told who speaks", args.speaker)
+    size = max(1, round(args.seconds * prior.sample_rate / prior.hop_length))
+    drawn = []
+    with tqdm(total=count * size, desc="draw", unit="code", disable=None) as bar:
+        for n in range(count):
+            rng = np.random.default_rng([args.seed, n])
+            codes = draw(
+                prior.integers, size, speaker=speaker, opening=opening, temperature=args.temperature, top_p=args.top_p,
+                rng=rng, progress=bar.update,
+            )  # fmt: skip
+            drawn.append(np.concatenate([opening, codes]))
+    return drawn
+
+
+def _picture(path: Path, samples, sample_rate: int) -> None:
+    from vqvc.evaluation import plots
+
+    figure, axes = plots.pyplot().subplots(figsize=(12, 4))
+    plots.draw_spectrogram(axes, samples, sample_rate)
+    axes.set_xlabel("s")
+    axes.set_ylabel("Hz")
+    plots.save(figure, path)
+    print(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
