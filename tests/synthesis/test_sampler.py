@@ -133,7 +133,9 @@ def test_draws_follow_the_model(make_model, output):
     model, streams = make_model(output), 6000
     told = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
     forced = np.repeat(classes_like_speech(1, 15), streams, axis=0)
-    many = Told(*(None if t is None else t.expand(streams, *t.shape[1:]) for t in (told.frames, told.predictor, told.log_gain)))
+    many = Told(
+        *(None if t is None else t.expand(streams, *t.shape[1:]) for t in (told.frames, told.predictor, told.log_gain))
+    )
     sampler = Sampler(model, "float32")
     drawn = sampler.feed(sampler.start(streams, range(streams)), many, forced=forced)[:, 15]
     classes = torch.from_numpy(np.pad(forced[:1], [(0, 0), (0, 1)]))
@@ -148,7 +150,9 @@ def chi_square(drawn: np.ndarray, expected: np.ndarray) -> float:
     order = np.argsort(wanted)
     rare = order[: max(1, int(np.searchsorted(wanted[order].cumsum(), 5)) + 1)]
     keep = np.setdiff1d(order, rare)
-    return stats.chisquare(np.append(counts[keep], counts[rare].sum()), np.append(wanted[keep], wanted[rare].sum())).pvalue
+    return stats.chisquare(
+        np.append(counts[keep], counts[rare].sum()), np.append(wanted[keep], wanted[rare].sum())
+    ).pvalue
 
 
 def test_draws_of_one_stream_are_independent(make_model):

@@ -1,0 +1,112 @@
+"""From samples to codes and back: exact lengths, one rule for levels, and the same speech alone or among others."""
+
+import numpy as np
+import pytest
+import torch
+
+from vqvc.audio.mulaw import decode as mulaw_decode
+from vqvc.errors import AudioError, UsageError
+from vqvc.synthesis import convert
+from vqvc.synthesis.convert import Request
+from vqvc.synthesis.sampler import Sampler
+
+
+@pytest.fixture(scope="module", params=["mixture", "categorical"])
+def speaking(request, make_model):
+    model = make_model(request.param)
+    return model, Sampler(model, "float32")
+
+
+def codes_of(length: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 16, length)
+
+
+@pytest.mark.parametrize("length", [64, 65, 127, 128, 1000, 6400])
+def test_a_code_for_every_hop_begun(make_model, length):
+    codes = convert.encode(make_model(), 0.1 * np.sin(np.arange(length, dtype=np.float32)))
+    assert codes.shape == (-(-length // 64),) and codes.dtype == np.int64
+    assert 0 <= codes.min() <= codes.max() < 16
+
+
+@pytest.mark.parametrize("length", [0, 1, 63])
+def test_less_than_a_code_is_refused_with_the_minimum(make_model, length):
+    with pytest.raises(AudioError, match=r"at least 64 \(4 ms\)"):
+        convert.encode(make_model(), np.ones(length, np.float32))
+
+
+def test_silence_is_refused(make_model):
+    with pytest.raises(AudioError, match="silence"):
+        convert.levelled(make_model(), np.zeros(6400, np.float32))
+
+
+def test_the_level_is_that_of_training_and_the_length_is_kept(make_model, speechlike):
+    samples = speechlike(1.0)
+    found = [convert.levelled(make_model(), gain * samples) for gain in (0.01, 1.0, 5.0)]
+    assert all(len(one.samples) == len(samples) for one in found)
+    for one in found:
+        np.testing.assert_allclose(one.samples, found[1].samples, atol=2e-4)
+
+
+def test_loudness_has_one_value_for_each_code():
+    samples = np.zeros(1000, np.float32)
+    samples[512:576] = 1.0  # the ninth code
+    found = convert.loudness(samples, 64)
+    assert found.shape == (16,) and set(np.flatnonzero(found)) == {6, 7, 8, 9, 10}
+
+
+def test_speech_is_as_long_as_its_codes(speaking):
+    model, sampler = speaking
+    made = []
+    requests = [Request(codes_of(length), 0) for length in (1, 2, 50, 333)]
+    for folding in ("auto", "off"):
+        made.clear()
+        said = convert.say(model, sampler, requests, folding=folding, progress=made.append)
+        assert [len(one) for one in said] == [64, 128, 3200, 333 * 64]
+        assert all(one.dtype == np.float32 and np.abs(one).max() <= 1 for one in said)
+        assert sum(made) == sum(map(len, said)) or folding == "auto"
+
+
+def test_unfolded_speech_is_what_one_stream_says(speaking):
+    model, sampler = speaking
+    request = Request(codes_of(20), 2, seed=9)
+    said = convert.say(model, sampler, [request], folding="off")[0]
+    with torch.no_grad():
+        told = model.tell(model.quantizer.lookup(torch.from_numpy(request.codes)[None]), torch.tensor([2]))
+    classes = sampler.feed(sampler.start(1, [9]), told)[0]
+    np.testing.assert_array_equal(said, mulaw_decode(classes.astype(np.int64)))
+
+
+def test_alone_or_among_others_unfolded_speech_is_the_same(speaking):
+    model, sampler = speaking
+    requests = [Request(codes_of(30 + 7 * n, n), n % 3, seed=n) for n in range(5)]
+    together = convert.say(model, sampler, requests, folding="off")
+    for request, expected in zip(requests, together):
+        np.testing.assert_array_equal(convert.say(model, sampler, [request], folding="off")[0], expected)
+
+
+def test_folding_is_repeatable_and_begins_as_the_plain_loop(speaking):
+    model, sampler = speaking
+    request = Request(codes_of(400), 1, seed=3, loudness=np.abs(np.sin(np.arange(400) / 9)))
+    first, again = (convert.say(model, sampler, [request])[0] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    plain = convert.say(model, sampler, [request], folding="off")[0]
+    same = np.argmin(first == plain)  # the first part is the plain stream
+    assert 64 < same < len(plain)
+    assert np.isclose(np.std(first), np.std(plain), rtol=0.1)
+
+
+def test_a_stream_that_forgets_folds_exactly(make_model):
+    """A categorical model without a past says the same folded or not: parts, places of draws and joins are right."""
+    model = make_model("categorical")
+    with torch.no_grad():
+        model.wavenet.embed.weight.copy_(model.wavenet.embed.weight[:1].expand(256, -1))
+    sampler = Sampler(model, "float32")
+    request = Request(codes_of(500), 0, seed=4)
+    folded, plain = (convert.say(model, sampler, [request], folding=how)[0] for how in ("auto", "off"))
+    assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
+
+
+@pytest.mark.parametrize("folding", ["on", "", None])
+def test_another_folding_is_refused(speaking, folding):
+    with pytest.raises(UsageError, match="auto, off"):
+        convert.say(*speaking, [Request(codes_of(3), 0)], folding=folding)

@@ -1,0 +1,91 @@
+"""Folding: nothing lost, nothing said twice, cut where it is quiet, joined where nobody hears it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vqvc.synthesis.fold import CROSSFADE_S, Part, cuts, fold, join
+
+HOP, RATE = 64, 16000
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    loudness=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=300),
+    part_frames=st.integers(1, 80),
+    warm_up=st.integers(0, 50),
+)
+def test_parts_cover_without_gap_or_overlap(loudness, part_frames, warm_up):
+    parts = fold(np.array(loudness), part_frames, warm_up)
+    assert parts[0].begin == parts[0].start == 0 and parts[-1].end == len(loudness)
+    assert all(before.end == after.begin for before, after in zip(parts, parts[1:]))
+    for part in parts:
+        assert part.begin < part.end
+        assert part.start == max(0, part.begin - warm_up)
+        assert len(parts) == 1 or part.end - part.begin <= 2 * part_frames + 1
+
+
+def test_cuts_are_at_quiet_places():
+    loudness = np.ones(400)
+    pauses = [96, 203, 309]
+    loudness[pauses] = 0.01
+    assert cuts(loudness, 100) == [0, *pauses, 400]
+
+
+def test_a_pause_out_of_reach_is_left_alone():
+    loudness = np.linspace(1, 1.001, 400)
+    loudness[50] = 0  # halfway between two cuts
+    assert 50 not in cuts(loudness, 100)
+
+
+def test_short_speech_is_one_part():
+    assert fold(np.ones(5), 100, 20) == [Part(0, 0, 5)]
+
+
+@pytest.fixture
+def folded(speechlike):
+    """A signal of 500 frames and its parts."""
+    signal = speechlike(2.0, seed=4, silence_s=0.0)[: 500 * HOP]
+    frames = signal.reshape(-1, HOP)
+    return signal, fold((frames**2).mean(1), 60, 20)
+
+
+def test_where_streams_agree_the_join_is_exact(folded):
+    signal, parts = folded
+    assert len(parts) > 5
+    pieces = [signal[part.start * HOP : part.end * HOP] for part in parts]
+    np.testing.assert_allclose(join(pieces, parts, HOP, RATE), signal, atol=1e-7)
+
+
+def test_only_the_crossfade_is_mixed(folded):
+    signal, parts = folded
+    pieces = [signal[part.start * HOP : part.end * HOP] * (1 + n) for n, part in enumerate(parts)]
+    joined, fade = join(pieces, parts, HOP, RATE), int(CROSSFADE_S * RATE)
+    for n, part in enumerate(parts):
+        heard = slice(part.begin * HOP, part.end * HOP - (fade if n + 1 < len(parts) else 0))
+        np.testing.assert_array_equal(joined[heard], signal[heard] * (1 + n))
+
+
+def test_streams_that_disagree_join_without_a_click(folded):
+    """Streams of other phase: steps between samples are no larger at joins than within the streams."""
+    signal, parts = folded
+    rng = np.random.default_rng(0)
+    pieces = [np.roll(signal, int(rng.integers(-40, 40)))[part.start * HOP : part.end * HOP] for part in parts]
+    joined, fade = join(pieces, parts, HOP, RATE), int(CROSSFADE_S * RATE)
+    bend = np.abs(np.diff(joined, 2))
+    for part in parts[1:]:
+        at = part.begin * HOP
+        around = bend[at - 10 * fade : at + 10 * fade]
+        assert bend[at - fade - 2 : at + 2].max() <= 1.2 * around.max() + 1e-4
+        power = joined[at - fade : at] ** 2
+        assert power.mean() <= 1.2 * (joined[at - 5 * fade : at + 5 * fade] ** 2).reshape(-1, fade).mean(1).max()
+
+
+def test_a_click_would_be_noticed(folded):
+    """The statistic of the test above sees a plain cut between streams of other phase."""
+    signal, parts = folded
+    pieces = [signal[part.start * HOP : part.end * HOP] * (-1) ** n + 0.02 * (-1) ** n for n, part in enumerate(parts)]
+    plain = np.concatenate([piece[(part.begin - part.start) * HOP :] for piece, part in zip(pieces, parts)])
+    at, bend = parts[1].begin * HOP, np.abs(np.diff(plain, 2))
+    assert bend[at - 2 : at].max() > 1.2 * np.concatenate([bend[at - 600 : at - 2], bend[at + 2 : at + 600]]).max()
