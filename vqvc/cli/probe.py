@@ -32,20 +32,21 @@ def work(args: argparse.Namespace) -> int | None:
     import numpy as np
 
     from vqvc._util.atomic import write_json
-    from vqvc.corpus.alignment import read_ctm
+    from vqvc.corpus.alignment import stream_ctm
     from vqvc.corpus.codes import CodeArchive
     from vqvc.corpus.phones import CLASSES
     from vqvc.evaluation import ladder, plots, probe
-    from vqvc.evaluation.codes import labelled
+    from vqvc.evaluation.codes import label, labelled
 
     target = args.out / "probe.json"
     refuse_overwrite(target, args.overwrite)
-    archive, alignment = CodeArchive.load(args.codes), read_ctm(args.align)
-    train, missing = labelled(archive, alignment, "train")
+    archive = CodeArchive.load(args.codes)
+    labels, aligned = label(archive, stream_ctm(args.align))
+    train, missing = labelled(archive, labels, aligned, "train")
     left_out = {"train": missing}
     scored = {}
     for name in ladder.SETS:
-        data, left_out[name] = labelled(archive, alignment, name)
+        data, left_out[name] = labelled(archive, labels, aligned, name)
         if data.frames:
             scored[name] = data
         else:

@@ -6,7 +6,7 @@ A code stands for samples [i*hop, (i+1)*hop); its label is the phone at its cent
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,27 +39,39 @@ class Segment:
 
 def read_ctm(path: str | Path) -> dict[str, list[Segment]]:
     """Segments by utterance, in the file's order; raises CorpusError with path and line."""
+    return dict(stream_ctm(path))
+
+
+def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
+    """The same, one utterance at a time: memory does not grow with the corpus. An utterance's lines stand together."""
+    done: set[str] = set()
+    utt_id, segments = "", []
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    name, segment = _parse_line(line)
+                    if name != utt_id:
+                        if segments:
+                            yield utt_id, segments
+                        done.add(utt_id)
+                        utt_id, segments = name, []
+                        if name in done:
+                            raise CorpusError(f"{name} stands in two places; sort the file")
+                    if segments and segment.start_s < segments[-1].end_s - TOLERANCE_S:
+                        end_s = segments[-1].end_s
+                        raise CorpusError(f"{name} at {segment.start_s:g} s overlaps its line before, until {end_s:g} s")
+                except CorpusError as error:
+                    raise CorpusError(f"{path}:{number}: {error}") from None
+                segments.append(segment)
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; make it with vqvc-align") from None
     except UnicodeDecodeError:
         raise CorpusError(f"{path}: is not UTF-8 text") from None
-    result: dict[str, list[Segment]] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            utt_id, segment = _parse_line(line)
-            before = result.setdefault(utt_id, [])
-            if before and segment.start_s < before[-1].end_s - TOLERANCE_S:
-                raise CorpusError(
-                    f"{utt_id} at {segment.start_s:g} s overlaps its line before, until {before[-1].end_s:g} s"
-                )
-        except CorpusError as error:
-            raise CorpusError(f"{path}:{number}: {error}") from None
-        before.append(segment)
-    return result
+    if segments:
+        yield utt_id, segments
 
 
 def _parse_line(line: str) -> tuple[str, Segment]:

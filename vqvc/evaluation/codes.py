@@ -1,6 +1,6 @@
 """Figures about the codes themselves: how many are used, how many bits they carry, how much they share with the phones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,42 +9,36 @@ from vqvc.errors import CorpusError
 from vqvc.evaluation.probe import LabelledCodes
 
 
-def labelled(archive, alignment: Mapping[str, Sequence], subset: str | None = None) -> tuple[LabelledCodes, int]:
-    """(codes with the phone at each code's centre sample, utterances without alignment that were left out).
+def label(archive, alignment: Iterable[tuple[str, Sequence]]) -> tuple[np.ndarray, np.ndarray]:
+    """(phone class at each code's centre sample (N,) int8, whether an utterance is aligned (U,) bool).
 
-    archive: vqvc.corpus.codes.CodeArchive; alignment: utt_id -> segments, as ``vqvc.corpus.alignment.read_ctm`` gives it.
+    archive: vqvc.corpus.codes.CodeArchive; alignment: (utt_id, segments), as ``vqvc.corpus.alignment.stream_ctm`` gives them.
     """
-    from vqvc.corpus.alignment import labels_at
+    from vqvc.corpus.alignment import code_labels
 
-    codes, labels, lengths, utt_ids, speakers = [], [], [], [], []
-    missing = 0
-    for index, utt_id in enumerate(archive.utt_ids):
-        if subset is not None and archive.subsets[index] != subset:
-            continue
-        segments = alignment.get(str(utt_id))
-        if not segments:
-            missing += 1
-            continue
-        own = archive.codes[archive.offsets[index] : archive.offsets[index + 1]]
-        times_s = (np.arange(len(own)) + 0.5) * int(archive.hop_length) / int(archive.sample_rate)
-        codes.append(np.asarray(own, dtype=np.int16 if archive.codebook_size <= 32767 else np.int32))
-        labels.append(labels_at(segments, times_s).astype(np.int8))
-        lengths.append(len(own))
-        utt_ids.append(str(utt_id))
-        speakers.append(str(archive.speakers[index]))
-    result = LabelledCodes(
-        codes=np.concatenate(codes) if codes else np.zeros(0, np.int16),
-        labels=np.concatenate(labels) if labels else np.zeros(0, np.int8),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        utt_ids=tuple(utt_ids),
-        speakers=tuple(speakers),
+    place = {utt_id: index for index, utt_id in enumerate(archive.utt_ids.tolist())}
+    labels, aligned = np.zeros(len(archive.codes), np.int8), np.zeros(len(place), bool)
+    for utt_id, segments in alignment:
+        index = place.get(utt_id)
+        if index is not None and segments:
+            begin, end = int(archive.offsets[index]), int(archive.offsets[index + 1])
+            labels[begin:end] = code_labels(segments, end - begin, archive.hop_length, archive.sample_rate)
+            aligned[index] = True
+    return labels, aligned
+
+
+def labelled(archive, labels: np.ndarray, aligned: np.ndarray, subset: str) -> tuple[LabelledCodes, int]:
+    """(the aligned utterances of ``subset``, how many others were left out); ``label`` gives labels and aligned."""
+    inside = archive.subsets == subset
+    whole = LabelledCodes(
+        codes=archive.codes,
+        labels=labels,
+        offsets=archive.offsets,
+        utt_ids=tuple(archive.utt_ids.tolist()),
+        speakers=tuple(archive.speakers.tolist()),
         codebook_size=int(archive.codebook_size),
     )
-    if result.frames and (result.codes.min() < 0 or result.codes.max() >= result.codebook_size):
-        raise CorpusError(
-            f"code {int(result.codes.max())} does not fit a codebook of {result.codebook_size}; encode again with vqvc-encode"
-        )
-    return result, missing
+    return whole.pick(np.flatnonzero(inside & aligned)), int((inside & ~aligned).sum())
 
 
 @dataclass(frozen=True)

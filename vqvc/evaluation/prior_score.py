@@ -95,7 +95,9 @@ def _score_set(archive, package, utterances: Utterances, unigram, bigram, progre
     plain_bytes = coded_bytes = payload_bytes = decoded = told = 0
     coder = package.coder
     plain_coder = code_file.Coder(coder.model, coder.hop_length, coder.codebook_size)
-    for n, (codes, length, speaker) in enumerate(zip(utterances.codes, utterances.lengths_samples, utterances.speakers)):
+    for n, (codes, length, speaker) in enumerate(
+        zip(utterances.codes, utterances.lengths_samples, utterances.speakers)
+    ):
         total["uniform"] += len(codes) * math.log2(archive.codebook_size)
         total["unigram"] += unigram.bits(codes)
         total["bigram"] += bigram.bits(codes)
@@ -163,7 +165,9 @@ def table(result: dict) -> str:
         )
     if "bound" in result:
         found = result["bound"]
-        lines.append(f"bound on log2 p(x), unseen sentences: decoder {found['decoder_bits_per_sample']:.4f} bits per sample")
+        lines.append(
+            f"bound on log2 p(x), unseen sentences: decoder {found['decoder_bits_per_sample']:.4f} bits per sample"
+        )
         for model, bits in found["bits_per_sample"].items():
             lines.append(f"  + {found['prior_bits_per_sample'][model]:.4f} ({model}) = {bits:.4f} bits per sample")
     return "\n".join(lines)
