@@ -244,8 +244,17 @@ stage_report() { # 8: one page, and a section of RESULTS.md
 }
 
 stage_prior() { # 9: bits per code; speech from nothing
-  inputs=("$exp/codes.npz") outputs=("$exp/prior")
-  step prior vqvc-prior --codes "$exp/codes.npz" --out "$exp/prior" --overwrite
+  local prior=$exp/prior speaker
+  local -a more=()
+  [[ -z ${opt[prior-minutes]} ]] || more=(--max-minutes "${opt[prior-minutes]}")
+  inputs=("$exp/codes.npz" recipes/conf/prior/wavenet.yaml) outputs=("$prior/prior.safetensors")
+  step prior vqvc-prior --codes "$exp/codes.npz" --out "$prior" --conf recipes/conf/prior/wavenet.yaml "${more[@]}"
+  inputs=("$exp/codes.npz" "$prior/prior.safetensors") outputs=("$prior/score.json")
+  step score vqvc-prior --score --codes "$exp/codes.npz" --out "$prior" --model "$exp/model.safetensors" --overwrite
+  speaker=$(vqvc-convert --model "$exp/model.safetensors" --list-speakers | sed -n '1s/\t.*//;1p')
+  inputs=("$exp/model.safetensors" "$prior/prior.safetensors") outputs=("$prior/sample.wav")
+  step sample vqvc-sample --model "$exp/model.safetensors" --prior "$prior/prior.safetensors" --speaker "$speaker" \
+    --seconds 5 --out "$prior/sample.wav" --overwrite
 }
 
 # set_folders RECIPE: from the options to work, conf, exp and stamps; paths below the repository are made relative to it.

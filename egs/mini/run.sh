@@ -19,6 +19,7 @@ option set list "" "a setting of the configuration, section.key=value (repeatabl
 option max-minutes number 4 "end training after so many minutes, its learning rate decayed"
 option speakers int 8 "voices to speak with"
 option sentences int 40 "sentences for each voice"
+option prior-minutes number "" "end the training of stage 9 after so many minutes"
 option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
 option jobs int "$(nproc)" "processes for speaking, preparing, packing and aligning"
 option conversions text 3x2 "held-out speakers x target voices of stage 5"
@@ -26,7 +27,7 @@ option results path "" "Markdown file that gets this run's section (exp/<tag>/RE
 option work path "$here" "folder for downloads, data, dump, align and exp"
 option smoke flag "" "the smallest form of every stage, about two minutes: shows that it runs, not that it sounds"
 option overwrite flag "" "run the stages again, also where nothing has changed"
-smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --work "$here/smoke")
+smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --prior-minutes 0.5 --work "$here/smoke")
 about="The mini recipe: every stage on voices that the package speaks itself (see egs/mini/run.sh)."
 parse_options "$about" "$@"
 if [[ -n ${opt[smoke]} ]]; then # options that were given win over those of --smoke

@@ -21,6 +21,7 @@ option conf text small "model: a name in egs/vctk/conf or recipes/conf, or a YAM
 option tag name "" "name of the run below exp/ (the configuration's name when not given)"
 option set list "" "a setting of the configuration, section.key=value (repeatable)"
 option max-minutes number "" "end training after so many minutes, its learning rate decayed"
+option prior-minutes number "" "end the training of stage 9 after so many minutes"
 option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
 option jobs int "$(nproc)" "processes for preparing, packing and aligning"
 option conversions text 4x4 "held-out speakers x target voices of stage 5"

@@ -105,14 +105,18 @@ if name == "vqvc-train":
     touch(f"{out}/model.safetensors")
 if name == "vqvc-encode":
     touch(out)
-if name == "vqvc-convert":
+if "--list-speakers" in args:
+    print("f1\\tf\\nm1\\tm")
+elif name == "vqvc-convert":
     for line in open(args[args.index("--pairs") + 1]):
         touch(line.rstrip("\\n").split("\\t")[2])
 if name == "vqvc-probe":
     touch(f"{out}/probe.json")
 if name == "vqvc-evaluate":
     touch(f"{out}/evaluate.json")
-if name == "vqvc-report":
+if name == "vqvc-prior":
+    touch(f"{out}/{'score.json' if '--score' in args else 'prior.safetensors'}")
+if name in ("vqvc-report", "vqvc-sample"):
     touch(out)
 """
 
@@ -131,6 +135,7 @@ def recipe(tmp_path):
         "evaluate",
         "report",
         "prior",
+        "sample",
         "synth-corpus",
     ):
         path = tmp_path / "bin" / f"vqvc-{name}"
@@ -194,6 +199,18 @@ def test_stage_and_stop_stage_bound_what_runs(recipe):
     assert names(recipe("--stage", 3, "--stop-stage", 3)[1]) == ["train"]
     done, calls = recipe("--stage", 6)
     assert calls == [] and "codes.npz is missing; run the stage that writes it first" in one_sentence(done)
+
+
+def test_the_prior_is_learned_scored_and_sampled_only_when_asked_for(recipe, tmp_path):
+    recipe()
+    done, calls = recipe("--stop-stage", 9, "--prior-minutes", 2)
+    assert done.returncode == 0, done.stderr
+    assert names(calls) == ["report", "prior", "prior", "convert", "sample"]
+    assert calls[1][-2:] == ["--max-minutes", "2"] and "--score" in calls[2]
+    assert calls[4][calls[4].index("--speaker") + 1] == "f1"
+    assert names(recipe("--stage", 9, "--stop-stage", 9, "--prior-minutes", 2)[1]) == [
+        "convert"
+    ]  # only asks for a voice
 
 
 def test_a_failure_keeps_its_status_and_the_next_run_goes_on_there(recipe):
