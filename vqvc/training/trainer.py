@@ -28,7 +28,8 @@ from vqvc.training.validation import HeldOut, validate
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 LOG_EVERY = 20  # steps
-VALID_SECONDS = 40.0  # speech scored while training; the last validation scores everything
+VALID_SECONDS = 40.0  # speech scored while training
+FINAL_SECONDS = 300.0  # speech scored at the end
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
 logger = logging.getLogger("vqvc.training")
 
