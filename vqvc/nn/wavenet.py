@@ -81,11 +81,10 @@ class _Stack(torch.autograd.Function):
         half, frames, rows = gate // 2, frame_terms.shape[1], time * batch
         tap, residual, residual_bias, skip = (w.to(dtype) for w in (tap, residual, residual_bias, skip))
         terms = frame_terms.to(dtype)
-        xs = [x.reshape(rows, width)]
-        gates = []
+        keep = any(ctx.needs_input_grad)
+        h, xs, gates = x.reshape(rows, width), [], []
         z = x.new_empty(rows, layers * half)  # every layer's output side by side: one product makes the skips
         for layer, dilation in enumerate(dilations):
-            h = xs[-1]
             # a copy always, for it is written to: a reshape is a view when there is one frame or one sample to a frame
             a = terms[layer].repeat_interleave(time // frames, dim=0).view(rows, gate)
             for k in range(kernel):
@@ -95,11 +94,13 @@ class _Stack(torch.autograd.Function):
             a[:, :half].tanh_()
             a[:, half:].sigmoid_()
             zl = torch.mul(a[:, :half], a[:, half:], out=z[:, layer * half : (layer + 1) * half])
-            gates.append(a)
+            if keep:
+                xs.append(h)
+                gates.append(a)
             if layer + 1 < layers:
-                xs.append(torch.addmm(h, zl, residual[layer]).add_(residual_bias[layer]))
+                h = torch.addmm(h, zl, residual[layer]).add_(residual_bias[layer])
         out = z @ skip.reshape(layers * half, -1)
-        if any(ctx.needs_input_grad):
+        if keep:
             ctx.save_for_backward(z, tap, residual, skip, *xs, *gates)
             ctx.dilations, ctx.shape, ctx.frames = dilations, x.shape, frames
         return out.view(time, batch, -1)
