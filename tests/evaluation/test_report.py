@@ -155,6 +155,13 @@ def test_what_is_absent_is_left_out(tmp_path):
     assert report.main(["--exp", str(tmp_path), "--out", str(tmp_path / "r.html")]) == 2
 
 
+def test_conversions_are_played_where_there_is_no_evaluation(exp, tmp_path):
+    (tmp_path / "wavs").mkdir()
+    shutil.copy(next((exp / "eval" / "wav" / "conversion").iterdir()), tmp_path / "wavs" / "a&b.wav")
+    assert report.main(["--exp", str(tmp_path), "--out", str(tmp_path / "r.html"), "--no-picture"]) == 0
+    assert [attrs["aria-label"] for tag, attrs in elements(tmp_path / "r.html") if tag == "audio"] == ["wavs/a&b.wav"]
+
+
 def test_damaged_figures_are_named(tmp_path, capsys):
     (tmp_path / "probe").mkdir()
     (tmp_path / "probe" / "probe.json").write_text('{"figures": ')

@@ -77,10 +77,14 @@ def _utterances(run: RunFolder) -> list[list[dict]]:
 
 
 def _read(run: RunFolder, clip: dict) -> tuple[np.ndarray, int]:
-    import soundfile
+    return _samples(run.audio(clip["file"]))
 
-    samples, rate = soundfile.read(run.audio(clip["file"]), dtype="float32", always_2d=True)
-    return samples[:, 0], rate
+
+def _samples(path: Path) -> tuple[np.ndarray, int]:
+    from vqvc.audio import io
+
+    recording = io.read(path)
+    return recording.samples, recording.sample_rate
 
 
 def _caption(clip: dict) -> str:
@@ -119,7 +123,19 @@ def _listen(run: RunFolder) -> str:
         blocks.append(
             f'<div class="utterance"><h3>{text(group[0]["utt_id"])}</h3>{said}<div class="clips">{"".join(cells)}</div></div>'
         )
-    return "".join(blocks)
+    return "".join(blocks) or _conversions(run)
+
+
+def _conversions(run: RunFolder) -> str:
+    """What vqvc-convert made, where there is no evaluation."""
+    cells = []
+    for path in run.conversions()[: 2 * MOST_UTTERANCES]:
+        samples, rate = _samples(path)
+        image = _drawn(plots.clip_picture, samples, rate)
+        name = str(path.relative_to(run.path))
+        shown = page.picture(image, f"spectrogram and pitch of {name}") if image else ""
+        cells.append(f'<figure class="clip"><b>{text(name)}</b>{page.player(samples, rate, name)}{shown}</figure>')
+    return f'<div class="utterance"><div class="clips">{"".join(cells)}</div></div>' if cells else ""
 
 
 def _codes(run: RunFolder) -> str:
@@ -260,6 +276,8 @@ def summary_picture(run: RunFolder, path: Path) -> bool:
     rows: list[Sequence] = []
     for group in _utterances(run)[:2]:
         rows.append([(_caption(clip), *_read(run, clip)) for clip in group[:4]])
+    if not rows and run.conversions():
+        rows = [[(path.stem, *_samples(path)) for path in run.conversions()[:4]]]
     curves = []
     for title, lines in CURVES[:2]:
         found = [(label, run.series(event, key)) for label, event, key in lines]

@@ -38,7 +38,7 @@ class RunFolder:
             config_text=config.read_text(encoding="utf-8", errors="replace") if config.exists() else "",
             model=_metadata(path / "model.safetensors"),
         )
-        if not (run.probe or run.evaluation or run.events or run.model):
+        if not (run.probe or run.evaluation or run.events or run.model or run.conversions()):
             raise VqvcError(
                 f"{path}: holds no log, probe, evaluation or model to report; run vqvc-train, -probe or -evaluate first"
             )
@@ -63,6 +63,10 @@ class RunFolder:
         """The recording of a clip, if it is still there."""
         path = self.path / "eval" / file
         return path if path.is_file() else None
+
+    def conversions(self) -> list[Path]:
+        """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation."""
+        return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("*.wav"))
 
 
 def _json(path: Path) -> dict | None:

@@ -122,12 +122,14 @@ def evaluation_table(evaluation: dict) -> str:
     """Plain text: a table for each section, values alone (intervals stand in the JSON and on the page)."""
     lines = []
     for pivot in pivots(evaluation):
-        lines.append(
-            f"{SECTIONS.get(pivot.section, pivot.section):<32}" + "".join(f"{label:>20}" for label in labels(pivot))
-        )
+        heads = labels(pivot)
+        widths = [max(len(head), 6) + 2 for head in heads]
+        title = SECTIONS.get(pivot.section, pivot.section)
+        lines.append(f"{title:<28}" + "".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
         for name, cells in pivot.cells.items():
-            shown = (number(cells.get(kind), interval=False) for kind in pivot.kinds)
-            lines.append(f"  {named(name, cells):<30}" + "".join(f"{cell:>20}" for cell in shown))
+            shown = [number(cells.get(kind), interval=False) for kind in pivot.kinds]
+            row = "".join(f"{cell:>{width}}" for cell, width in zip(shown, widths, strict=True))
+            lines.append(f"  {named(name, cells):<26}{row}")
     lines += [f"left out: {name}: {why}" for name, why in left_out(evaluation)]
     return "\n".join(lines)
 
