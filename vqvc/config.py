@@ -148,15 +148,15 @@ class Config:
 class PriorConfig:
     """The causal model over codes: a WaveNet of indices (section 4.3 of the paper; sizes are ours)."""
 
-    layers: int = 16
-    dilation_cycle: int = 8  # dilations 1, 2, ..., 2**(cycle-1) codes, then again
+    layers: int = 12
+    dilation_cycle: int = 6  # dilations 1, 2, ..., 2**(cycle-1) codes, then again
     kernel: int = 2  # taps of a dilated convolution
-    residual_channels: int = 96
-    gate_channels: int = 192  # tanh and sigmoid halves together
-    skip_channels: int = 192
+    residual_channels: int = 64
+    gate_channels: int = 128  # tanh and sigmoid halves together
+    skip_channels: int = 128
     speaker_dim: int = 32  # numbers per speaker
     token_dropout: float = 0.05  # chance that the code before is hidden, in training
-    dropout: float = 0.2  # share of the summed skips that is left out, in training
+    dropout: float = 0.1  # share of the summed skips that is left out, in training
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class PriorTrainingConfig:
 
     steps: int = 8000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: int = 16  # crops per step
-    crop_codes: int = 512  # codes per crop
+    crop_codes: int = 384  # codes per crop
     lead_codes: int = 64  # first codes of a crop, which give context and are not scored
     learning_rate: float = 2e-3  # Adam's, at its highest
     warmup_steps: int = 200  # steps of linear rise
