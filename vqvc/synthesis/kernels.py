@@ -3,6 +3,9 @@
 All arrays are flat or C-ordered and never resized. Streams are rows: every layer is one product for all of them, so
 that they share each read of the weights. What a stream draws depends on its own seed and position alone.
 
+Places are counted in unsigned numbers: a signed index might be negative and mean "from the end", and a loop that has
+to ask is not vectorised (gates took five times as long).
+
 Activations that enter a product (``ring``, ``gated``, ``head``) are float32 or bfloat16 (uint16), as the weights are;
 sums, gates and everything about the output are float32.
 """
@@ -113,10 +116,36 @@ def _tanh_parts(x):
 @njit(**FAST)
 def _gates(gate, at, half, gated, gated_at):
     """tanh(first half) * sigmoid(second half), with one division."""
-    for j in range(half):
-        p, q = _tanh_parts(gate[at + j])
-        u, v = _tanh_parts(gate[at + half + j] * np.float32(0.5))
-        put(gated, gated_at + j, p * (u + v) / (q * v * np.float32(2.0)))
+    first, second, target = np.uint64(at), np.uint64(at + half), np.uint64(gated_at)
+    for i in range(half):
+        j = np.uint64(i)
+        p, q = _tanh_parts(gate[first + j])
+        u, v = _tanh_parts(gate[second + j] * np.float32(0.5))
+        put(gated, target + j, p * (u + v) / (q * v * np.float32(2.0)))
+
+
+@njit(**FAST)
+def _copy(source, source_at, target, target_at, count):
+    """target = source, rounded when the target is bfloat16."""
+    source_at, target_at = np.uint64(source_at), np.uint64(target_at)
+    for i in range(count):
+        put(target, target_at + np.uint64(i), source[source_at + np.uint64(i)])
+
+
+@njit(**FAST)
+def _copy_positive(source, source_at, target, target_at, count):
+    """target = max(source, 0), rounded when the target is bfloat16."""
+    source_at, target_at = np.uint64(source_at), np.uint64(target_at)
+    for i in range(count):
+        put(target, target_at + np.uint64(i), max(source[source_at + np.uint64(i)], np.float32(0.0)))
+
+
+@njit(**FAST)
+def _add(factor, source, source_at, target, target_at, count):
+    """target += factor * source."""
+    source_at, target_at = np.uint64(source_at), np.uint64(target_at)
+    for i in range(count):
+        target[target_at + np.uint64(i)] += factor * source[source_at + np.uint64(i)]
 
 
 @njit(**FAST)
@@ -132,16 +161,18 @@ def _uniform(seed, position, which):
 @njit(**FAST)
 def _draw(weights, at, count, u, sharpness):
     """Index drawn from softmax(weights * sharpness) by its cumulative sum; ``weights`` is overwritten."""
+    at = np.uint64(at)
     top = weights[at]
     for i in range(count):
-        top = max(top, weights[at + i])
+        top = max(top, weights[at + np.uint64(i)])
     total = np.float32(0.0)
     for i in range(count):
-        weights[at + i] = fast_exp((weights[at + i] - top) * sharpness)
-        total += weights[at + i]
+        weight = fast_exp((weights[at + np.uint64(i)] - top) * sharpness)
+        weights[at + np.uint64(i)] = weight
+        total += weight
     left = np.float64(u) * np.float64(total)
     for i in range(count):
-        left -= np.float64(weights[at + i])
+        left -= np.float64(weights[at + np.uint64(i)])
         if left < 0.0:
             return i
     return count - 1
@@ -167,22 +198,19 @@ def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
 @njit(**FAST)
 def _enter(streams, size, w, b, frame, predictor, gain, prediction):
     """First line of the network: the class before, and the hints; sets x, prediction."""
-    width = b.x.shape[1]
-    x = b.x.reshape(-1)
+    width, residual = b.x.shape[1], size.residual
+    x, embed, hint = b.x.reshape(-1), w.embed.reshape(-1), w.hint.reshape(-1)
     for s in range(streams):
-        row, embedded = s * width, w.embed[b.previous[s]]
-        for j in range(size.residual):
-            x[row + j] = embedded[j]
-        for j in range(size.skip):
-            x[row + size.residual + j] = w.skip_bias[j]
+        row = s * width
+        _copy(embed, b.previous[s] * residual, x, row, residual)
+        _copy(w.skip_bias, 0, x, row + residual, size.skip)
         if size.mixtures:
             told = np.float32(0.0)
             for k in range(b.past.shape[1]):
                 told += predictor[s, frame, k] * b.past[s, k]
             prediction[s] = told
-            first, second = told * np.float32(10.0), b.surprise[s]
-            for j in range(size.residual):
-                x[row + j] += w.hint[0, j] * first + w.hint[1, j] * second
+            _add(told * np.float32(10.0), hint, 0, x, row, residual)
+            _add(b.surprise[s], hint, residual, x, row, residual)
 
 
 @njit(**FAST)
@@ -190,6 +218,7 @@ def _layers(streams, size, w, b):
     """All gated layers, from x to the sum of the skips."""
     residual, half, gate, width = size.residual, size.half, b.gate.shape[1], b.x.shape[1]
     x, gates, gated, terms = b.x.reshape(-1), b.gate.reshape(-1), b.gated.reshape(-1), b.terms.reshape(-1)
+    bias = w.residual_bias.reshape(-1)
     row_size = b.gated.shape[0] * residual  # elements in one slot of a layer
     tap_size, mixed_size, layers = residual * gate, half * width, len(w.dilations)
     for layer in range(layers):
@@ -198,10 +227,8 @@ def _layers(streams, size, w, b):
         slot = b.slot[layer]
         here = b.ring_at[layer] + slot * row_size
         for s in range(streams):
-            for j in range(residual):
-                put(b.ring, here + s * residual + j, x[s * width + j])
-            for j in range(gate):
-                gates[s * gate + j] = terms[(s * layers + layer) * gate + j]
+            _copy(x, s * width, b.ring, here + s * residual, residual)
+            _copy(terms, (s * layers + layer) * gate, gates, s * gate, gate)
         for k in range(size.kernel):
             back = (slot - (size.kernel - 1 - k) * dilation) % slots
             row = b.ring_at[layer] + back * row_size
@@ -209,8 +236,7 @@ def _layers(streams, size, w, b):
             product(streams, b.ring, row, residual, w.tap, at, residual, gate, gates, 0, gate)
         for s in range(streams):
             _gates(gates, s * gate, half, gated, s * half)
-            for j in range(residual):
-                x[s * width + j] += w.residual_bias[layer, j]
+            _add(np.float32(1.0), bias, layer * residual, x, s * width, residual)
         product(streams, gated, 0, half, w.mixed, layer * mixed_size, half, width, x, 0, width)
         b.slot[layer] = (slot + 1) % slots
 
@@ -220,17 +246,14 @@ def _head(streams, size, w, b):
     """From the sum of the skips to the raw outputs."""
     skip, wide, outputs = size.skip, b.hidden.shape[1], b.raw.shape[1]
     head, hidden, hidden_in, raw = b.head.reshape(-1), b.hidden.reshape(-1), b.hidden_in.reshape(-1), b.raw.reshape(-1)
+    x = b.x.reshape(-1)
     for s in range(streams):
-        for j in range(skip):
-            put(head, s * skip + j, max(b.x[s, size.residual + j], np.float32(0.0)))
-        for j in range(wide):
-            hidden[s * wide + j] = w.mix_bias[j]
-        for j in range(outputs):
-            raw[s * outputs + j] = w.out_bias[j]
+        _copy_positive(x, s * b.x.shape[1] + size.residual, head, s * skip, skip)
+        _copy(w.mix_bias, 0, hidden, s * wide, wide)
+        _copy(w.out_bias, 0, raw, s * outputs, outputs)
     product(streams, head, 0, skip, w.mix, 0, skip, wide, hidden, 0, wide)
     for s in range(streams):
-        for j in range(skip):
-            hidden_in[s * skip + j] = max(hidden[s * wide + j], np.float32(0.0))
+        _copy_positive(hidden, s * wide, hidden_in, s * skip, skip)
     product(streams, hidden_in, 0, skip, w.out, 0, skip, outputs, raw, 0, outputs)
 
 
@@ -267,16 +290,14 @@ def advance(streams, size, w, b, frames, predictor, gain, temperature, forced, c
     the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``.
     """
     told, terms, conditioning = b.told.reshape(-1), b.terms.reshape(-1), size.conditioning
-    wide = b.terms.shape[1]
+    wide, given = b.terms.shape[1], frames.shape[2]
     prediction = np.zeros(streams, np.float32)
     for step in range(classes.shape[1]):
         frame = step // size.hop
         if step % size.hop == 0:
             for s in range(streams):
-                for j in range(frames.shape[2]):
-                    put(told, s * conditioning + j, frames[s, frame, j])
-                for j in range(wide):
-                    terms[s * wide + j] = w.frame_bias[j]
+                _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, told, s * conditioning, given)
+                _copy(w.frame_bias, 0, terms, s * wide, wide)
             product(streams, told, 0, conditioning, w.frame, 0, conditioning, wide, terms, 0, wide)
         _enter(streams, size, w, b, frame, predictor, gain, prediction)
         _layers(streams, size, w, b)
