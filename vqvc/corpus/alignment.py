@@ -62,7 +62,9 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
                             raise CorpusError(f"{name} stands in two places; sort the file")
                     if segments and segment.start_s < segments[-1].end_s - TOLERANCE_S:
                         end_s = segments[-1].end_s
-                        raise CorpusError(f"{name} at {segment.start_s:g} s overlaps its line before, until {end_s:g} s")
+                        raise CorpusError(
+                            f"{name} at {segment.start_s:g} s overlaps its line before, until {end_s:g} s"
+                        )
                 except CorpusError as error:
                     raise CorpusError(f"{path}:{number}: {error}") from None
                 segments.append(segment)
