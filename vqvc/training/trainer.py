@@ -155,7 +155,7 @@ class Trainer:
                 return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)
         bar.close()
         self._save()
-        held_out = self._validate(tracker, math.inf, interrupt, "end")
+        held_out = self._validate(tracker, FINAL_SECONDS, interrupt, "end")
         if interrupt.received is not None:
             logger.warning("stopped by a signal after the last step; the same command validates again")
         return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)

@@ -11,7 +11,9 @@ from torch import Tensor
 from vqvc.corpus.store import PackedStore
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.quantizer import perplexity
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.vqvae import VQVAE, Told
+
+WINDOW_FRAMES = 160  # conditioning frames scored at a time
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ def validate(
         counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
         classes = mulaw_encode(waveform)
         told = model.tell(model.quantizer.lookup(codes), speaker)
-        nats += float(model.negative_log_likelihood(classes, told, dtype=dtype, resting=resting).sum())
+        nats += _total_nll(model, classes, told, dtype, resting)
         if model.config.training.mel_weight:
             mel += float(model.mel_error(waveform, told)) * classes.numel()
         foreign = heard[(i + 1) % len(heard)][1]
         foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
         told = model.tell(model.quantizer.lookup(foreign), speaker)
-        nats_shuffled += float(model.negative_log_likelihood(classes, told, dtype=dtype, resting=resting).sum())
+        nats_shuffled += _total_nll(model, classes, told, dtype, resting)
         scored += classes.numel()
     return HeldOut(
         bits_per_sample=nats / scored / math.log(2) if scored else math.nan,
@@ -87,6 +89,25 @@ def validate(
         perplexity=perplexity(counts),
         samples=scored,
     )
+
+
+def _total_nll(model: VQVAE, classes: Tensor, told: Told, dtype: torch.dtype, resting: bool) -> float:
+    """Sum of -log p in nats over an utterance (1, T), window by window in bounded memory.
+
+    A window begins a receptive field early, so that its samples have their whole past: nothing is approximated.
+    """
+    hop = model.config.decoder.conditioning_hop
+    lead = -(-model.wavenet.stack.receptive_field // hop) * hop
+    window = WINDOW_FRAMES * hop
+    order, total = max(1, model.config.decoder.lpc_order), 0.0
+    for start in range(0, classes.shape[1], window):
+        low, high = max(0, start - lead), min(classes.shape[1], start + window)
+        part = slice(low // hop, high // hop)
+        told_part = Told(*(None if t is None else t[:, part] for t in (told.frames, told.predictor, told.log_gain)))
+        before = classes[:, low - order : low] if low >= order else None
+        nll = model.negative_log_likelihood(classes[:, low:high], told_part, before, dtype, resting)
+        total += float(nll[:, start - low :].sum())
+    return total
 
 
 def _evenly(utterances: list, samples: float) -> list:
