@@ -11,7 +11,7 @@ from vqvc.audio import level, mulaw
 from vqvc.errors import AudioError, UsageError
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis.blocks import HAS_BFLOAT16
-from vqvc.synthesis.fold import Part, fold, join
+from vqvc.synthesis.fold import CROSSFADE_S, Part, fold, join
 from vqvc.synthesis.sampler import LANES, Job, Sampler
 
 FOLDS = ("auto", "off")
@@ -83,7 +83,7 @@ def say(
         raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
     repeat = model.hop_length // sampler.hop
     rate = model.config.audio.sample_rate
-    warm_up = -(-sampler.receptive_field // sampler.hop)
+    warm_up = -(-(sampler.receptive_field + int(CROSSFADE_S * rate)) // sampler.hop)  # whole before it fades in
     total = sum(len(request.codes) for request in requests) * repeat
     part_frames = max(int(SHORTEST_PART * warm_up), -(-total // (LANES * sampler.threads)))
     jobs: list[Job] = []
