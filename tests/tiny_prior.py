@@ -44,7 +44,7 @@ def tiny_archive(utterances: int = 60, length: int = 50, model: str = MODEL) -> 
     rows = []
     for n in range(utterances):
         subset = "dev" if n % 6 == 4 else "test" if n % 6 == 5 else "train"
-        speaker = "p3" if subset == "test" else f"p{1 + n % 2}"
+        speaker = "p3" if subset == "test" else f"p{1 + (n + n // 6) % 2}"
         codes = second_order(length + n, rng)
         rows.append((f"{speaker}_{n:03d}", speaker, subset, len(codes) * HOP - n % HOP, codes))
     return CodeArchive.build(rows, hop_length=HOP, sample_rate=16000, codebook_size=SIZE, model=model)
