@@ -95,6 +95,14 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_none(written):
+    path, model = written
+    length = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    note = "x" * ((0x0280 - length) % 0x10000 - len(r', \"note\": \"\"'))
+    package.write(path, model, SPEAKERS, {"steps": 3, "note": note})
+    assert path.read_bytes()[:2] == b"\x80\x02" and package.read(path).training["note"] == note
+
+
 def rewrite_metadata(path, **changes) -> None:
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]

@@ -151,15 +151,16 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with open(path, "rb") as file:
             size = path.stat().st_size
-            start = file.read(8)
-            if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
+            start, first = file.read(8), file.read(1)
+            # a header's length may begin with the same bytes, but what follows it is a brace
+            if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and first != b"{":
                 raise ModelError(f"{path}: is a pickle, which can run code, and is refused; give a model.safetensors")
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else LONGEST_HEADER + 1
             if length > LONGEST_HEADER:
                 raise ModelError(f"{path}: is not a model file; vqvc-train writes model.safetensors")
             if 8 + length > size:
                 raise ModelError(f"{path}: is cut short at {size} bytes; copy it again")
-            return json.loads(file.read(length)).get("__metadata__") or {}
+            return json.loads(first + file.read(max(length - 1, 0))).get("__metadata__") or {}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; train a model with vqvc-train or give --model") from None
     except IsADirectoryError:
