@@ -68,8 +68,8 @@ def start(work, *args, log: Path) -> multiprocessing.Process:
     return process
 
 
-def status(process: multiprocessing.Process, timeout_s: float = 120) -> int:
-    """The exit status of a process that must end by itself."""
+def status(process: multiprocessing.Process, timeout_s: float = 280) -> int:
+    """The exit status of a process that must end by itself (in seconds; the limit is for machines with much else to do)."""
     process.join(timeout_s)
     assert process.exitcode is not None, f"still running after {timeout_s} s"
     return process.exitcode

@@ -101,6 +101,7 @@ def arguments(store, tmp_path):
     return make
 
 
+@pytest.mark.timeout(600)
 def test_the_command_stopped_by_each_signal_goes_on_to_the_same_end(arguments, tmp_path):
     """Rows 31, 34, 38, in processes of their own."""
     whole = tmp_path / "whole"
@@ -121,6 +122,7 @@ def test_the_command_stopped_by_each_signal_goes_on_to_the_same_end(arguments, t
         assert (tmp_path / name / "model.safetensors").read_bytes() != b""
 
 
+@pytest.mark.timeout(600)
 def test_a_second_signal_stops_at_once(arguments, tmp_path):
     process = start(command, arguments(tmp_path / "run"), (4, signal.SIGTERM, 2), log=tmp_path / "log")
     assert status(process) == 143
