@@ -31,7 +31,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["vqvc", "vqvc.*"]),
-    package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.html", "**/*.css", "**/*.js"]},
+    package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html", "**/*.css", "**/*.js"]},
     install_requires=[
         "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml",
         "safetensors", "tqdm",

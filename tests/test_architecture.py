@@ -17,6 +17,7 @@ BELOW = {
     "config": set(),
     "errors": set(),
     "_util": set(),
+    "models": set(),  # the released model's file
     "audio": set(),
     "nn": set(),
     "corpus": {"audio"},
@@ -24,7 +25,7 @@ BELOW = {
     "synthesis": {"audio", "corpus", "nn"},
     "evaluation": {"audio", "corpus", "nn", "training", "synthesis"},
     "api": {"audio", "corpus", "nn", "training", "synthesis", "evaluation"},
-    "cli": {"audio", "corpus", "nn", "training", "synthesis", "evaluation", "api"},
+    "cli": {"audio", "corpus", "nn", "training", "synthesis", "evaluation", "api", "models"},
 }
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (

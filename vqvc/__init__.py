@@ -4,10 +4,11 @@ __version__ = "0.1.0"
 
 
 def load(path=None):
-    """The model in the file at ``path`` as a :class:`vqvc.api.VoiceConverter`.
+    """The model in the file at ``path``, or the released one, as a :class:`vqvc.api.VoiceConverter`.
 
-    >>> vqvc.load("exp/small/model.safetensors").convert("a.wav", "p225")
+    >>> vqvc.load().convert("a.wav", "p225")
     """
     from vqvc.api import VoiceConverter  # torch is imported only when a model is asked for
+    from vqvc.models import RELEASED
 
-    return VoiceConverter.load(path)
+    return VoiceConverter.load(RELEASED if path is None else path)

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from vqvc.errors import UsageError
+from vqvc.models import RELEASED
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """``--model``."""
-    parser.add_argument("--model", type=Path, required=True, help="model.safetensors, from vqvc-train")
+    parser.add_argument("--model", type=Path, default=RELEASED, help="model file of vqvc-train; the released one")
 
 
 def add_speaking(parser: argparse.ArgumentParser) -> None:

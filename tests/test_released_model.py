@@ -1,0 +1,27 @@
+"""The model that comes with the package."""
+
+import numpy as np
+
+import vqvc
+from vqvc.cli import convert as command
+from vqvc.models import RELEASED
+from vqvc.synthesis import package
+
+
+def test_it_is_small_enough_and_whole():
+    assert RELEASED.stat().st_size < 20e6
+    assert package.read(RELEASED).checksum == package.read_header(RELEASED).checksum
+
+
+def test_it_has_the_voice_that_the_readme_names(capsys):
+    assert command.main(["--list-speakers"]) == 0
+    names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert "p225" in names and len(names) == len(set(names)) > 100
+
+
+def test_it_speaks_without_being_named():
+    voice = vqvc.load()
+    t = np.arange(voice.sample_rate // 2) / voice.sample_rate
+    source = 0.1 * np.sin(2 * np.pi * 150 * t).astype(np.float32) * (1 + np.sin(2 * np.pi * 4 * t)).astype(np.float32)
+    said = voice.convert(source, "p225")
+    assert said.shape == source.shape and np.isfinite(said).all() and 0.01 < np.abs(said).max() <= 2
