@@ -4,8 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._code_files import SUFFIX, read_code_file
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import Meter, add_model, add_speaking, check_speaking
+from vqvc.cli._priors import add_prior
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.decode")
@@ -19,10 +21,11 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-decode --model model.safetensors codes.npz --utt p226_022 --speaker p225 --out b.wav",
     )
     add_model(p)
-    p.add_argument("codes", type=Path, help=".npz of vqvc-encode, or a text file with numbers")
+    p.add_argument("codes", type=Path, help=".npz or .vqc of vqvc-encode, or a text file with numbers")
     p.add_argument("--utt", help="which utterance, when the file holds several")
     p.add_argument("--speaker", required=True, help="whose voice to speak in")
     p.add_argument("-o", "--out", type=Path, required=True, help="sound file to write")
+    add_prior(p, "with which a .vqc was coded")
     add_speaking(p)
     return p
 
@@ -63,6 +66,8 @@ def _read(args: argparse.Namespace, header) -> tuple:
         except (ValueError, OverflowError):
             raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
         return codes, len(codes) * header.config.hop_length
+    if args.codes.suffix == SUFFIX:
+        return read_code_file(args, header)
     archive = CodeArchive.load(args.codes)
     if archive.model and archive.model != header.checksum:
         raise UsageError(f"{args.codes}: was made by another model than {args.model}; its codes mean other sounds")

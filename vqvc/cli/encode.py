@@ -4,8 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._code_files import SUFFIX, write_code_file
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import Meter, add_model
+from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.encode")
@@ -16,12 +18,14 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Write the codes of one recording, or of every utterance of a packed store.",
         examples="  vqvc-encode --model model.safetensors --store dump --out codes.npz\n"
-        "  vqvc-encode --model model.safetensors a.wav --out a.npz   (a.txt: numbers on one line)",
+        "  vqvc-encode --model model.safetensors a.wav --out a.npz   (a.txt: numbers on one line)\n"
+        "  vqvc-encode --model model.safetensors a.wav --out a.vqc   (few bytes; under the prior where there is one)",
     )
     add_model(p)
     p.add_argument("recording", nargs="?", type=Path, help="a sound file")
     p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
-    p.add_argument("-o", "--out", type=Path, required=True, help="codes.npz, or .txt for a recording")
+    p.add_argument("-o", "--out", type=Path, required=True, help="codes.npz, or .txt or .vqc for a recording")
+    add_prior(p, "under which a .vqc is coded, or none for plain codes")
     p.add_argument("--jobs", type=int, help="cores to use; all by default")
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return p
@@ -31,15 +35,19 @@ def work(args: argparse.Namespace) -> None:
     """Encode."""
     if (args.recording is None) == (args.store is None):
         raise UsageError("give either a recording or --store")
-    if args.out.suffix not in (".npz", ".txt") or (args.store and args.out.suffix != ".npz"):
-        raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else " or .txt"))
+    if args.out.suffix not in (".npz", ".txt", SUFFIX) or (args.store and args.out.suffix != ".npz"):
+        raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else ", .txt or .vqc"))
     refuse_overwrite(args.out, args.overwrite, args.recording)
 
     import vqvc
     from vqvc._util.atomic import write_text
     from vqvc.corpus.codes import CodeArchive
 
+    prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
     converter = vqvc.load(args.model)
+    if args.out.suffix == SUFFIX:
+        print(write_code_file(converter, args.recording, args.out, prior))
+        return
     if args.store:
         rows = _encode_store(converter, args)
     else:
