@@ -29,10 +29,10 @@ class VoiceConverter:
     """
 
     def __init__(self, package):
-        from vqvc.synthesis.sampler import Sampler
+        from vqvc.synthesis.graph import make_sampler
 
         self._package, self.model = package, package.model
-        self._sampler = Sampler(package.model)
+        self._sampler = make_sampler(package.model)
         self.sample_rate: int = package.config.audio.sample_rate
         self.hop_length: int = package.config.hop_length
         self.speakers: tuple[str, ...] = tuple(voice.name for voice in package.speakers)

@@ -12,7 +12,8 @@ from vqvc.errors import AudioError, UsageError
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis.blocks import HAS_BFLOAT16
 from vqvc.synthesis.fold import CROSSFADE_S, Part, fold, join
-from vqvc.synthesis.sampler import LANES, Job, Sampler
+from vqvc.synthesis.graph import GraphSampler
+from vqvc.synthesis.sampler import Job, Sampler
 
 FOLDS = ("auto", "off")
 SHORTEST_PART = 2.0  # a part is at least so many times its warm-up
@@ -68,7 +69,7 @@ def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
 @torch.inference_mode()
 def say(
     model: VQVAE,
-    sampler: Sampler,
+    sampler: Sampler | GraphSampler,
     requests: Sequence[Request],
     temperature: float = 1.0,
     folding: str = "auto",
@@ -85,7 +86,7 @@ def say(
     rate = model.config.audio.sample_rate
     warm_up = -(-(sampler.receptive_field + int(CROSSFADE_S * rate)) // sampler.hop)  # whole before it fades in
     total = sum(len(request.codes) for request in requests) * repeat
-    part_frames = max(int(SHORTEST_PART * warm_up), -(-total // (LANES * sampler.threads)))
+    part_frames = max(int(SHORTEST_PART * warm_up), -(-total // sampler.streams))
     jobs: list[Job] = []
     folded: list[list[Part]] = []
     for request in requests:

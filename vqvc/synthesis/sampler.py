@@ -85,6 +85,7 @@ class Sampler:
             precision = "bfloat16" if HAS_BFLOAT16 and model.config.training.precision == "bfloat16" else "float32"
         self.precision = precision
         self.threads = threads or len(os.sched_getaffinity(0))
+        self.streams = LANES * self.threads  # that ``run`` keeps busy
         self.mixture = model.mixture
         self.order = model.config.decoder.lpc_order if model.mixture else 1
         self.hop = model.config.decoder.conditioning_hop

@@ -1,0 +1,151 @@
+"""The cached loop on a GPU: hundreds of streams at once, a conditioning frame of samples per CUDA graph.
+
+One sample of one stream is far too little work for a GPU, and launching its hundred small kernels from Python costs
+more than running them. So all streams are rows of the same products, and the kernels of a whole frame (``hop``
+samples) are recorded once and replayed. A row whose stream has ended goes on idly until another job takes it.
+
+On a CPU the same code runs unrecorded, which is slow and there to be tested: it must equal the network, and draw what
+``sampler.Sampler`` draws but for the rounding of sums (see ``tests/synthesis/test_graph.py``).
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from vqvc.errors import UsageError
+from vqvc.nn.vqvae import VQVAE, Told
+from vqvc.synthesis.graph_rows import Rows
+
+STREAMS = 256  # rows of a recording
+SPAN = 8  # frames between two looks at the list of jobs
+
+
+def make_sampler(model: VQVAE):
+    """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere."""
+    if torch.cuda.is_available():
+        return GraphSampler(model)
+    from vqvc.synthesis.sampler import Sampler
+
+    return Sampler(model)
+
+
+class GraphSampler:
+    """A model's decoder on a device, with the interface of ``sampler.Sampler``.
+
+    precision: "float32" or "bfloat16" (layers; the draws are float32 and float64 in both); "auto" is that of training
+    on a GPU that has it and float32 elsewhere. device: the GPU when None, else the CPU; the model stays where it is.
+    streams: rows that ``run`` keeps busy. How a sum is rounded may depend on their number.
+    """
+
+    def __init__(self, model: VQVAE, precision: str = "auto", device: str | None = None, streams: int = STREAMS):
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if precision == "auto":
+            has = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = model.config.training.precision if has else "float32"
+        if precision not in ("float32", "bfloat16"):
+            raise UsageError(f"precision {precision!r} is not one of auto, float32, bfloat16")
+        self.precision, self.streams = precision, streams
+        self.mixture, self.hop = model.mixture, model.config.decoder.conditioning_hop
+        self.order = model.config.decoder.lpc_order if model.mixture else 0
+        self.receptive_field = model.wavenet.stack.receptive_field
+        self.net = copy.deepcopy(model.wavenet).to(self.device).requires_grad_(False)
+        for part in (self.net.stack, self.net.mix):
+            part.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        self._rows: Rows | None = None
+
+    def prepare(self, rows: int | None = None) -> None:
+        """Record the loop for ``rows`` streams (all of them when None), so that later times are of speaking alone."""
+        self._recorded(rows or self.streams)
+
+    def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Rows:
+        """State of ``streams`` streams that have said nothing yet."""
+        rows = Rows(self.net, streams, self.hop, self.order, self.device)
+        rows.begin(range(streams), seeds, [0] * streams if positions is None else positions)
+        return rows
+
+    @torch.inference_mode()
+    def feed(
+        self, state: Rows, told: Told, temperature: float = 1.0, forced: np.ndarray | None = None, observe: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """As ``Sampler.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
+        gain = told.log_gain.exp() if self.mixture else None
+        return self._advance(state, told.frames, told.predictor, gain, temperature, forced, observe)
+
+    def _advance(self, rows, frames, predictor, gain, temperature, forced=None, observe=False):
+        """Frames (streams, F, C) and the rest as tensors or arrays on any device; see ``feed``."""
+        if not temperature > 0:
+            raise UsageError(f"temperature {temperature}: must be above 0 (1 speaks as the model learned)")
+        streams, count = frames.shape[:2]
+        given = np.full((streams, count * self.hop), -1, np.int64)
+        if forced is not None:
+            given[:, : forced.shape[1]] = forced
+        frames, predictor, gain, given = (
+            None if part is None else torch.as_tensor(part).to(self.device) for part in (frames, predictor, gain, given)
+        )
+        rows.temperature.fill_(temperature)
+        classes, raw = [], []
+        for i, forced_now in enumerate(given.split(self.hop, dim=1)):
+            rows.frame.copy_(frames[:, i])
+            rows.forced.copy_(forced_now.T)
+            if self.mixture:
+                rows.predictor.copy_(predictor[:, i].flip(1).T)
+                rows.gain.copy_(gain[:, i])
+            rows.advance()
+            classes.append(rows.classes.to(torch.uint8).T)
+            if observe:
+                raw.append(torch.stack(rows.raw, dim=1))
+        said = torch.cat(classes, dim=1).cpu().numpy() if classes else np.zeros((streams, 0), np.uint8)
+        return (said, torch.cat(raw, dim=1).cpu().numpy()) if observe else said
+
+    @torch.inference_mode()
+    def run(
+        self,
+        jobs: Sequence,
+        temperature: float = 1.0,
+        lanes: int | None = None,
+        progress: Callable[[int], None] = lambda samples: None,
+    ) -> list[np.ndarray]:
+        """Classes (F * hop,) uint8 of every ``sampler.Job``, up to ``lanes`` (``streams`` when None) at a time."""
+        results = [np.zeros(len(job.frames) * self.hop, np.uint8) for job in jobs]
+        waiting = sorted((i for i, job in enumerate(jobs) if len(job.frames)), key=lambda i: len(jobs[i].frames))
+        if not waiting:
+            return results
+        # few sizes, so that recordings are used again
+        rows = self._recorded(min(lanes or self.streams, 1 << (len(waiting) - 1).bit_length()))
+        free, busy, done = list(range(rows.count)), {}, {}
+        while waiting or busy:
+            fresh = [free.pop() for _ in range(min(len(free), len(waiting)))]
+            busy |= {row: waiting.pop() for row in fresh}  # the longest first
+            done |= {row: 0 for row in fresh}
+            begun = [jobs[busy[row]] for row in fresh]
+            rows.begin(fresh, [job.seed for job in begun], [job.position for job in begun])
+            span = min(SPAN, min(len(jobs[index].frames) - done[row] for row, index in busy.items()))
+            told = self._told(rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span)
+            classes = self._advance(rows, *told, temperature)
+            progress(span * self.hop * len(busy))
+            for row, index in list(busy.items()):
+                results[index][done[row] * self.hop :][: span * self.hop] = classes[row]
+                done[row] += span
+                if done[row] == len(jobs[index].frames):
+                    free.append(row)
+                    del busy[row]
+        return results
+
+    def _told(self, rows: Rows, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The next ``span`` frames of every busy row's job, and nothing for the idle ones."""
+        frames = np.zeros((rows.count, span, rows.frame.shape[1]), np.float32)
+        predictor = np.zeros((rows.count, span, self.order), np.float32)
+        gain = np.ones((rows.count, span), np.float32)
+        for row, (job, done) in places.items():
+            frames[row] = job.frames[done : done + span]
+            if self.mixture:
+                predictor[row], gain[row] = job.predictor[done : done + span], job.gain[done : done + span]
+        return frames, predictor, gain
+
+    def _recorded(self, count: int) -> Rows:
+        if self._rows is None or self._rows.count != count:
+            self._rows = None  # frees its memory first
+            self._rows = Rows(self.net, count, self.hop, self.order, self.device)
+        return self._rows
