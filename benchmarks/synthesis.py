@@ -8,6 +8,7 @@ eager     the usual public WaveNet loop, written here: float32, one stream, one 
 plain     ours, one stream on one core
 folded    ours, one utterance of ``--seconds`` cut into streams on all cores, from codes to samples
 batched   ours, every lane of every core busy
+gpu 1, ... ours on a GPU, where there is one (with --clock wall): so many streams at once, recording not counted
 
 Rounds alternate and the best of each counts, so that other work on the machine troubles all alike. GFLOP/s are those
 that the decoder needs (a stream's warm-up counts for nothing) beside the best matrix product of the machine's own library. On a busy
@@ -31,6 +32,7 @@ from vqvc.nn.vqvae import VQVAE, Told
 from vqvc.nn.wavenet import WaveNet
 from vqvc.synthesis import convert
 from vqvc.synthesis.blocks import HAS_BFLOAT16
+from vqvc.synthesis.graph import GraphSampler
 from vqvc.synthesis.sampler import LANES, Job, Sampler
 
 SIZES = {  # layers, dilation cycle, residual, gate, skip
@@ -41,6 +43,8 @@ SIZES = {  # layers, dilation cycle, residual, gate, skip
 RATE, HOP = 16000, 64
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 BATCHED_FRAMES = 8  # of each lane
+GPU_STREAMS = (1, 64, 256, 1024)
+GPU_FRAMES = 32  # of each stream
 
 
 class EagerLoop:
@@ -162,6 +166,19 @@ def measure(size: str, args: argparse.Namespace) -> dict[str, float]:
     return best
 
 
+def measure_gpu(size: str, args: argparse.Namespace) -> dict[str, float]:
+    """Samples per second of all streams together, for each number of streams."""
+    model, best = make_model(size), {}
+    frames = np.random.default_rng(0).normal(size=(GPU_FRAMES, model.config.decoder.conditioning_channels))
+    engine = GraphSampler(model, args.precision)
+    for streams in GPU_STREAMS:
+        jobs = [Job(frames.astype(np.float32), None, None, seed) for seed in range(streams)]
+        engine.run(jobs, lanes=streams)  # records
+        took = min(timed(lambda jobs=jobs: engine.run(jobs, lanes=len(jobs)), time.perf_counter) for _ in range(args.rounds))
+        best[f"gpu {streams}"] = streams * GPU_FRAMES * HOP / took
+    return best
+
+
 def main() -> None:
     """Print the table, one block per size."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,14 +203,17 @@ def main() -> None:
     results = {}
     for size in args.sizes:
         results[size] = measure(size, args)
+        if torch.cuda.is_available() and args.clock == "wall":
+            results[size] |= measure_gpu(size, args)
         print(f"\n{size}: {flops(size) / 1e6:.2f} MFLOP a sample")
         print(f"  {'':8}{'samples/s':>12}{'RTF':>9}{'x eager':>9}{'GFLOP/s':>9}{'of ceiling':>12}")
         for way, rate in results[size].items():
             limit = limits["float32"] if way == "eager" else limits[precision]
             done = 1e-9 * rate * flops(size)
+            share = "" if way.startswith("gpu") else f"{100 * done / limit:10.1f} %"
             ratio = rate / results[size]["eager"]
             print(
-                f"  {way:8}{rate:12,.0f}{RATE / rate:9.3f}{ratio:9.1f}{done:9.1f}{100 * done / limit:10.1f} %",
+                f"  {way:8}{rate:12,.0f}{RATE / rate:9.3f}{ratio:9.1f}{done:9.1f}{share}",
                 flush=True,
             )
     if args.json:
