@@ -8,7 +8,7 @@ import numpy as np
 
 from vqvc.errors import AudioError, UsageError
 
-TEMPERATURE = 0.9  # of the draws; see RESULTS.md of egs/vctk for what others do
+TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 
 
 @dataclass(frozen=True)
