@@ -10,6 +10,7 @@ logger = logging.getLogger("vqvc.evaluate")
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-evaluate."""
     result = parser(
         "Convert utterances that the model never heard, and measure words, voice, pitch, spectrum and codes beside natural speech. "
         "Writes one JSON in which every figure has its definition and interval, and the recordings.",
@@ -39,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int | None:
+    """Convert held-out utterances and measure what came out."""
     import vqvc
     from vqvc._util.atomic import write_json
     from vqvc.corpus.store import PackedStore
@@ -110,6 +112,7 @@ def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
     return run(make_parser, work, argv)
 
 

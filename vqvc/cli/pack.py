@@ -16,6 +16,7 @@ LOG_EVERY = 5000  # utterances, where stderr is no terminal
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-pack."""
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
     result.add_argument("--data", type=Path, required=True, metavar="DIR", help="what vqvc-prepare wrote")
     result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the store goes")
@@ -29,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int:
+    """Pack; 3 when some recordings were unusable and were listed."""
     from vqvc.corpus import pack
     from vqvc.corpus.store_writer import StoreWriter
 
@@ -101,6 +103,7 @@ def _report(out: Path) -> int:
 
 
 def main(argv=None) -> int:
+    """Entry point."""
     return run(make_parser, work, argv)
 
 

@@ -18,6 +18,7 @@ EXAMPLES = """\
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-prepare."""
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
     result.add_argument(
         "--source",
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int:
+    """Prepare, validate or fix; 3 when some items were unusable and were listed."""
     if args.validate:
         return _validate(args.validate)
     if args.fix:
@@ -128,6 +130,7 @@ def _fix(directory: Path) -> int:
 
 
 def main(argv=None) -> int:
+    """Entry point."""
     return run(make_parser, work, argv)
 
 

@@ -10,6 +10,7 @@ logger = logging.getLogger("vqvc.probe")
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-probe."""
     result = parser(
         "Fit a map from codes to the 41 phone classes on subset train, score it on test (unseen speakers and sentences) and dev "
         "(unseen sentences), beside a constant guess, random codes and k-means on MFCC.",
@@ -29,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int | None:
+    """Fit and score the maps from codes to phones."""
     import numpy as np
 
     from vqvc._util.atomic import write_json
@@ -118,6 +120,7 @@ def _kmeans(args: argparse.Namespace, train, scored: dict, hop_length: int, samp
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
     return run(make_parser, work, argv)
 
 

@@ -10,6 +10,7 @@ logger = logging.getLogger("vqvc.report")
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of vqvc-report."""
     result = parser(
         "Make one self-contained HTML page of what lies in a run's folder (probe/, eval/, log.jsonl, config.yaml): sound, "
         "spectrograms, codes, figures. Opens from disk, loads nothing.",
@@ -29,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int | None:
+    """Write the page, the picture and, when asked, the section of RESULTS.md."""
     refuse_overwrite(args.out, args.overwrite)
     from vqvc._util.atomic import write_text
     from vqvc.errors import MissingExtraError
@@ -54,6 +56,7 @@ def work(args: argparse.Namespace) -> int | None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
     return run(make_parser, work, argv)
 
 
