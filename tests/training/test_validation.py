@@ -9,6 +9,7 @@ from tiny_training import tiny_config
 
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.vqvae import VQVAE
+from vqvc.training import validation
 from vqvc.training.validation import validate
 
 SPEAKERS = ("p0", "p1", "p2")
@@ -32,7 +33,9 @@ def _by_hand(model, store, utterances) -> float:
     return nats / samples / math.log(2)
 
 
-def test_bits_are_those_of_whole_utterances(model, store):
+@pytest.mark.parametrize("window_frames", [160, 3])
+def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_frames):
+    monkeypatch.setattr(validation, "WINDOW_FRAMES", window_frames)
     held_out = validate(model, store, "dev", SPEAKERS)
     with torch.no_grad():
         assert held_out.bits_per_sample == pytest.approx(_by_hand(model, store, store.subset("dev")), abs=1e-3)
