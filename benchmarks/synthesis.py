@@ -174,7 +174,11 @@ def measure_gpu(size: str, args: argparse.Namespace) -> dict[str, float]:
     for streams in GPU_STREAMS:
         jobs = [Job(frames.astype(np.float32), None, None, seed) for seed in range(streams)]
         engine.run(jobs, lanes=streams)  # records
-        took = min(timed(lambda jobs=jobs: engine.run(jobs, lanes=len(jobs)), time.perf_counter) for _ in range(args.rounds))
+
+        def work(jobs=jobs):
+            engine.run(jobs, lanes=len(jobs))
+
+        took = min(timed(work, time.perf_counter) for _ in range(args.rounds))
         best[f"gpu {streams}"] = streams * GPU_FRAMES * HOP / took
     return best
 

@@ -1,4 +1,4 @@
-"""The GPU's engine, run here on the CPU without a recording: it is the network, and draws what the compiled loop draws."""
+"""The GPU's engine, run on the CPU without a recording: it is the network, and draws what the compiled loop draws."""
 
 import itertools
 
@@ -14,7 +14,9 @@ from vqvc.synthesis.graph import GraphSampler, make_sampler
 from vqvc.synthesis.graph_rows import uniforms
 from vqvc.synthesis.sampler import Job, Sampler
 
-DIFFERING = 0.002  # share of single draws that rounding may turn; measured: none of 6,912
+# Share of single draws that rounding may turn. Measured: none of 57,600; of 128 streams of 2,560 free draws, one went
+# another way.
+DIFFERING = 0.001
 
 SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams, conditioning hop
     (1, 1, 2, 16, 32, 16, 1, 16),
@@ -63,7 +65,8 @@ def log_probabilities(model, raw: np.ndarray, classes: torch.Tensor, told: Told)
         return torch.from_numpy(raw).log_softmax(-1)
     quantized, before, _ = model._shift(classes, None)
     prediction, log_gain, _ = model.hints(quantized, told, before)
-    return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(torch.from_numpy(raw), prediction, log_gain))
+    parameters = likelihood.mixture_parameters(torch.from_numpy(raw), prediction, log_gain)
+    return likelihood.mixture_log_probabilities(parameters)
 
 
 def shaped(make_model, output: str, shape: tuple[int, ...]):

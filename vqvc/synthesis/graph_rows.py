@@ -41,7 +41,8 @@ class Rows:
         self.previous, self.surprise = zeros(count, dtype=torch.int64), zeros(count)
         self.seed, self.position = zeros(count, dtype=torch.int64), zeros(count, dtype=torch.int64)
         # told before a frame
-        self.frame, self.predictor, self.gain = zeros(count, stack.frame.shape[0]), zeros(order, count), zeros(count) + 1
+        self.frame = zeros(count, stack.frame.shape[0])
+        self.predictor, self.gain = zeros(order, count), zeros(count) + 1
         self.forced = zeros(hop, count, dtype=torch.int64)
         self.temperature = zeros(dtype=torch.float64) + 1
         # found after it
