@@ -214,3 +214,14 @@ def test_page_works_in_a_browser(made_page, tmp_path):
     assert found and found.group(1) == "none", found and found.group(1)
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not console, console
+
+
+def test_recordings_at_48_khz_can_be_drawn(tmp_path):
+    from vqvc.audio import io
+    from vqvc.evaluation import plots
+    from vqvc.evaluation.report import _samples
+
+    io.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(48000) / 40), 48000)
+    samples, sample_rate = _samples(tmp_path / "a.wav")
+    assert len(samples) == sample_rate
+    assert plots.clip_picture(samples, sample_rate).startswith(b"\x89PNG")

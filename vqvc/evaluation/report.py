@@ -17,6 +17,7 @@ from vqvc.evaluation.run_folder import RunFolder
 
 logger = logging.getLogger("vqvc.report")
 
+LISTENING_HZ = 16000  # rate at which recordings go into the page
 MOST_UTTERANCES = 6  # that can be listened to on the page
 CURVES = (
     ("Bits per sample", (("training", "train", "loss_bits"), ("unseen sentences", "valid", "bits_per_sample"))),
@@ -83,7 +84,7 @@ def _read(run: RunFolder, clip: dict) -> tuple[np.ndarray, int]:
 def _samples(path: Path) -> tuple[np.ndarray, int]:
     from vqvc.audio import io
 
-    recording = io.read(path)
+    recording = io.read(path, LISTENING_HZ)
     return recording.samples, recording.sample_rate
 
 
