@@ -39,6 +39,10 @@ def test_a_pause_out_of_reach_is_left_alone():
     assert 50 not in cuts(loudness, 100)
 
 
+def test_where_nothing_is_quieter_parts_are_even():
+    assert cuts(np.zeros(400), 100) == [0, 100, 200, 300, 400]
+
+
 def test_short_speech_is_one_part():
     assert fold(np.ones(5), 100, 20) == [Part(0, 0, 5)]
 

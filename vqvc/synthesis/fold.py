@@ -25,6 +25,7 @@ class Part:
 def cuts(loudness: np.ndarray, part_frames: int) -> list[int]:
     """Frames at which to cut, 0 and F included: about every ``part_frames``, at the quietest frame near by.
 
+    Of equally quiet ones it is the nearest, so that parts are even where nothing tells them apart.
     loudness: (F,) of each frame, on any scale.
     """
     frames = len(loudness)
@@ -35,7 +36,8 @@ def cuts(loudness: np.ndarray, part_frames: int) -> list[int]:
         middle = round(i * frames / count)
         low, high = max(found[-1] + 1, middle - reach), min(frames - 1, middle + reach)
         if low < high:
-            found.append(low + int(np.argmin(loudness[low : high + 1])))
+            quietest = low + np.flatnonzero(loudness[low : high + 1] == loudness[low : high + 1].min())
+            found.append(int(quietest[np.abs(quietest - middle).argmin()]))
     return found + [frames]
 
 
