@@ -212,6 +212,27 @@ def test_row_27_outputs_are_not_replaced_unless_told(run, tmp_path, wav):
     assert wav.read_bytes() == before
 
 
+def test_row_27_two_recordings_for_one_output_are_not_lost_silently(run, tmp_path, wav):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.wav").write_bytes(wav.read_bytes())
+    soundfile.write(tmp_path / "in" / "a.flac", io.read(wav).samples, 16000)
+    status, _, err = run(convert, *say(tmp_path / "in", tmp_path / "out"))
+    assert status == 2 and "a.flac" in err and "a.wav" in err
+
+
+def test_an_output_of_no_known_format_is_refused_before_any_work(run, tmp_path, wav, model_file):
+    damaged = tmp_path / "model.safetensors"
+    data = model_file.read_bytes()
+    damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # reading the weights would fail
+    (tmp_path / "a.txt").write_text("1 2 3")
+    for command, arguments in (
+        (convert, say(wav, tmp_path / "b.xyz")),
+        (decode, (tmp_path / "a.txt", "--speaker", "p225", "--out", tmp_path / "b.xyz")),
+    ):
+        status, _, err = run(command, *arguments, model=damaged)
+        assert status == 2 and "no known sound format" in err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_row_27_a_folder_that_is_not_writable(run, tmp_path, wav):
     (tmp_path / "locked").mkdir(mode=0o500)

@@ -110,7 +110,7 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str 
     finite = np.isfinite(samples)
     if not finite.all():
         raise AudioError(f"{path}: not written: non-finite at sample {int(np.argmin(finite))}")
-    kind = _format_of(path)
+    kind = format_of(path)
     clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
     if clipped:
         logger.warning(
@@ -126,7 +126,7 @@ def write_blocks(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: in
 
     Memory holds one block. Returns how many samples were beyond full scale and are limited.
     """
-    kind, clipped, left = _format_of(path), 0, length_samples
+    kind, clipped, left = format_of(path), 0, length_samples
     with atomic.atomic_path(path, needs_bytes=2 * length_samples) as partial:
         with soundfile.SoundFile(partial, "w", sample_rate, 1, _subtype(kind), format=kind) as sound:
             for block in itertools.chain(blocks, [np.zeros(0, np.float32)]):
@@ -142,7 +142,8 @@ def write_blocks(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: in
     return clipped
 
 
-def _format_of(path: str | Path) -> str:
+def format_of(path: str | Path) -> str:
+    """libsndfile's name of the format that ``write`` makes of the suffix; raises UsageError for an unknown one."""
     kind = Path(path).suffix[1:].upper()
     if kind not in soundfile.available_formats():
         raise UsageError(f"{path}: the suffix names no known sound format; use .wav or .flac")

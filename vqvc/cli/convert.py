@@ -58,8 +58,7 @@ def work(args: argparse.Namespace) -> int:
     jobs = _jobs(args)
     for speaker in dict.fromkeys(job.speaker for job in jobs):
         header.speaker_index(speaker)  # said before the weights are read
-    for job in jobs:
-        refuse_overwrite(job.out, args.overwrite, job.src)
+    _check_outputs(jobs, args.overwrite)
 
     import vqvc
 
@@ -96,6 +95,20 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     if not sources:
         raise AudioError(f"{args.src}: holds no sound file")
     return [Job(p, args.speaker, (args.out / p.relative_to(args.src)).with_suffix(".wav")) for p in sources]
+
+
+def _check_outputs(jobs: list[Job], overwrite: bool) -> None:
+    """Refuse, before any work, outputs that would replace something, each other, or have no known format."""
+    from vqvc.audio import io
+
+    sources: dict[Path, Path] = {}
+    for job in jobs:
+        io.format_of(job.out)
+        refuse_overwrite(job.out, overwrite, job.src)
+        out = job.out.resolve()
+        if out in sources:
+            raise UsageError(f"{job.out}: {sources[out]} and {job.src} would both be written there; name them apart")
+        sources[out] = job.src
 
 
 def _read_pairs(path: Path) -> list[Job]:

@@ -32,16 +32,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> None:
     """Decode."""
+    from vqvc.audio import io
     from vqvc.synthesis import package
 
     check_speaking(args)
     header = package.read_header(args.model)
     header.speaker_index(args.speaker)  # said before the weights are read
     refuse_overwrite(args.out, args.overwrite, args.codes)
+    io.format_of(args.out)
     codes, length = _read(args, header)
 
     import vqvc
-    from vqvc.audio import io
 
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
