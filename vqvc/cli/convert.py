@@ -113,7 +113,7 @@ def _check_outputs(jobs: list[Job], overwrite: bool) -> None:
 
 def _read_pairs(path: Path) -> list[Job]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")  # names may hold other breaks
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     jobs = []
