@@ -61,9 +61,9 @@ def test_nothing_held_out_is_said(package):
 
 
 def test_phone_runs_by_hand():
-    labels = np.array([1, 1, 2, 1, 1, 3, 3, 3, 1])
-    assert phone_statistics.phone_runs(labels, 100, 0.02).tolist() == [1, 3]
-    assert phone_statistics.phone_runs(labels, 25, 0.02).tolist() == [1, 2, 1, 3, 1]
+    labels = np.array([1, 1, 2, 2, 1, 2, 3, 3, 3, 1])
+    assert phone_statistics.phone_runs(labels, 75, 0.04).tolist() == [1, 2, 3, 1]
+    assert phone_statistics.phone_runs(labels, 25, 0.04).tolist() == [1, 2, 1, 2, 3, 1]
     assert phone_statistics.phone_runs(labels[:0], 25).tolist() == []
 
 

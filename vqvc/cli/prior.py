@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
     p.add_argument("--decoder-bits", type=float, help="with --score: the decoder's bits per sample on unseen sentences")
     p.add_argument("--align", type=Path, help="with --score: phones.ctm; are the phones of drawn codes English-like?")
-    p.add_argument("--draw-seconds", type=float, default=120.0, help="with --align: codes to draw, in seconds of speech")
+    p.add_argument("--draw-seconds", type=float, default=300.0, help="with --align: codes to draw, in seconds of speech")
     p.add_argument("--seed", type=int, default=0, help="with --align: of the draws")
     p.add_argument("--overwrite", action="store_true", help="begin anew where other codes were learned; replace score.json")
     return p
