@@ -119,3 +119,26 @@ def test_the_whole_wavenet_is_causal_in_its_inputs(hints):
     changed = net(other, given, frames, torch.float32)
     assert plain.shape == (12, 2, 7)
     assert torch.equal(plain[:7], changed[:7]) and not torch.equal(plain[7], changed[7])
+
+
+def test_threads_side_by_side_give_what_one_gives(monkeypatch):
+    stack, (x, told) = _stack(), _inputs(5, 8)
+    monkeypatch.setattr(wavenet, "CACHED_ROWS", 1)
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            output = stack(x, told)
+            found.append((output, _gradients(stack, output, x, told)))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0][0], found[1][0])
+    assert all(torch.equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_frames_that_do_not_divide_the_time_are_refused(dtype):
+    stack, (x, told) = _stack(dtype=dtype), _inputs(2, 4, dtype)
+    with pytest.raises(ValueError, match="4 frames do not divide 11 samples"):
+        stack(x[:11], told)

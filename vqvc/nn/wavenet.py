@@ -6,9 +6,15 @@ for the same reason; ``tests/nn`` holds it to autograd's gradient of the textboo
 """
 
 import math
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
+
+from vqvc.nn.gate import gate, gate_gradient
 
 CACHED_ROWS = 10240  # sequences times samples that one pass over the layers handles on a CPU
 
@@ -59,85 +65,118 @@ class ResidualStack(nn.Module):
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
+        if len(x) % len(frames):
+            raise ValueError(f"{len(frames)} frames do not divide {len(x)} samples")
         terms = self.frame_terms(frames)
-        # on a CPU a few sequences at a time, so that a layer's tensors stay in the cache
-        group = x.shape[1] if x.is_cuda else max(1, CACHED_ROWS // x.shape[0])
-        skips = [
-            _Stack.apply(
-                x_part.contiguous(), terms_part, self.tap, self.residual, self.residual_bias, self.skip, self.dilations
-            )
-            for x_part, terms_part in zip(x.split(group, dim=1), terms.split(group, dim=2))
-        ]
-        return torch.cat(skips, dim=1) + self.skip_bias.to(x.dtype)
+        skip = _Stack.apply(x, terms, self.tap, self.residual, self.residual_bias, self.skip, self.dilations)
+        return skip + self.skip_bias.to(x.dtype)
 
 
 class _Stack(torch.autograd.Function):
-    """The layers of ResidualStack and their gradient, in the dtype of x, with few passes over memory."""
+    """The layers of ResidualStack and their gradient, in the dtype of x, with few passes over memory.
+
+    On a CPU a few sequences at a time, so that a layer's tensors stay in the cache, and as many such groups side by side
+    as PyTorch has threads: a thread that works alone never waits for others after every product.
+    """
 
     @staticmethod
     def forward(ctx, x, frame_terms, tap, residual, residual_bias, skip, dilations):
-        time, batch, width = x.shape
-        dtype, (layers, kernel, _, gate) = x.dtype, tap.shape
-        half, frames, rows = gate // 2, frame_terms.shape[1], time * batch
-        tap, residual, residual_bias, skip = (w.to(dtype) for w in (tap, residual, residual_bias, skip))
-        terms = frame_terms.to(dtype)
+        weights = tuple(w.to(x.dtype) for w in (tap, residual, residual_bias, skip))
+        group = x.shape[1] if x.is_cuda else max(1, CACHED_ROWS // x.shape[0])
+        parts = zip(x.split(group, dim=1), frame_terms.to(x.dtype).split(group, dim=2))
         keep = any(ctx.needs_input_grad)
-        h, xs, gates = x.reshape(rows, width), [], []
-        z = x.new_empty(rows, layers * half)  # every layer's output side by side: one product makes the skips
-        for layer, dilation in enumerate(dilations):
-            # a copy always, for it is written to: a reshape is a view when there is one frame or one sample to a frame
-            a = terms[layer].repeat_interleave(time // frames, dim=0).view(rows, gate)
-            for k in range(kernel):
-                shift = (kernel - 1 - k) * dilation * batch
-                if shift < rows:
-                    a[shift:].addmm_(h[: rows - shift], tap[layer, k])
-            a[:, :half].tanh_()
-            a[:, half:].sigmoid_()
-            zl = torch.mul(a[:, :half], a[:, half:], out=z[:, layer * half : (layer + 1) * half])
-            if keep:
-                xs.append(h)
-                gates.append(a)
-            if layer + 1 < layers:
-                h = torch.addmm(h, zl, residual[layer]).add_(residual_bias[layer])
-        out = z @ skip.reshape(layers * half, -1)
-        if keep:
-            ctx.save_for_backward(z, tap, residual, skip, *xs, *gates)
-            ctx.dilations, ctx.shape, ctx.frames = dilations, x.shape, frames
-        return out.view(time, batch, -1)
+        skips, ctx.groups = zip(*_side_by_side(lambda part: _forward(*part, *weights, dilations, keep), parts, x.is_cuda))
+        ctx.weights, ctx.dilations, ctx.group = weights, dilations, group
+        return torch.cat(skips, dim=1)
 
     @staticmethod
     def backward(ctx, grad_out):
-        z, tap, residual, skip, *saved = ctx.saved_tensors
-        dilations, (time, batch, width), frames = ctx.dilations, ctx.shape, ctx.frames
-        layers, kernel, _, gate = tap.shape
-        half, rows = gate // 2, time * batch
-        xs, gates = saved[:layers], saved[layers:]
-        g_skip_out = grad_out.reshape(rows, -1).to(z.dtype)
-        g_tap = torch.zeros(tap.shape, dtype=torch.float32, device=z.device)
-        g_residual = torch.zeros(residual.shape, dtype=torch.float32, device=z.device)
-        g_bias = torch.zeros(layers, width, dtype=torch.float32, device=z.device)
-        g_terms = z.new_empty(layers, frames, batch, gate)
-        g_skip = (z.T @ g_skip_out).float().view(skip.shape)
-        g_x = None  # gradient of the layer's output x; the last layer has none
-        ga, gz, u = (z.new_empty(rows, n) for n in (gate, half, half))
-        for layer in reversed(range(layers)):
-            h, t, s = xs[layer], gates[layer][:, :half], gates[layer][:, half:]
-            zl = z[:, layer * half : (layer + 1) * half]
-            torch.mm(g_skip_out, skip[layer].T, out=gz)
-            if g_x is not None:
-                gz.addmm_(g_x, residual[layer].T)
-                g_residual[layer] = zl.T @ g_x
-                g_bias[layer] = g_x.sum(0, dtype=torch.float32)
-            torch.ops.aten.tanh_backward.grad_input(torch.mul(gz, s, out=u), t, grad_input=ga[:, :half])
-            torch.ops.aten.sigmoid_backward.grad_input(torch.mul(gz, t, out=u), s, grad_input=ga[:, half:])
-            torch.sum(ga.view(frames, time // frames, batch, gate), dim=1, out=g_terms[layer])
-            g_x = torch.zeros_like(h) if g_x is None else g_x
-            for k in range(kernel):
-                shift = (kernel - 1 - k) * dilations[layer] * batch
-                if shift < rows:
-                    g_x[: rows - shift].addmm_(ga[shift:], tap[layer, k].T)
-                    g_tap[layer, k] = h[: rows - shift].T @ ga[shift:]
-        return g_x.view(time, batch, width), g_terms, g_tap, g_residual, g_bias, g_skip, None
+        parts = zip(grad_out.split(ctx.group, dim=1), ctx.groups)
+        work = partial(_backward, weights=ctx.weights, dilations=ctx.dilations)
+        found = _side_by_side(lambda part: work(*part), parts, grad_out.is_cuda)
+        g_x, g_terms, *g_weights = zip(*found)
+        return torch.cat(g_x, dim=1), torch.cat(g_terms, dim=2), *(sum(parts) for parts in g_weights), None
+
+
+def _forward(x, terms, tap, residual, residual_bias, skip, dilations, keep):
+    """Sum of the skips (T, B, S) of one group of sequences, and what the gradient needs of it."""
+    time, batch, width = x.shape
+    layers, kernel, _, gates = tap.shape
+    half, rows = gates // 2, time * batch
+    terms = terms.contiguous()
+    h, xs, gated = x.reshape(rows, width), [], []
+    z = x.new_empty(rows, layers * half)  # every layer's output side by side: one product makes the skips
+    for layer, dilation in enumerate(dilations):
+        a = h @ tap[layer, -1]
+        for k in range(kernel - 1):
+            shift = (kernel - 1 - k) * dilation * batch
+            if shift < rows:
+                a[shift:].addmm_(h[: rows - shift], tap[layer, k])
+        zl = z[:, layer * half : (layer + 1) * half]
+        gate(a, terms[layer], zl)
+        if keep:
+            xs.append(h)
+            gated.append(a)
+        if layer + 1 < layers:
+            h = torch.addmm(h, zl, residual[layer]).add_(residual_bias[layer])
+    return (z @ skip.reshape(layers * half, -1)).view(time, batch, -1), (z, xs, gated, terms.shape[1])
+
+
+def _backward(grad_out, kept, weights, dilations):
+    """Gradients of one group's x and terms, and its share of those of tap, residual, its bias, and skip."""
+    (z, xs, gated, frames), (tap, residual, _, skip) = kept, weights
+    time, batch, _ = grad_out.shape
+    layers, kernel, width, gates = tap.shape
+    half, rows = gates // 2, time * batch
+    g_skip_out = grad_out.reshape(rows, -1).to(z.dtype)
+    g_tap, g_residual = (torch.zeros(w.shape, dtype=torch.float32, device=z.device) for w in (tap, residual))
+    g_bias = torch.zeros(layers, width, dtype=torch.float32, device=z.device)
+    g_terms = z.new_empty(layers, frames, batch, gates)
+    g_skip = (z.T @ g_skip_out).float().view(skip.shape)
+    g_x = None  # gradient of the layer's output x; the last layer has none
+    ga, gz, ones = z.new_empty(rows, gates), z.new_empty(rows, half), z.new_ones(1, rows)
+    for layer in reversed(range(layers)):
+        h, zl = xs[layer], z[:, layer * half : (layer + 1) * half]
+        torch.mm(g_skip_out, skip[layer].T, out=gz)
+        if g_x is not None:
+            gz.addmm_(g_x, residual[layer].T)
+            g_residual[layer] = zl.T @ g_x
+            g_bias[layer] = (ones @ g_x)[0]
+        gate_gradient(gz, gated[layer], ga, g_terms[layer])
+        g_x = ga @ tap[layer, -1].T if g_x is None else g_x.addmm_(ga, tap[layer, -1].T)
+        g_tap[layer, -1] = h.T @ ga
+        for k in range(kernel - 1):
+            shift = (kernel - 1 - k) * dilations[layer] * batch
+            if shift < rows:
+                g_x[: rows - shift].addmm_(ga[shift:], tap[layer, k].T)
+                g_tap[layer, k] = h[: rows - shift].T @ ga[shift:]
+    return g_x.view(time, batch, width), g_terms, g_tap, g_residual, g_bias, g_skip
+
+
+def _side_by_side(work: Callable, parts: Iterable, alone: bool) -> list:
+    """``work`` of every part, in order; on a CPU by a thread for each of PyTorch's."""
+    parts, threads = list(parts), torch.get_num_threads()
+    if alone or threads == 1 or len(parts) == 1:
+        return [work(part) for part in parts]
+    return list(_workers(threads).map(work, parts))
+
+
+@cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads in which PyTorch uses one thread each and records no gradient; the caller's settings stay as they are."""
+    together = threading.Barrier(threads + 1)  # all begin, so that none sets its number later
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+        together.wait()
+
+    pool = ThreadPoolExecutor(threads, initializer=begin)
+    for _ in range(threads):
+        pool.submit(int)
+    together.wait()
+    torch.set_num_threads(threads)
+    return pool
 
 
 class WaveNet(nn.Module):
