@@ -41,6 +41,13 @@ def test_a_mass_is_the_integral_of_the_density_over_its_class():
             assert float(found[row, c]) == pytest.approx(integral, rel=2e-3, abs=1e-7)
 
 
+def test_silence_can_be_had_for_nearly_nothing():
+    raw = torch.tensor([[0.0, 0.0, -20.0]])
+    middle = mulaw_edges()[128:130].mean()
+    parameters = likelihood.mixture_parameters(raw, middle[None], torch.full((1,), -4.0))
+    assert likelihood.mixture_nll(parameters, torch.tensor([128])) < 0.02  # nats
+
+
 def test_the_loss_is_minus_the_log_probability_of_the_class():
     parameters = _mixture(5, batch=256)
     classes = torch.arange(256)

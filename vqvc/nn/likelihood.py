@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 from vqvc.nn.features import CLASSES, mulaw_edges
 
 FAR = 1e4  # stands for an infinite edge, in units of any scale that occurs
-MIN_LOG_SCALE = -8.0  # exp(-8): a fifth of the narrowest class
+MIN_LOG_SCALE = -11.0  # exp(-11): a tenth of the narrowest class, so that digital silence costs next to nothing
 
 
 def categorical_nll(logits: Tensor, classes: Tensor) -> Tensor:
