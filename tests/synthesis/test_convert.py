@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+import vqvc
 from vqvc.audio.mulaw import decode as mulaw_decode
 from vqvc.errors import AudioError, UsageError
+from vqvc.nn.features import mulaw_encode
+from vqvc.nn.vqvae import Told
 from vqvc.synthesis import convert
 from vqvc.synthesis.convert import Request
+from vqvc.synthesis.fold import cuts
 from vqvc.synthesis.sampler import Sampler
 
 
@@ -52,6 +56,11 @@ def test_loudness_has_one_value_for_each_code():
     samples[512:576] = 1.0  # the ninth code
     found = convert.loudness(samples, 64)
     assert found.shape == (16,) and set(np.flatnonzero(found)) == {6, 7, 8, 9, 10}
+
+
+@pytest.mark.parametrize("codes", [1, 2, 4, 5])
+def test_loudness_of_a_few_codes_has_no_more_values_than_codes(codes):
+    assert convert.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
 
 
 def test_speech_is_as_long_as_its_codes(speaking):
@@ -104,6 +113,36 @@ def test_a_stream_that_forgets_folds_exactly(make_model):
     request = Request(codes_of(500), 0, seed=4)
     folded, plain = (convert.say(model, sampler, [request], folding=how)[0] for how in ("auto", "off"))
     assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
+
+
+@pytest.fixture(scope="module")
+def forgetting(speechlike) -> np.ndarray:
+    """Divergence (places, samples) in nats of the package's model without its past from the same with all of it.
+
+    Both are told and forced alike; the places are where folding would cut.
+    """
+    voice, samples = vqvc.load(), int(convert.WARM_UP_S * 16000) + 128
+    model, heard = voice.model, voice.listen(speechlike(4.0, seed=3))
+    at = cuts(heard.loudness, 25, 6)[2:-2]
+    said = convert.say(model, Sampler(model), [Request(heard.codes, 5, seed=1)], folding="off")[0]
+    classes = mulaw_encode(torch.from_numpy(said))
+    with torch.no_grad():
+        told = model.tell(model.quantizer.lookup(torch.from_numpy(heard.codes)[None]), torch.tensor([5]))
+
+        def log_probabilities(start: int, place: int) -> torch.Tensor:
+            part = slice(start, place + samples // 64)
+            here = Told(told.frames[:, part], told.predictor[:, part], told.log_gain[:, part])
+            return model.log_probabilities(classes[None, start * 64 : part.stop * 64], here)[0, -samples:]
+
+        past = -(-model.wavenet.stack.receptive_field // 64)
+        pairs = [(log_probabilities(max(0, place - past), place), log_probabilities(place, place)) for place in at]
+    return np.stack([(warm.exp() * (warm - cold)).sum(-1).numpy() for warm, cold in pairs])
+
+
+def test_a_cold_start_is_forgotten_when_it_fades_in(forgetting):
+    after = forgetting[:, int(convert.WARM_UP_S * 16000) :]
+    assert after.mean() < 1e-3
+    assert forgetting[:, :64].mean() > 100 * after.mean()  # what is forgotten was there
 
 
 @pytest.mark.parametrize("folding", ["on", "", None])

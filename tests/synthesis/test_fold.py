@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.synthesis.fold import CROSSFADE_S, Part, cuts, fold, join
+from vqvc.synthesis.fold import CROSSFADE_S, REACH, Part, cuts, fold, join
 
 HOP, RATE = 64, 16000
 
@@ -13,38 +13,63 @@ HOP, RATE = 64, 16000
 @settings(max_examples=200, deadline=None)
 @given(
     loudness=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=300),
-    part_frames=st.integers(1, 80),
-    warm_up=st.integers(0, 50),
+    count=st.integers(1, 40),
+    warm_up=st.integers(0, 20),
 )
-def test_parts_cover_without_gap_or_overlap(loudness, part_frames, warm_up):
-    parts = fold(np.array(loudness), part_frames, warm_up)
+def test_parts_cover_without_gap_or_overlap_and_take_alike(loudness, count, warm_up):
+    count = max(1, min(count, len(loudness) // (2 * warm_up + 2)))
+    parts = fold(np.array(loudness), count, warm_up)
+    assert len(parts) == count
     assert parts[0].begin == parts[0].start == 0 and parts[-1].end == len(loudness)
     assert all(before.end == after.begin for before, after in zip(parts, parts[1:]))
+    mean = (len(loudness) + (count - 1) * warm_up) / count
     for part in parts:
         assert part.begin < part.end
         assert part.start == max(0, part.begin - warm_up)
-        assert len(parts) == 1 or part.end - part.begin <= 2 * part_frames + 1
+        assert abs(part.end - part.start - mean) <= max(1, REACH * mean)
+
+
+def price(loudness: np.ndarray, at: list[int]) -> float:
+    return float(loudness[at[1:-1]].sum())
 
 
 def test_cuts_are_at_quiet_places():
     loudness = np.ones(400)
     pauses = [96, 203, 309]
     loudness[pauses] = 0.01
-    assert cuts(loudness, 100) == [0, *pauses, 400]
+    assert cuts(loudness, 4, 0) == [0, *pauses, 400]
+
+
+def test_no_other_cuts_are_quieter():
+    """Against every choice of two cuts."""
+    rng = np.random.default_rng(5)
+    for warm_up in (0, 3):
+        loudness = rng.uniform(size=60)
+        mean = (60 + 2 * warm_up) / 3
+        low, high = np.ceil((1 - REACH) * mean), np.floor((1 + REACH) * mean)
+        found = cuts(loudness, 3, warm_up)
+        best = min(
+            price(loudness, [0, a, b, 60])
+            for a in range(1, 59)
+            for b in range(a + 1, 60)
+            if all(low <= length <= high for length in (a, b - a + warm_up, 60 - b + warm_up))
+        )
+        assert price(loudness, found) == pytest.approx(best, abs=0.01 * 3 * REACH**2)
 
 
 def test_a_pause_out_of_reach_is_left_alone():
     loudness = np.linspace(1, 1.001, 400)
     loudness[50] = 0  # halfway between two cuts
-    assert 50 not in cuts(loudness, 100)
+    assert 50 not in cuts(loudness, 4, 0)
 
 
 def test_where_nothing_is_quieter_parts_are_even():
-    assert cuts(np.zeros(400), 100) == [0, 100, 200, 300, 400]
+    assert cuts(np.zeros(400), 4, 0) == [0, 100, 200, 300, 400]
+    assert cuts(np.zeros(400), 4, 20) == [0, 115, 210, 305, 400]  # the first has no warm-up
 
 
-def test_short_speech_is_one_part():
-    assert fold(np.ones(5), 100, 20) == [Part(0, 0, 5)]
+def test_one_part_is_the_whole():
+    assert fold(np.ones(5), 1, 20) == [Part(0, 0, 5)]
 
 
 @pytest.fixture
@@ -52,7 +77,7 @@ def folded(speechlike):
     """A signal of 500 frames and its parts."""
     signal = speechlike(2.0, seed=4, silence_s=0.0)[: 500 * HOP]
     frames = signal.reshape(-1, HOP)
-    return signal, fold((frames**2).mean(1), 60, 20)
+    return signal, fold((frames**2).mean(1), 8, 20)
 
 
 def test_where_streams_agree_the_join_is_exact(folded):

@@ -35,7 +35,8 @@ SPEAKERS = (Line("p225", "f", "English"), Line("p226", "m", ""))
 
 
 def tiny_config(**decoder) -> Config:
-    return from_dict(TINY | {"decoder": TINY["decoder"] | decoder})
+    training = TINY.get("training", {}) | {"contrast_weight": 1.0}
+    return from_dict(TINY | {"decoder": TINY["decoder"] | decoder, "training": training})
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_what_is_read_speaks_as_what_was_written(written):
     assert [voice.name for voice in found.speakers] == ["p225", "p226"]
     wave = torch.randn(1, 64) * 0.05
     assert torch.equal(found.model.encode(wave), model.encode(wave))
-    assert not found.model.training and not hasattr(found.model, "mel_head")
+    assert not found.model.training and not hasattr(found.model, "mel_head") and not hasattr(found.model, "contrast")
 
 
 def test_reading_leaves_the_global_randomness_alone(written):
@@ -125,7 +126,7 @@ def test_another_codebook_size_names_the_field(written):
     metadata = {"format_version": "1", "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
     voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata["speakers"] = json.dumps(voices)
-    weights = {k: v for k, v in model.state_dict().items() if not k.startswith("mel_head.")}
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith(package.TRAINING_ONLY)}
     rewrite_metadata(path, **metadata, checksum=package._checksum(weights, metadata))
     with pytest.raises(ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"):
         package.read(path)

@@ -1,6 +1,7 @@
 """The cached loop is the network: same outputs, whatever the pieces, the lanes and the neighbours."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from vqvc.errors import UsageError
 from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.vqvae import Told
-from vqvc.synthesis.blocks import HAS_BFLOAT16
+from vqvc.synthesis import sampler as sampler_module
+from vqvc.synthesis.blocks import units
 from vqvc.synthesis.sampler import Job, Sampler
 
 SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
@@ -21,7 +23,14 @@ SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
     (4, 2, 3, 7, 6, 5, 3),
     (3, 5, 1, 17, 34, 80, 4),
     (6, 6, 4, 24, 48, 64, 7),
+    (3, 3, 2, 16, 48, 40, 41),
 )
+NARROW = [unit for unit in units() if unit != "floats"]  # what this processor can make bfloat16 products with
+
+
+def use(unit: str, monkeypatch) -> None:
+    """Samplers made from now on take this for their bfloat16 products."""
+    monkeypatch.setattr(sampler_module, "units", lambda: (unit,))
 
 
 def told_of(model, streams: int, codes: int, seed: int = 0) -> Told:
@@ -99,10 +108,10 @@ def test_a_stream_does_not_depend_on_its_neighbours(make_model, output):
         assert np.array_equal(alone[0], together[row])
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_lanes_and_threads_change_nothing(make_model, precision):
-    if precision == "bfloat16" and not HAS_BFLOAT16:
-        pytest.skip("needs a processor with bfloat16 products")
+@pytest.mark.parametrize("unit", units())
+def test_lanes_and_threads_change_nothing(make_model, monkeypatch, unit):
+    precision = "float32" if unit == "floats" else "bfloat16"
+    use(unit, monkeypatch)
     model = make_model()
     told = told_of(model, streams=9, codes=10)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)  # frames: lanes end and are taken over at different times
@@ -201,9 +210,11 @@ def test_a_cold_mixture_says_the_likeliest_component(make_model):
     assert (mulaw_encode(likeliest) - classes).abs().max() <= 1  # a mean may lie on an edge
 
 
-@pytest.mark.skipif(not HAS_BFLOAT16, reason="needs a processor with bfloat16 products")
+@pytest.mark.skipif(not NARROW, reason="needs a processor with bfloat16 products")
+@pytest.mark.parametrize("unit", NARROW)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_bfloat16_is_close(make_model, shape):
+def test_bfloat16_is_close(make_model, monkeypatch, unit, shape):
+    use(unit, monkeypatch)
     layers, cycle, kernel, residual, gate, skip, streams = shape
     model = make_model(
         "categorical", layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual,
@@ -222,3 +233,25 @@ def test_bfloat16_is_close(make_model, shape):
 def test_unknown_precision_is_refused(make_model):
     with pytest.raises(UsageError, match="precision 'float16'.*bfloat16"):
         Sampler(make_model(), "float16")
+
+
+class _Stop(BaseException):
+    """As Ctrl-C is."""
+
+
+def test_what_one_worker_raises_ends_the_others(make_model):
+    sampler, said = Sampler(make_model(), "float32", threads=2), []
+    told = told_of(make_model(), 2, 2000)
+    jobs = [Job(told.frames[i].numpy(), told.predictor[i].numpy(), told.log_gain[i].exp().numpy(), i) for i in (0, 1)]
+    first, both = [], threading.Barrier(2, timeout=60)
+
+    def progress(samples):
+        if not said:
+            both.wait()  # both have begun
+        said.append(samples)
+        if not first and not first.append(threading.get_ident()):
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        sampler.run(jobs, progress=progress)
+    assert sum(said) < 0.5 * sum(len(job.frames) for job in jobs) * sampler.hop

@@ -1,12 +1,15 @@
-"""Small dense products that stay in vector registers: c += x W for a few rows, from compiled (Numba) code.
+"""Small dense products that stay in registers, c = start + sum of x W, from compiled (Numba) code.
+
+``product`` takes AMX tiles where the processor has them (``tiles``), else vector registers, which are the matter here.
 
 A block keeps ``rows`` x ``VECTORS`` accumulators of ``LANES`` floats in registers while it walks down the inner
-dimension; loops written in Python cannot promise that, so the block is given to LLVM as vector code. On one core of
-an AMD Zen 5 it runs at 250 GFLOP/s in float32 and 500 in bfloat16 for 8 rows and more, where MKL reaches 95 and
-oneDNN 470 on large matrices only (``benchmarks/synthesis.py`` measures them together).
+dimension; loops written in Python cannot promise that, so the block is given to LLVM as vector code
+(``benchmarks/synthesis.py`` measures it beside PyTorch's products).
 
 bfloat16 numbers are held as uint16, two neighbours of the inner dimension side by side, as VDPBF16PS wants them.
 """
+
+from collections.abc import Sequence
 
 import llvmlite.binding
 import numpy as np
@@ -15,34 +18,18 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from vqvc.synthesis.tiles import HAS_TILES, configure_tiles, pack_tiles, release_tiles, tile_product
+from vqvc.synthesis.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
+
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 HAS_BFLOAT16 = bool(_FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
-if _FEATURES.get("avx512f"):
-    LANES, VECTORS = 16, 4  # 32 registers of 16 floats: 16 accumulators, 4 weights, 1 input
-elif _FEATURES.get("avx2"):
-    LANES, VECTORS = 8, 2  # 16 registers of 8 floats
-else:
-    LANES, VECTORS = 4, 4  # 32 registers of 4 floats (NEON)
+VECTORS = 2 if LANES == 8 else 4  # with rows: 16 accumulators of the 32 registers that there are (AVX2 has 16)
 ROWS = 4
 PANEL = LANES * VECTORS  # columns that a block makes
-WIDTH = 16  # every buffer's width is a multiple of this
+WIDTH = 32  # inner dimensions are padded to a multiple of this
+COLUMNS = max(PANEL, WIDTH)  # and columns of this, which is a multiple of both
 
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-
-
-class _BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite does not name."""
-
-    null = "0.0"
-
-    def __str__(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
+_INT32 = ir.IntType(32)
 
 
 def padded(width: int, multiple: int = WIDTH) -> int:
@@ -50,19 +37,30 @@ def padded(width: int, multiple: int = WIDTH) -> int:
     return -(-width // multiple) * multiple
 
 
-def pack(weight: np.ndarray, inner: int, bfloat16: bool) -> np.ndarray:
-    """A weight (K, N) as the flat array that ``product`` reads: panels of PANEL columns, each walked down by rows.
+def units() -> tuple[str, ...]:
+    """What this processor can make products with, the fastest first.
 
-    The inner dimension is padded with zeros to ``inner``, N to a multiple of PANEL.
+    "tiles": bfloat16 in AMX tiles; "dots": bfloat16 in vectors (VDPBF16PS); "floats": float32 in vectors.
     """
-    rows, columns = weight.shape
-    panels = padded(columns, PANEL) // PANEL
-    full = np.zeros((inner, panels * PANEL), np.float32)
-    full[:rows, :columns] = weight
-    if not bfloat16:
-        return aligned(full.reshape(inner, panels, PANEL).transpose(1, 0, 2))
-    pairs = to_bfloat16(full).reshape(inner // 2, 2, panels, PANEL)
-    return aligned(pairs.transpose(2, 0, 3, 1))
+    return ("tiles",) * HAS_TILES + ("dots",) * HAS_BFLOAT16 + ("floats",)
+
+
+def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
+    """Weights (K, N), one for each part of ``product``, as the array that it reads; (tiles, 512) for tiles, else flat.
+
+    Panels of PANEL columns follow each other, each walked down by rows. The inner dimension is padded with zeros to
+    ``inner``, N to a multiple of COLUMNS.
+    """
+    rows, columns = parts[0].shape
+    panels = padded(columns, COLUMNS) // PANEL
+    full = np.zeros((len(parts), inner, panels * PANEL), np.float32)
+    for whole, part in zip(full, parts):
+        whole[:rows, :columns] = part
+    if unit == "tiles":
+        return aligned(pack_tiles(to_bfloat16(full).reshape(-1, panels * PANEL)))
+    if unit == "dots":
+        return aligned(to_bfloat16(full).reshape(len(parts), inner // 2, 2, panels, PANEL).transpose(0, 3, 1, 4, 2).reshape(-1))
+    return aligned(full.reshape(len(parts), inner, panels, PANEL).transpose(0, 2, 1, 3).reshape(-1))
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
@@ -72,9 +70,9 @@ def to_bfloat16(values: np.ndarray) -> np.ndarray:
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
-    """A flat copy that begins on a cache line."""
-    result = empty(values.size, values.dtype)
-    result[:] = values.reshape(-1)
+    """A copy that begins on a cache line."""
+    result = empty(values.size, values.dtype).reshape(values.shape)
+    result[:] = values
     return result
 
 
@@ -97,7 +95,7 @@ def _make_block(rows: int):
         def generate(cg, builder, signature, values):
             x, x_at, x_stride, w, w_at, inner, c, c_at, c_stride = values
             x, w, c = (
-                builder.ptrtoint(cg.make_array(kind)(cg, builder, value).data, _INT64)
+                builder.ptrtoint(cg.make_array(kind)(cg, builder, value).data, INT64)
                 for kind, value in zip((signature.args[0], signature.args[3], signature.args[6]), (x, w, c))
             )
             _generate(builder, rows, bfloat16, (x, x_at, x_stride), (w, w_at, inner), (c, c_at, c_stride))
@@ -112,15 +110,15 @@ def _generate(builder, rows: int, bfloat16: bool, x_place, w_place, c_place) -> 
     """LLVM code of a block. A step of the loop takes one row of w (two for bfloat16: a pair per 32 bits)."""
     (x, x_at, x_stride), (w, w_at, inner), (c, c_at, c_stride) = x_place, w_place, c_place
     size = 2 if bfloat16 else 4
-    vector = ir.VectorType(_FLOAT, LANES)
-    factor = ir.VectorType(_BFloat(), 2 * LANES) if bfloat16 else vector
-    scalar = _INT32 if bfloat16 else _FLOAT  # four bytes of x, given to all lanes
+    vector = VECTOR
+    factor = ir.VectorType(BFloat(), 2 * LANES) if bfloat16 else vector
+    scalar = _INT32 if bfloat16 else FLOAT  # four bytes of x, given to all lanes
     name = "llvm.x86.avx512bf16.dpbf16ps.512" if bfloat16 else f"llvm.fma.v{LANES}f32"
     order = (vector, factor, factor)
     multiply_add = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, order), name)
 
     def number(value: int):
-        return ir.Constant(_INT64, value)
+        return ir.Constant(INT64, value)
 
     def offset(base, elements, bytes_each: int):
         return builder.add(base, builder.mul(elements, number(bytes_each)))
@@ -129,12 +127,6 @@ def _generate(builder, rows: int, bfloat16: bool, x_place, w_place, c_place) -> 
         value = builder.load(builder.inttoptr(address, kind.as_pointer()))
         value.align = 4
         return value
-
-    def spread(value):
-        holder = ir.Constant(ir.VectorType(scalar, LANES), ir.Undefined)
-        one = builder.insert_element(holder, value, ir.Constant(_INT32, 0))
-        mask = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
-        return builder.bitcast(builder.shuffle_vector(one, holder, mask), factor)
 
     c_rows = [offset(c, builder.add(c_at, builder.mul(c_stride, number(row))), 4) for row in range(rows)]
     x_rows = [offset(x, builder.add(x_at, builder.mul(x_stride, number(row))), size) for row in range(rows)]
@@ -147,7 +139,7 @@ def _generate(builder, rows: int, bfloat16: bool, x_place, w_place, c_place) -> 
     loop, done = builder.append_basic_block("inner"), builder.append_basic_block("made")
     builder.branch(loop)
     builder.position_at_end(loop)
-    step, w_now = builder.phi(_INT64), builder.phi(_INT64)
+    step, w_now = builder.phi(INT64), builder.phi(INT64)
     step.add_incoming(number(0), before)
     w_now.add_incoming(first_w, before)
     sums = [builder.phi(vector) for _ in places]
@@ -156,7 +148,7 @@ def _generate(builder, rows: int, bfloat16: bool, x_place, w_place, c_place) -> 
     weights = [load(builder.add(w_now, number(4 * LANES * v)), factor) for v in range(VECTORS)]
     fresh = []
     for row in range(rows):
-        value = spread(load(offset(x_rows[row], step, 4), scalar))
+        value = builder.bitcast(spread(builder, load(offset(x_rows[row], step, 4), scalar)), factor)
         for v in range(VECTORS):
             total = sums[row * VECTORS + v]
             given = (total, weights[v], value) if bfloat16 else (value, weights[v], total)
@@ -176,44 +168,82 @@ _block1, _block2, _block3, _block4 = (_make_block(rows) for rows in (1, 2, 3, 4)
 
 
 @njit(nogil=True)
-def product(rows, x, x_at, x_stride, w, w_at, inner, columns, c, c_at, c_stride):
-    """c[rows, columns] += x[rows, inner] @ w, with w as ``pack`` made it; ``columns`` is a multiple of PANEL.
+def _vector_product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
+    """``product`` for flat weights."""
+    for row in range(rows):
+        here, there = np.uint64(c_at + row * c_stride), np.uint64(start_at + row * start_stride)
+        for i in range(columns):
+            c[here + np.uint64(i)] = start[there + np.uint64(i)]
+    for part in range(len(places)):
+        for panel in range(columns // PANEL):
+            w_here, c_here = w_at + (part * columns + panel * PANEL) * inner, c_at + panel * PANEL
+            row, x_here = 0, places[part]
+            while row + ROWS <= rows:
+                _block4(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
+                row += ROWS
+                x_here += ROWS * x_stride
+                c_here += ROWS * c_stride
+            left = rows - row
+            if left == 3:
+                _block3(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
+            elif left == 2:
+                _block2(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
+            elif left == 1:
+                _block1(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
 
-    A row's result does not depend on the other rows: each is summed in the same order, however many there are.
+
+def product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
+    """c[rows, columns] = start[rows, columns] + the sum over parts p of x[places[p] :][rows, inner] @ w[p].
+
+    The arrays are flat, the offsets and strides in elements; w is as ``pack`` made it; ``columns`` is a multiple of
+    COLUMNS. ``start`` may be c itself, or one row for all with a stride of 0. A row's result does not depend on the other
+    rows: each is summed in the same order, however many there are.
     """
-    for panel in range(columns // PANEL):
-        w_here, c_here = w_at + panel * inner * PANEL, c_at + panel * PANEL
-        row = 0
-        while row + ROWS <= rows:
-            _block4(x, x_at + row * x_stride, x_stride, w, w_here, inner, c, c_here + row * c_stride, c_stride)
-            row += ROWS
-        x_here, c_here, left = x_at + row * x_stride, c_here + row * c_stride, rows - row
-        if left == 3:
-            _block3(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
-        elif left == 2:
-            _block2(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
-        elif left == 1:
-            _block1(x, x_here, x_stride, w, w_here, inner, c, c_here, c_stride)
+    raise NotImplementedError("for compiled code")
+
+
+@overload(product)
+def _product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
+    make = tile_product if w.ndim == 2 else _vector_product
+
+    def compiled(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
+        make(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride)
+
+    return compiled
+
+
+def begin_products(w, palette, rows):
+    """To be called in a thread before its products of ``rows`` rows by weights like ``w``, and ``end_products`` after."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(begin_products)
+def _begin_products(w, palette, rows):
+    if w.ndim == 2:
+        return lambda w, palette, rows: configure_tiles(palette, rows)
+    return lambda w, palette, rows: None
+
+
+def end_products(w):
+    """See ``begin_products``."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(end_products)
+def _end_products(w):
+    if w.ndim == 2:
+        return lambda w: release_tiles()
+    return lambda w: None
 
 
 @intrinsic
-def float_bits(context, value):
-    """The 32 bits of a float32 as uint32."""
+def _nearest_bfloat(context, value):
+    """The 16 bits of the bfloat16 nearest to a float32."""
 
     def generate(cg, builder, signature, values):
-        return builder.bitcast(values[0], _INT32)
+        return builder.bitcast(builder.fptrunc(values[0], BFloat()), INT16)
 
-    return types.uint32(types.float32), generate
-
-
-@intrinsic
-def bits_float(context, value):
-    """The float32 that 32 bits (int32) stand for."""
-
-    def generate(cg, builder, signature, values):
-        return builder.bitcast(values[0], _FLOAT)
-
-    return types.float32(types.int32), generate
+    return types.uint16(types.float32), generate
 
 
 def put(target, index, value):
@@ -226,8 +256,7 @@ def _put(target, index, value):
     if target.dtype == types.uint16:
 
         def rounded(target, index, value):
-            bits = float_bits(np.float32(value))
-            target[index] = np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+            target[index] = _nearest_bfloat(np.float32(value))
 
         return rounded
 

@@ -5,12 +5,14 @@ begins. Draws belong to places in the recording (see ``kernels``), so neighbouri
 overlap. A short crossfade inside the overlap joins them.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 CROSSFADE_S = 0.004
-SEARCH = 0.5  # a cut is moved by at most this share of a part to a quieter place
+REACH = 0.125  # streams are longer or shorter than their mean by at most this share, so that cuts find quieter places
+EVENNESS = 0.01  # cost of a stream of twice the mean length, in units of the mean loudness
 
 
 @dataclass(frozen=True)
@@ -22,28 +24,47 @@ class Part:
     end: int
 
 
-def cuts(loudness: np.ndarray, part_frames: int) -> list[int]:
-    """Frames at which to cut, 0 and F included: about every ``part_frames``, at the quietest frame near by.
+def cuts(loudness: np.ndarray, count: int, warm_up: int) -> list[int]:
+    """Frames at which to cut into ``count`` parts, 0 and F included: the choice with the least loudness at the cuts.
 
-    Of equally quiet ones it is the nearest, so that parts are even where nothing tells them apart.
-    loudness: (F,) of each frame, on any scale.
+    Streams, warm-up included, differ from their mean length by at most REACH (or a frame, when that is more): the longest
+    decides how long all take. Where nothing is quieter they are even. By dynamic programming over the cuts in turn.
+    loudness: (F,) of each frame, on any scale. ``count`` must leave parts longer than the warm-up.
     """
     frames = len(loudness)
-    count = max(1, round(frames / part_frames))
-    reach = int(SEARCH * part_frames / 2)
-    found = [0]
-    for i in range(1, count):
-        middle = round(i * frames / count)
-        low, high = max(found[-1] + 1, middle - reach), min(frames - 1, middle + reach)
-        if low < high:
-            quietest = low + np.flatnonzero(loudness[low : high + 1] == loudness[low : high + 1].min())
-            found.append(int(quietest[np.abs(quietest - middle).argmin()]))
-    return found + [frames]
+    mean = (frames + (count - 1) * warm_up) / count
+    shortest = min(math.ceil((1 - REACH) * mean), math.floor(mean))
+    longest = max(math.floor((1 + REACH) * mean), math.ceil(mean))
+    lengths = np.arange(shortest, longest + 1)
+    uneven = EVENNESS * ((lengths - mean) / mean) ** 2
+    price = np.append(loudness / (loudness.mean() or 1.0), 0.0)
+    least, low = np.zeros(1), 0  # the price of all cuts up to each frame from ``low`` on, if it is one
+    chosen = []  # for every part, where it may end first, and its length if it ends there or at a later frame
+    for part in range(count):
+        before, start = least, low
+        fewest, most = max(1, shortest - warm_up), longest - warm_up  # that a part but the first says
+        low = max(shortest + part * fewest, frames - (count - 1 - part) * most)
+        high = min(longest + part * most, frames - (count - 1 - part) * fewest)  # so that the rest can be said
+        least, length = np.full(high + 1 - low, np.inf), np.zeros(high + 1 - low, np.int64)
+        for speaks, cost in zip(lengths - (warm_up if part else 0), uneven):
+            first, last = max(low, start + speaks), min(high, start + len(before) - 1 + speaks)
+            if speaks < 1 or first > last:
+                continue
+            ends, found = slice(first - low, last + 1 - low), before[first - speaks - start : last + 1 - speaks - start] + cost
+            better = found < least[ends]
+            least[ends][better] = found[better]
+            length[ends][better] = speaks
+        least += price[low : high + 1]
+        chosen.append((low, length))
+    at = [frames]
+    for first, length in reversed(chosen):
+        at.append(at[-1] - int(length[at[-1] - first]))
+    return at[::-1]
 
 
-def fold(loudness: np.ndarray, part_frames: int, warm_up: int) -> list[Part]:
+def fold(loudness: np.ndarray, count: int, warm_up: int) -> list[Part]:
     """The parts of an utterance of F frames; together they cover it without gap or overlap."""
-    at = cuts(loudness, part_frames)
+    at = cuts(loudness, count, warm_up)
     return [Part(max(0, begin - warm_up), begin, end) for begin, end in zip(at[:-1], at[1:])]
 
 

@@ -11,33 +11,41 @@ sums, gates and everything about the output are float32.
 """
 
 import math
+import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from vqvc.synthesis.blocks import bits_float, product, put
+from vqvc.nn.likelihood import MIN_LOG_SCALE
+from vqvc.synthesis import blocks, tiles, vectors
+from vqvc.synthesis.blocks import begin_products, end_products, product, put
+from vqvc.synthesis.vectors import LANES, add, exponentials, gates, largest, positive, positive_rest, prefetch
 
 CLASSES = 256
 SILENCE = 128
 HINTS = 2
-FAST = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
+FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+# Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
+COMPILED_IN = zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors)))
 
 
 class Weights(NamedTuple):
     """The decoder, packed for ``product``; one entry per layer where the shape begins with L."""
 
-    tap: np.ndarray  # flat: layer, tap, panels of (residual, gate)
-    mixed: np.ndarray  # flat: layer, panels of (half, residual + skip)
-    residual_bias: np.ndarray  # (L, R)
+    tap: np.ndarray  # layer by layer, a product of (residual, gate) with the taps as parts
+    residual: np.ndarray  # layer by layer, (half, residual)
+    bias: np.ndarray  # (L, R) sums of the residual biases of the layers before each
+    skip: np.ndarray  # (half, skip) with the layers as parts
     skip_bias: np.ndarray  # (S,)
-    frame: np.ndarray  # panels of (conditioning, L * gate)
+    frame: np.ndarray  # layer by layer, (conditioning, gate)
     frame_bias: np.ndarray  # (L * gate,)
     embed: np.ndarray  # (256, R)
     hint: np.ndarray  # (2, R)
-    mix: np.ndarray  # panels of (S, S)
+    mix: np.ndarray  # (S, S)
     mix_bias: np.ndarray
-    out: np.ndarray  # panels of (S, outputs), always float32
+    out: np.ndarray  # (S, outputs); in bfloat16 the rounded weights twice, then what they lack
     out_bias: np.ndarray
     amplitudes: np.ndarray  # (256,) what each class stands for
     dilations: np.ndarray  # (L,)
@@ -54,15 +62,20 @@ class Buffers(NamedTuple):
     surprise: np.ndarray  # (streams,)
     seed: np.ndarray  # (streams,) uint64
     position: np.ndarray  # (streams,) samples since the beginning of the recording
-    terms: np.ndarray  # (streams, L * gate)
+    terms: np.ndarray  # (L, streams, gate)
     gate: np.ndarray  # (streams, gate)
-    gated: np.ndarray  # (streams, half)
-    x: np.ndarray  # (streams, R + S): the residual line, then the sum of the skips
+    gated: np.ndarray  # (L, streams, half)
+    gated_at: np.ndarray  # (L,) where a layer's part of ``gated`` begins
+    taps_at: np.ndarray  # (kernel,) where the inputs of a layer's taps begin in ``ring``
+    x: np.ndarray  # (streams, R): the residual line, but for the biases
+    skip: np.ndarray  # (streams, S)
     head: np.ndarray  # (streams, S)
     hidden: np.ndarray  # (streams, S)
-    hidden_in: np.ndarray  # (streams, S) float32
+    hidden_in: np.ndarray  # (streams, S), in bfloat16 (2, streams, S): rounded, and what was rounded off
+    hidden_at: np.ndarray  # where the parts of ``hidden_in`` that ``out`` multiplies begin
     raw: np.ndarray  # (streams, outputs)
     told: np.ndarray  # (streams, conditioning)
+    palette: np.ndarray  # (64,) uint8, the configuration of tiles
 
 
 class Sizes(NamedTuple):
@@ -79,65 +92,11 @@ class Sizes(NamedTuple):
 
 
 @njit(**FAST)
-def fast_exp(x):
-    """exp of a float32 within 2e-7 of itself; 0 below -87. Vectorises, unlike a call to the C library."""
-    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
-    k = np.int32(x * np.float32(1.44269504) + np.float32(127.5))
-    n = np.float32(k - np.int32(127))
-    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    return (p * r * r + r + np.float32(1.0)) * bits_float(np.int32(k << np.int32(23)))
-
-
-@njit(**FAST)
-def _tanh_parts(x):
-    """Numerator and denominator of tanh(x), within 5e-7 (Eigen's rational approximation)."""
-    x = min(max(x, np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
-    s = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * s + np.float32(2.00018790482477e-13)
-    p = p * s + np.float32(-8.60467152213735e-11)
-    p = p * s + np.float32(5.12229709037114e-08)
-    p = p * s + np.float32(1.48572235717979e-05)
-    p = p * s + np.float32(6.37261928875436e-04)
-    p = p * s + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * s + np.float32(1.18534705686654e-04)
-    q = q * s + np.float32(2.26843463243900e-03)
-    q = q * s + np.float32(4.89352518554385e-03)
-    return p * x, q
-
-
-@njit(**FAST)
-def _gates(gate, at, half, gated, gated_at):
-    """tanh(first half) * sigmoid(second half), with one division."""
-    first, second, target = np.uint64(at), np.uint64(at + half), np.uint64(gated_at)
-    for i in range(half):
-        j = np.uint64(i)
-        p, q = _tanh_parts(gate[first + j])
-        u, v = _tanh_parts(gate[second + j] * np.float32(0.5))
-        put(gated, target + j, p * (u + v) / (q * v * np.float32(2.0)))
-
-
-@njit(**FAST)
 def _copy(source, source_at, target, target_at, count):
     """target = source, rounded when the target is bfloat16."""
     source_at, target_at = np.uint64(source_at), np.uint64(target_at)
     for i in range(count):
         put(target, target_at + np.uint64(i), source[source_at + np.uint64(i)])
-
-
-@njit(**FAST)
-def _copy_positive(source, source_at, target, target_at, count):
-    """target = max(source, 0), rounded when the target is bfloat16."""
-    source_at, target_at = np.uint64(source_at), np.uint64(target_at)
-    for i in range(count):
-        put(target, target_at + np.uint64(i), max(source[source_at + np.uint64(i)], np.float32(0.0)))
 
 
 @njit(**FAST)
@@ -163,15 +122,21 @@ def _draw(weights, at, count, u, sharpness):
     """Index drawn from softmax(weights * sharpness) by its cumulative sum; ``weights`` is overwritten."""
     at = np.uint64(at)
     top = weights[at]
-    for i in range(count):
-        top = max(top, weights[at + np.uint64(i)])
+    for i in range(0, count, LANES):
+        top = max(top, largest(weights, at + np.uint64(i), count - i))
     total = np.float32(0.0)
-    for i in range(count):
-        weight = fast_exp((weights[at + np.uint64(i)] - top) * sharpness)
-        weights[at + np.uint64(i)] = weight
-        total += weight
-    left = np.float64(u) * np.float64(total)
-    for i in range(count):
+    for i in range(0, count, LANES):
+        total += exponentials(weights, at + np.uint64(i), count - i, top, sharpness)
+    left, begin = np.float64(u) * np.float64(total), 0
+    while begin + LANES <= count:
+        block = np.float32(0.0)
+        for i in range(LANES):
+            block += weights[at + np.uint64(begin) + np.uint64(i)]
+        if left < np.float64(block):
+            break
+        left -= np.float64(block)
+        begin += LANES
+    for i in range(begin, count):
         left -= np.float64(weights[at + np.uint64(i)])
         if left < 0.0:
             return i
@@ -191,7 +156,7 @@ def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
     """A class from the mixture of logistics: a component by its weight, then a draw from it."""
     chosen = _draw(raw, at, mixtures, u, np.float32(1.0 / temperature))
     mean = prediction + gain * raw[at + mixtures + chosen]
-    log_scale = max(math.log(gain) + raw[at + 2 * mixtures + chosen], -8.0)
+    log_scale = max(math.log(gain) + raw[at + 2 * mixtures + chosen], MIN_LOG_SCALE)
     return mulaw_class(mean + temperature * math.exp(log_scale) * (math.log(v) - math.log(1.0 - v)))
 
 
@@ -203,7 +168,6 @@ def _enter(streams, size, w, b, frame, predictor, gain, prediction):
     for s in range(streams):
         row = s * width
         _copy(embed, b.previous[s] * residual, x, row, residual)
-        _copy(w.skip_bias, 0, x, row + residual, size.skip)
         if size.mixtures:
             told = np.float32(0.0)
             for k in range(b.past.shape[1]):
@@ -216,29 +180,34 @@ def _enter(streams, size, w, b, frame, predictor, gain, prediction):
 @njit(**FAST)
 def _layers(streams, size, w, b):
     """All gated layers, from x to the sum of the skips."""
-    residual, half, gate, width = size.residual, size.half, b.gate.shape[1], b.x.shape[1]
-    x, gates, gated, terms = b.x.reshape(-1), b.gate.reshape(-1), b.gated.reshape(-1), b.terms.reshape(-1)
-    bias = w.residual_bias.reshape(-1)
-    row_size = b.gated.shape[0] * residual  # elements in one slot of a layer
-    tap_size, mixed_size, layers = residual * gate, half * width, len(w.dilations)
+    residual, half, wide, width = size.residual, size.half, b.gate.shape[1], b.x.shape[1]
+    rows, layers, skip = b.gate.shape[0], len(w.dilations), b.skip.shape[1]
+    x, gate, gated, bias = b.x.reshape(-1), b.gate.reshape(-1), b.gated.reshape(-1), w.bias.reshape(-1)
+    terms, skips = b.terms.reshape(-1), b.skip.reshape(-1)
+    row_size = rows * residual  # elements in one slot of a layer
     for layer in range(layers):
-        dilation = w.dilations[layer]
-        slots = (size.kernel - 1) * dilation + 1
+        slots = (size.kernel - 1) * w.dilations[layer] + 1
         slot = b.slot[layer]
-        here = b.ring_at[layer] + slot * row_size
-        for s in range(streams):
-            _copy(x, s * width, b.ring, here + s * residual, residual)
-            _copy(terms, (s * layers + layer) * gate, gates, s * gate, gate)
         for k in range(size.kernel):
-            back = (slot - (size.kernel - 1 - k) * dilation) % slots
-            row = b.ring_at[layer] + back * row_size
-            at = (layer * size.kernel + k) * tap_size
-            product(streams, b.ring, row, residual, w.tap, at, residual, gate, gates, 0, gate)
-        for s in range(streams):
-            _gates(gates, s * gate, half, gated, s * half)
-            _add(np.float32(1.0), bias, layer * residual, x, s * width, residual)
-        product(streams, gated, 0, half, w.mixed, layer * mixed_size, half, width, x, 0, width)
+            back = (slot - (size.kernel - 1 - k) * w.dilations[layer]) % slots
+            b.taps_at[k] = b.ring_at[layer] + back * row_size
+        here = b.taps_at[size.kernel - 1]
+        if layer + 1 < layers:  # what the next layer looks back at may be far away
+            ahead = (size.kernel - 1) * w.dilations[layer + 1] + 1
+            for k in range(size.kernel):
+                back = (b.slot[layer + 1] - (size.kernel - 1 - k) * w.dilations[layer + 1]) % ahead
+                prefetch(b.ring, b.ring_at[layer + 1] + back * row_size, streams * residual)
+        add(streams, residual, b.ring, here, residual, x, 0, width, bias, layer * residual, 0)
+        at, told = layer * size.kernel * residual * wide, layer * rows * wide
+        product(streams, b.ring, b.taps_at, residual, w.tap, at, residual, wide, terms, told, wide, gate, 0, wide)
+        gates(streams, half, gated, b.gated_at[layer], half, gate, 0, wide, gate, half, wide)
+        if layer + 1 < layers:
+            place = b.gated_at[layer : layer + 1]
+            product(
+                streams, gated, place, half, w.residual, layer * half * width, half, width, x, 0, width, x, 0, width
+            )
         b.slot[layer] = (slot + 1) % slots
+    product(streams, gated, b.gated_at, half, w.skip, 0, half, skip, w.skip_bias, 0, 0, skips, 0, skip)
 
 
 @njit(**FAST)
@@ -246,15 +215,13 @@ def _head(streams, size, w, b):
     """From the sum of the skips to the raw outputs."""
     skip, wide, outputs = size.skip, b.hidden.shape[1], b.raw.shape[1]
     head, hidden, hidden_in, raw = b.head.reshape(-1), b.hidden.reshape(-1), b.hidden_in.reshape(-1), b.raw.reshape(-1)
-    x = b.x.reshape(-1)
-    for s in range(streams):
-        _copy_positive(x, s * b.x.shape[1] + size.residual, head, s * skip, skip)
-        _copy(w.mix_bias, 0, hidden, s * wide, wide)
-        _copy(w.out_bias, 0, raw, s * outputs, outputs)
-    product(streams, head, 0, skip, w.mix, 0, skip, wide, hidden, 0, wide)
-    for s in range(streams):
-        _copy_positive(hidden, s * wide, hidden_in, s * skip, skip)
-    product(streams, hidden_in, 0, skip, w.out, 0, skip, outputs, raw, 0, outputs)
+    skips, origin = b.skip.reshape(-1), b.gated_at[:1]
+    positive(streams, skip, head, 0, skip, skips, 0, wide, skips, 0, wide)
+    product(streams, head, origin, skip, w.mix, 0, skip, wide, w.mix_bias, 0, 0, hidden, 0, wide)
+    positive(streams, skip, hidden_in, 0, skip, hidden, 0, wide, hidden, 0, wide)
+    if len(b.hidden_at) > 1:
+        positive_rest(streams, skip, hidden_in, b.hidden_at[1], skip, hidden, 0, wide, hidden, 0, wide)
+    product(streams, hidden_in, b.hidden_at, skip, w.out, 0, skip, outputs, w.out_bias, 0, 0, raw, 0, outputs)
 
 
 @njit(**FAST)
@@ -281,24 +248,33 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
             b.past[s, 0] = amplitude
 
 
-@njit(**FAST)
-def advance(streams, size, w, b, frames, predictor, gain, temperature, forced, classes, observed):
+@njit(**FAST, cache=True)
+def advance(
+    streams, size, w, b, frames, predictor, gain, temperature, forced, classes, observed, version=COMPILED_IN
+):  # fmt: skip
     """Advance the first ``streams`` rows of the buffers by as many samples as ``classes`` (streams, T) has columns.
 
     frames (streams, F, C), predictor (streams, F, P) and gain (streams, F) tell F * hop = T samples. The first
     columns are taken from ``forced`` (streams, 0 to T) instead of drawn. ``observed`` (streams, T, outputs) receives
-    the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``.
+    the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``. ``version`` is never given: its
+    default is part of the signature under which Numba keeps the compiled code.
     """
     told, terms, conditioning = b.told.reshape(-1), b.terms.reshape(-1), size.conditioning
-    wide, given = b.terms.shape[1], frames.shape[2]
+    layers, rows, gate = b.terms.shape
+    given, origin = frames.shape[2], b.gated_at[:1]
     prediction = np.zeros(streams, np.float32)
+    begin_products(w.tap, b.palette, streams)
     for step in range(classes.shape[1]):
         frame = step // size.hop
         if step % size.hop == 0:
             for s in range(streams):
                 _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, told, s * conditioning, given)
-                _copy(w.frame_bias, 0, terms, s * wide, wide)
-            product(streams, told, 0, conditioning, w.frame, 0, conditioning, wide, terms, 0, wide)
+            for n in range(layers):
+                at, bias, to = n * conditioning * gate, n * gate, n * rows * gate
+                product(
+                    streams, told, origin, conditioning, w.frame, at, conditioning, gate, w.frame_bias, bias, 0,
+                    terms, to, gate,
+                )  # fmt: skip
         _enter(streams, size, w, b, frame, predictor, gain, prediction)
         _layers(streams, size, w, b)
         _head(streams, size, w, b)
@@ -307,12 +283,13 @@ def advance(streams, size, w, b, frames, predictor, gain, temperature, forced, c
                 for j in range(size.outputs):
                     observed[s, step, j] = b.raw[s, j]
         _choose(streams, size, w, b, step, frame, gain, prediction, temperature, forced, classes)
+    end_products(w.tap)
 
 
-@njit(**FAST)
+@njit(**FAST, cache=True)
 def clear(stream, size, w, b):
     """Forget everything that a stream has said: zeros in every layer, silence before it."""
-    step = b.gated.shape[0] * size.residual
+    step = b.gate.shape[0] * size.residual
     for layer in range(len(w.dilations)):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):
             row = b.ring_at[layer] + slot * step + stream * size.residual
@@ -320,10 +297,10 @@ def clear(stream, size, w, b):
     b.previous[stream], b.past[stream], b.surprise[stream] = SILENCE, 0.0, 0.0
 
 
-@njit(**FAST)
+@njit(**FAST, cache=True)
 def move(source, target, size, w, b):
     """Let row ``target`` go on as row ``source`` would."""
-    step = b.gated.shape[0] * size.residual
+    step = b.gate.shape[0] * size.residual
     for layer in range(len(w.dilations)):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):
             row = b.ring_at[layer] + slot * step

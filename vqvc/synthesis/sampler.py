@@ -9,10 +9,11 @@ stream's samples depend on its seed, its position and what it is told, not on it
 """
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,12 +25,13 @@ from vqvc.errors import UsageError
 from vqvc.nn.features import CLASSES, mulaw_decode
 from vqvc.nn.vqvae import HINTS, VQVAE, Told
 from vqvc.synthesis import kernels
-from vqvc.synthesis.blocks import HAS_BFLOAT16, PANEL, aligned, empty, pack, padded
+from vqvc.synthesis.blocks import COLUMNS, HAS_BFLOAT16, aligned, empty, pack, padded, to_bfloat16, units
+from vqvc.synthesis.tiles import SIDE, tile_palette
 
 logger = logging.getLogger("vqvc.synthesis")
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-LANES = 16  # streams that one core works on at a time
+LANES = 16  # streams that one core works on at a time: a tile of them
 SPAN = 8  # frames that lanes advance between two looks at the list of jobs
 
 
@@ -71,8 +73,9 @@ class _Lane:
 class Sampler:
     """A model's decoder, packed for the compiled loop.
 
-    precision: "float32" equals the network within 1e-4; "bfloat16" rounds as training did and is about twice as
-    fast; "auto" is the precision of training where the processor has bfloat16 products, float32 elsewhere.
+    precision: "float32" equals the network within 1e-4; "bfloat16" rounds as training did and is faster, much so
+    where the processor has tiles (``blocks.units``); "auto" is the precision of training where the processor has
+    bfloat16 products, float32 elsewhere.
     threads: cores to use, all that there are when None.
     """
 
@@ -90,11 +93,12 @@ class Sampler:
         self.order = model.config.decoder.lpc_order if model.mixture else 1
         self.hop = model.config.decoder.conditioning_hop
         self.receptive_field = model.wavenet.stack.receptive_field
-        self.sizes, self.weights = _packed(model, precision == "bfloat16")
+        self.unit = units()[0] if precision == "bfloat16" else "floats"
+        self.sizes, self.weights = _packed(model, self.unit)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> State:
         """State of ``streams`` streams that have said nothing yet."""
-        buffers = _buffers(self.sizes, self.weights, streams, self.order, self.precision == "bfloat16")
+        buffers = _buffers(self.sizes, self.weights, streams, self.order, self.unit)
         for stream in range(streams):
             buffers.seed[stream] = seeds[stream] % 2**64
             buffers.position[stream] = positions[stream] if positions is not None else 0
@@ -145,11 +149,12 @@ class Sampler:
     ) -> list[np.ndarray]:
         """Classes (F * hop,) uint8 of every job, with up to ``lanes`` of them at a time on each core.
 
-        progress: called from the workers with the number of samples that were just made.
+        progress: called from the workers with the number of samples that were just made. What one worker raises, and
+        Ctrl-C, ends the others within a span.
         """
         order = iter(sorted(range(len(jobs)), key=lambda i: -len(jobs[i].frames)))
         results: list[np.ndarray] = [np.zeros(len(job.frames) * self.hop, np.uint8) for job in jobs]
-        lock = threading.Lock()
+        lock, stop = threading.Lock(), threading.Event()
 
         def next_lane() -> _Lane | None:
             with lock:
@@ -159,18 +164,22 @@ class Sampler:
         workers = max(1, min(self.threads, len(jobs)))
         lanes = min(lanes, -(-len(jobs) // workers))
         if workers == 1:
-            self._work(next_lane, lanes, temperature, progress)
+            self._work(next_lane, lanes, temperature, progress, stop)
             return results
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(self._work, next_lane, lanes, temperature, progress) for _ in range(workers)]:
-                done.result()
+            work = (self._work, next_lane, lanes, temperature, progress, stop)
+            try:
+                for done in as_completed([pool.submit(*work) for _ in range(workers)]):
+                    done.result()
+            finally:
+                stop.set()  # the pool waits for all of its threads
         return results
 
-    def _work(self, next_lane, count: int, temperature: float, progress) -> None:
-        """One core's share: lanes that take the next job when they have finished one, until there are no more."""
+    def _work(self, next_lane, count: int, temperature: float, progress, stop: threading.Event) -> None:
+        """One core's share: lanes that take the next job when they have finished one, until there are no more or ``stop``."""
         state = self.start(count, [0] * count)
         lanes: list[_Lane] = []
-        while True:
+        while not stop.is_set():
             while len(lanes) < count and (lane := next_lane()) is not None:
                 self._begin(state, len(lanes), lane.job)
                 lanes.append(lane)
@@ -213,14 +222,14 @@ def _told_if_slow(after_s: float = 1.0):
         timer.cancel()
 
 
-def _packed(model: VQVAE, bfloat16: bool) -> tuple[kernels.Sizes, kernels.Weights]:
+def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
     """The decoder's weights in the order of the compiled loop; every width padded with zeros."""
     net, stack = model.wavenet, model.wavenet.stack
     layers, kernel, residual, gate = stack.tap.shape
     half, skip, conditioning = gate // 2, stack.skip.shape[2], stack.frame.shape[0]
     outputs = net.out.weight.shape[0]
     r, h, s, c = (padded(width) for width in (residual, half, skip, conditioning))
-    g, x_width = padded(2 * h, PANEL), padded(r + s, PANEL)
+    g = padded(2 * h, COLUMNS)
 
     def halves(weight: Tensor) -> np.ndarray:
         """(..., 2 * half) to (..., g): tanh's half from 0, sigmoid's from h."""
@@ -229,71 +238,78 @@ def _packed(model: VQVAE, bfloat16: bool) -> tuple[kernels.Sizes, kernels.Weight
         result[..., :half], result[..., h : h + half] = array[..., :half], array[..., half:]
         return result
 
-    def widened(weight: Tensor, width: int) -> np.ndarray:
+    def widened(weight: Tensor | np.ndarray, width: int) -> np.ndarray:
         array = _array(weight)
         return _own(np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])]))
 
-    tap = halves(stack.tap)
-    mixed = np.concatenate([widened(stack.residual, r), widened(stack.skip, x_width - r)], axis=2)
-    frame = halves(stack.frame.view(conditioning, layers, gate)).reshape(conditioning, layers * g)
+    tap, residual, skips = halves(stack.tap), _array(stack.residual), _array(stack.skip)
+    frame = halves(stack.frame.view(conditioning, layers, gate))
+    out, before = _array(net.out.weight.T), np.cumsum(_array(stack.residual_bias), axis=0)
+    rounded = (to_bfloat16(out).astype(np.uint32) << 16).view(np.float32)
     sizes = kernels.Sizes(
         kernel, r, h, s, c, outputs, model.config.decoder.mixtures if model.mixture else 0,
         model.config.decoder.conditioning_hop,
     )  # fmt: skip
     weights = kernels.Weights(
-        tap=aligned(np.concatenate([pack(tap[layer, k], r, bfloat16) for layer in range(layers) for k in range(kernel)])),
-        mixed=aligned(np.concatenate([pack(mixed[layer], h, bfloat16) for layer in range(layers)])),
-        residual_bias=widened(stack.residual_bias, r),
-        skip_bias=widened(stack.skip_bias, s),
-        frame=pack(frame, c, bfloat16),
+        tap=aligned(np.concatenate([pack(tap[layer], r, unit) for layer in range(layers)])),
+        residual=aligned(np.concatenate([pack(residual[layer : layer + 1], h, unit) for layer in range(layers)])),
+        bias=widened(np.pad(before[:-1], [(1, 0), (0, 0)]), r),
+        skip=pack(skips, h, unit),
+        skip_bias=widened(stack.skip_bias, padded(skip, COLUMNS)),
+        frame=aligned(np.concatenate([pack([frame[:, layer]], c, unit) for layer in range(layers)])),
         frame_bias=_own(halves(stack.frame_bias.view(layers, gate)).reshape(-1)),
         embed=widened(net.embed.weight, r),
         hint=widened(net.hint.weight.T, r) if net.hint is not None else np.zeros((HINTS, r), np.float32),
-        mix=pack(_array(net.mix.weight.T), s, bfloat16),
-        mix_bias=widened(net.mix.bias, padded(skip, PANEL)),
-        out=pack(_array(net.out.weight.T), s, False),
-        out_bias=widened(net.out.bias, padded(outputs, PANEL)),
+        mix=pack([_array(net.mix.weight.T)], s, unit),
+        mix_bias=widened(net.mix.bias, padded(skip, COLUMNS)),
+        out=pack([out] if unit == "floats" else [rounded, rounded, out - rounded], s, unit),
+        out_bias=widened(net.out.bias, padded(outputs, COLUMNS)),
         amplitudes=_own(mulaw_decode(torch.arange(CLASSES)).numpy()),
         dilations=np.array(stack.dilations, np.int64),
     )
     return sizes, weights
 
 
-def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order: int, bfloat16: bool) -> kernels.Buffers:
-    narrow = np.uint16 if bfloat16 else np.float32
-    lengths = ((size.kernel - 1) * weights.dilations + 1) * streams * size.residual
+def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order: int, unit: str) -> kernels.Buffers:
+    narrow = np.float32 if unit == "floats" else np.uint16
+    rows = streams if streams <= SIDE else padded(streams, SIDE)  # whole tiles, but for a few streams
+    layers, gate, skip = len(weights.dilations), padded(2 * size.half, COLUMNS), len(weights.skip_bias)
+    lengths = ((size.kernel - 1) * weights.dilations + 1) * rows * size.residual
     starts = np.concatenate([[0], np.cumsum(lengths)])
 
-    def zeros(width: int, dtype: type = np.float32) -> np.ndarray:
-        flat = empty(streams * width, dtype)
+    def zeros(*shape: int, dtype: type = np.float32) -> np.ndarray:
+        flat = empty(math.prod(shape), dtype)
         flat[:] = 0
-        return flat.reshape(streams, width)
+        return flat.reshape(shape)
 
-    ring = empty(int(starts[-1]), narrow)
-    ring[:] = 0
     return kernels.Buffers(
-        ring=ring,
+        ring=zeros(int(starts[-1]), dtype=narrow),
         ring_at=starts[:-1].astype(np.int64),
-        slot=np.zeros(len(weights.dilations), np.int64),
+        slot=np.zeros(layers, np.int64),
         previous=np.full(streams, kernels.SILENCE, np.int64),
-        past=zeros(order),
+        past=zeros(streams, order),
         surprise=np.zeros(streams, np.float32),
         seed=np.zeros(streams, np.uint64),
         position=np.zeros(streams, np.int64),
-        terms=zeros(len(weights.frame_bias)),
-        gate=zeros(padded(2 * size.half, PANEL)),
-        gated=zeros(size.half, narrow),
-        x=zeros(padded(size.residual + size.skip, PANEL)),
-        head=zeros(size.skip, narrow),
-        hidden=zeros(len(weights.mix_bias)),
-        hidden_in=zeros(size.skip),
-        raw=zeros(len(weights.out_bias)),
-        told=zeros(size.conditioning, narrow),
+        terms=zeros(layers, rows, gate),
+        gate=zeros(rows, gate),
+        gated=zeros(layers, rows, size.half, dtype=narrow),
+        gated_at=np.arange(layers) * rows * size.half,
+        taps_at=np.zeros(size.kernel, np.int64),
+        x=zeros(rows, padded(size.residual, COLUMNS)),
+        skip=zeros(rows, skip),
+        head=zeros(rows, size.skip, dtype=narrow),
+        hidden=zeros(rows, skip),
+        hidden_in=zeros(1 if unit == "floats" else 2, rows, size.skip, dtype=narrow),
+        hidden_at=np.array([0] if unit == "floats" else [0, rows * size.skip, 0]),
+        raw=zeros(rows, len(weights.out_bias)),
+        told=zeros(rows, size.conditioning, dtype=narrow),
+        palette=tile_palette(),
     )
 
 
-def _array(weight: Tensor) -> np.ndarray:
-    return weight.detach().float().cpu().numpy()
+def _array(weight: Tensor | np.ndarray) -> np.ndarray:
+    return weight.detach().float().cpu().numpy() if isinstance(weight, Tensor) else weight
 
 
 def _own(values: np.ndarray) -> np.ndarray:
