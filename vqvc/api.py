@@ -17,6 +17,7 @@ class Heard:
 
     codes: np.ndarray  # (T,) int64
     loudness: np.ndarray  # (T,) energy at each code
+    melody: np.ndarray | None  # (3, T), for a model that is told one
     gain_db: float  # what brought it to the level of training
     length_samples: int
 
@@ -109,7 +110,9 @@ class VoiceConverter:
 
         level = convert.levelled(self.model, self._samples(recording))
         codes = convert.encode(self.model, level.samples)
-        return Heard(codes, convert.loudness(level.samples, self.hop_length), level.gain_db, len(level.samples))
+        loudness = convert.loudness(level.samples, self.hop_length)
+        melody = convert.melody(self.model, level.samples)
+        return Heard(codes, loudness, melody, level.gain_db, len(level.samples))
 
     def say(
         self,
@@ -124,7 +127,7 @@ class VoiceConverter:
         from vqvc.synthesis import convert
 
         requests = [
-            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness)
+            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness, heard.melody)
             for heard, speaker in pairs
         ]
         said = convert.say(self.model, self._sampler, requests, temperature, fold, progress)

@@ -39,6 +39,7 @@ class EncoderConfig:
     context_layers: int = 4  # residual convolutions at code rate; 0 is the paper's encoder
     context_kernel: int = 3  # taps
     context_dilations: tuple[int, ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
+    norm_reach: float = 0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class DecoderConfig:
     conditioning_channels: int = 128  # width of the convolutions over codes and speaker
     conditioning_layers: int = 4  # residual convolutions (3 taps) at the conditioning rate
     conditioning_hop: int = 64  # samples per conditioning frame; must divide the encoder's hop
+    f0: bool = False  # tell the decoder the source's pitch, relative to the voice's own, beside the codes
     jitter: float = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
 
 
@@ -90,6 +92,9 @@ class TrainingConfig:
     listen_first: float = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
     mel_weight: float = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: int = 80  # bands of the auxiliary head
+    contrast_weight: float = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
+    said_samples: int = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
+    input_noise: float = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
     speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
     valid_minutes: float = 3.0  # minutes between validations
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
@@ -120,6 +125,10 @@ class Config:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
         if self.training.lead_samples >= self.training.crop_samples:
             raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
+        if self.training.said_samples and not self.training.lead_samples < self.training.said_samples <= self.training.crop_samples:
+            raise ConfigError("training.said_samples: must be above training.lead_samples and at most training.crop_samples, or 0")
+        if self.training.said_samples % self.hop_length:
+            raise ConfigError(f"training.said_samples: must be a multiple of the hop of {self.hop_length} samples")
         if self.training.crop_samples % self.hop_length:
             raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
 

@@ -19,6 +19,7 @@ option keep-speakers text "" "speakers never kept aside as unseen, with commas (
 option textgrids path "" "folder of TextGrids (MFA's); without it the transcripts are aligned with pocketsphinx"
 option conf text small "model: a name in egs/vctk/conf or recipes/conf, or a YAML file"
 option tag name "" "name of the run below exp/ (the configuration's name when not given)"
+option init path "" "model file to begin training from instead of random weights, to learn new voices say"
 option set list "" "a setting of the configuration, section.key=value (repeatable)"
 option max-minutes number "" "end training after so many minutes, its learning rate decayed"
 option prior-minutes number "" "end the training of stage 9 after so many minutes"

@@ -143,3 +143,10 @@ def test_row_34_the_first_signal_is_noted_and_handlers_are_given_back():
 def test_a_store_at_another_rate_is_refused(store, tmp_path):
     with pytest.raises(TrainingError, match="is at 16000 Hz, the model wants 8000 Hz"):
         trainer(tiny_config(audio={"sample_rate": 8000}), store, tmp_path)
+
+
+def test_a_step_that_says_only_padding_is_no_fault(tmp_path):
+    """Utterances shorter than a crop: what is said again may lie behind all of them."""
+    settings = {"crop_samples": 2048, "said_samples": 256, "batch_size": 1, "steps": 6}
+    short = tiny_store(tmp_path / "short", utterances=2, length_samples=64)
+    assert trainer(tiny_config(training=settings), short, tmp_path / "run").run().step == 6

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.nn.encoder import Encoder, Normalise
+from vqvc.nn.encoder import Encoder, Normalise, sliding_normalise
 
 PAPER = (2, 2, 2, 2, 2, 2)
 
@@ -88,3 +88,26 @@ def test_running_averages_are_plain_at_first_and_serve_evaluation():
 
 def test_a_constant_dimension_stays_finite():
     assert torch.isfinite(Normalise(2).train()(torch.full((2, 2, 5), 7.0))).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 50))
+def test_sliding_normalisation_is_that_of_the_frames_around(time, reach):
+    x = 3 + 2 * torch.randn(2, time, 3, generator=torch.Generator().manual_seed(time))
+    out = sliding_normalise(x, reach)
+    for t in range(time):
+        window = x[:, max(0, t - reach) : t + reach + 1]
+        deviation = (window.var(1, unbiased=False) + 1e-4).sqrt()
+        assert torch.allclose(out[:, t], (x[:, t] - window.mean(1)) / deviation, atol=1e-3)
+
+
+def test_sliding_normalisation_far_into_a_recording_is_that_of_a_crop():
+    """Sums over an hour would lose a crop's digits in float32."""
+    x = 5 + torch.randn(1, 90_000, 2, generator=torch.Generator().manual_seed(0))
+    crop = slice(89_000, 89_200)
+    assert torch.allclose(sliding_normalise(x, 50)[:, crop][:, 50:150], sliding_normalise(x[:, crop], 50)[:, 50:150], atol=1e-5)
+
+
+def test_a_gain_and_an_offset_that_stay_are_not_heard():
+    x = torch.randn(1, 60, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(sliding_normalise(7 + 3 * x, 20), sliding_normalise(x, 20), atol=1e-3)

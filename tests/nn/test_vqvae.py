@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import tiny_config
 
+from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.vqvae import VQVAE, disturbed
 
 HOP = 16
 FEATURES = {"channels": [8], "strides": [2], "feature_hop": 8, "n_mels": 13, "context_layers": 0}
@@ -137,11 +138,28 @@ def test_a_free_step_leaves_the_codebook_out_and_as_it_was():
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_every_part_learns_from_one_step(output):
-    model = _model(output).train()
-    losses = model(_wave(), torch.arange(2), generator=torch.Generator().manual_seed(0))
-    (losses.nll.mean() + losses.mel + losses.quantizer).backward()
+    model = _model(output, training={"contrast_weight": 1.0}).train()
+    wave = _wave(samples=160 * HOP)  # longer than the distances of contrastive prediction
+    losses = model(wave, torch.arange(2), generator=torch.Generator().manual_seed(0))
+    (losses.nll.mean() + losses.mel + losses.contrast + losses.quantizer).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert not without, without
+
+
+def test_the_part_that_is_said_is_that_part_of_the_whole():
+    """Where no conditioning frame looks at its neighbours the part loses nothing, its history included."""
+    plain = {"jitter": 0.0, "conditioning_layers": 0}
+    whole, part = _model(decoder=plain).train(), _model(decoder=plain, training={"said_samples": 6 * HOP}).train()
+    part.load_state_dict(whole.state_dict())
+    wave, starts = _wave(), set()
+    for seed in range(12):
+        with torch.no_grad():
+            losses = part(wave, torch.arange(2), generator=torch.Generator().manual_seed(seed), resting=True, free=True)
+            nll = whole(wave, torch.arange(2), resting=True, free=True).nll
+        assert losses.nll.shape == (2, 6 * HOP) and losses.codes.shape == (2, 20) and losses.said.start % HOP == 0
+        assert torch.allclose(losses.nll, nll[:, losses.said], atol=1e-4)
+        starts.add(losses.said.start)
+    assert len(starts) > 3 and part.eval()(wave, torch.arange(2)).nll.shape == wave.shape
 
 
 def test_the_resting_wavenet_is_left_out():
@@ -166,3 +184,23 @@ def test_bfloat16_is_close_to_float32():
     with torch.no_grad():
         exact, rough = (model(wave, torch.arange(2), dtype=d) for d in (torch.float32, torch.bfloat16))
     assert abs(float(exact.nll.mean() - rough.nll.mean())) < 0.1 and rough.nll.dtype == torch.float32
+
+
+def test_noise_is_heard_in_the_past_and_never_scored(monkeypatch):
+    model, wave, speaker = _model(training={"input_noise": 2.0}), _wave(), torch.tensor([0, 1])
+    scored, plain = [], likelihood.mixture_nll
+    monkeypatch.setattr(likelihood, "mixture_nll", lambda parameters, classes: scored.append(classes) or plain(parameters, classes))
+    clean = model(wave, speaker).nll
+    noisy = model.train()(wave, speaker, generator=torch.Generator().manual_seed(1)).nll
+    assert torch.equal(scored[0], mulaw_encode(wave)) and torch.equal(scored[1], scored[0])
+    assert (noisy - clean).abs().max() > 0.01
+
+
+def test_the_noise_is_as_large_as_asked():
+    classes = torch.full((4000, 50), 128)
+    moved = (disturbed(classes, 3.0, torch.Generator().manual_seed(0)) - classes).float()
+    per_sequence = moved.std(1)
+    assert 2.4 < per_sequence.max() < 4.5 and per_sequence.min() < 0.3
+    assert moved.square().mean() == pytest.approx(3.0 + 1 / 12, rel=0.05)  # 3^2 / 3, and rounding
+    ends = disturbed(torch.tensor([[0, 255]] * 50), 5.0)
+    assert ends.min() >= 0 and ends.max() <= 255

@@ -181,6 +181,7 @@ def test_all_stages_run_once_and_are_skipped_until_an_input_changes(recipe, tmp_
 
     done, calls = recipe()
     assert done.returncode == 0 and calls == [] and done.stderr.count("up to date") == len(ALL)
+    assert recipe("--jobs", 7)[1] == []  # how many work on it changes nothing
 
     done, calls = recipe(
         "--max-minutes", 3

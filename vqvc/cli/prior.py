@@ -100,7 +100,8 @@ def _score(args: argparse.Namespace) -> int:
         header = package.read_header(args.model)
         prior.require(header.checksum, args.model)
         if decoder_bits is None:
-            decoder_bits = (header.training.get("held_out") or {}).get("bits_per_sample")
+            held_out = header.training.get("held_out") or {}  # the melody has no prior, so the bound is without it
+            decoder_bits = held_out.get("bits_without_melody") or held_out.get("bits_per_sample")
         if decoder_bits is None:
             raise UsageError(f"{args.model}: does not say its held-out bits per sample; give them with --decoder-bits")
     with tqdm(desc="score", unit="utt", disable=None) as bar:

@@ -16,11 +16,13 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
         examples="  vqvc-train --conf recipes/conf/small.yaml --store dump --out exp/small --max-minutes 60\n"
+        "  vqvc-train --conf recipes/conf/small.yaml --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )
     p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings")
     p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
+    p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
@@ -42,6 +44,7 @@ def work(args: argparse.Namespace) -> int:
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import package
     from vqvc.training import distributed
+    from vqvc.training.start import Start
     from vqvc.training.trainer import Trainer
 
     keep_freed_memory()
@@ -54,10 +57,15 @@ def work(args: argparse.Namespace) -> int:
     store = PackedStore(args.store)
     trained_on = {u.speaker for u in store.subset("train")}
     speakers = [s for s in store.speakers if s.speaker in trained_on]
+    start = None
+    if args.init:
+        begin = package.read(args.init)
+        start = Start(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
     with distributed.workers(device) as worker:
         trainer = Trainer(
             config, store, args.out, tuple(s.speaker for s in speakers),
             device=device, minutes_limit=args.max_minutes, worker=worker,
+            start=start,
         )  # fmt: skip
         finished = trainer.run()
         if worker[0] == 0:
@@ -68,6 +76,8 @@ def work(args: argparse.Namespace) -> int:
             if finished.held_out:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")
+                if finished.held_out.bits_without_melody is not None:
+                    print(f"  without the melody      {finished.held_out.bits_without_melody:.3f}")
                 print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
             print(f"model                     {args.out / 'model.safetensors'}")
     return 128 + finished.signal if finished.signal else 0

@@ -54,6 +54,22 @@ class Normalise(nn.Module):
         return (z - mean[:, None]) * torch.rsqrt(variance[:, None] + 1e-5)
 
 
+def sliding_normalise(x: Tensor, reach: int) -> Tensor:
+    """x (B, T, C) less its mean and over its deviation, both taken over the ``reach`` frames on either side of each frame.
+
+    At the ends the window holds what there is. What does not change for a while (a room, much of a voice) is taken away:
+    instance normalisation (Chou et al. 2019) that hears the same in a crop's middle as in a long recording.
+    """
+    time = x.shape[1]
+    low = (torch.arange(time, device=x.device) - reach).clamp(min=0)
+    high = (torch.arange(time, device=x.device) + reach + 1).clamp(max=time)
+    with torch.autocast(x.device.type, enabled=False):
+        sums = nn.functional.pad(torch.cat([x, x.float().square()], dim=2).double().cumsum(1), (0, 0, 1, 0))
+        moments = ((sums[:, high] - sums[:, low]) / (high - low)[:, None]).float()
+        mean, square = moments.chunk(2, dim=2)
+        return (x - mean) * torch.rsqrt((square - mean.square()).clamp(min=0) + 1e-4)
+
+
 class Encoder(nn.Module):
     """(B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
 
@@ -72,9 +88,10 @@ class Encoder(nn.Module):
         context_dilations: tuple[int, ...],
         codebook_dim: int,
         input_gain: float = 1.0,
+        norm_reach: int = 0,
     ):
         super().__init__()
-        self.input_gain = input_gain
+        self.input_gain, self.norm_reach = input_gain, norm_reach
         widths = (in_channels, *channels)
         self.strided = nn.ModuleList(
             Convolution(a, b, stride=s, taps=4) for a, b, s in zip(widths[:-1], widths[1:], strides)
@@ -92,6 +109,8 @@ class Encoder(nn.Module):
         x = x.transpose(1, 2) * self.input_gain
         for layer in self.strided:
             x = torch.relu(layer(x))
+        if self.norm_reach:
+            x = sliding_normalise(x, self.norm_reach)
         x = self.level(x)
         for block in self.context:
             x = block(x)

@@ -1,6 +1,6 @@
 """The whole model in one place: listen, choose codes, say them again (van den Oord et al. 2017).
 
-    waveform --encoder--> z_e --quantizer--> codes, z_q --conditioning(+speaker)--> frames --WaveNet--> next sample
+    waveform --encoder--> z_e --quantizer--> codes, z_q --conditioning(+speaker, pitch)--> frames --WaveNet--> next sample
 
 Read this file first. Code i stands for samples [i * hop, (i + 1) * hop); the WaveNet at sample t sees the samples
 before t and the conditioning frame of t.
@@ -14,10 +14,12 @@ from torch import Generator, Tensor, nn
 from vqvc.config import Config
 from vqvc.nn import likelihood
 from vqvc.nn.conditioning import Conditioning
+from vqvc.nn.contrast import Contrast
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
 from vqvc.nn.linear_prediction import predict, predictor
+from vqvc.nn.pitch import Intonation
 from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
 
@@ -36,10 +38,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Losses:
-    """One training step's figures: nll (B, T) in nats per sample; mel and quantizer scalars; codes (B, T / hop)."""
+    """One training step's figures: nll (B, S) in nats per sample of the ``said`` part; scalars; codes (B, T / hop)."""
 
     nll: Tensor
+    said: slice
     mel: Tensor
+    contrast: Tensor
     quantizer: Tensor
     codes: Tensor
 
@@ -59,13 +63,14 @@ class VQVAE(nn.Module):
             self.front, in_channels, gain = Mfcc(rate, e.feature_hop, e.n_mels), 39, 1.0
         self.encoder = Encoder(
             in_channels, e.channels, e.strides, e.context_layers, e.context_kernel, e.context_dilations,
-            q.codebook_dim, gain,
+            q.codebook_dim, gain, round(e.norm_reach * config.code_rate_hz),
         )  # fmt: skip
         self.quantizer = Quantizer(
             q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
         )
+        self.intonation = Intonation(rate, config.hop_length, speakers) if d.f0 else None
         self.conditioning = Conditioning(
-            q.codebook_dim, speakers, d.speaker_dim, d.conditioning_channels, d.conditioning_layers,
+            q.codebook_dim + (Intonation.ROWS if d.f0 else 0), speakers, d.speaker_dim, d.conditioning_channels, d.conditioning_layers,
             config.hop_length // d.conditioning_hop,
         )  # fmt: skip
         stack = ResidualStack(
@@ -82,6 +87,8 @@ class VQVAE(nn.Module):
         if config.training.mel_weight:
             self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
             self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
+        if config.training.contrast_weight:
+            self.contrast = Contrast(q.codebook_dim, config.code_rate_hz)
 
     @torch.no_grad()
     def _start_prediction(self, mixtures: int) -> None:
@@ -105,8 +112,19 @@ class VQVAE(nn.Module):
         """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""
         return self.quantizer.encode(self.listen(waveform))
 
-    def tell(self, z_q: Tensor, speaker: Tensor) -> Told:
-        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speaker indices (B,)."""
+    def melody(self, waveform: Tensor) -> Tensor | None:
+        """What ``tell`` takes of the pitch of recordings (B, T): (B, 3, T / hop); None without ``decoder.f0``."""
+        return self.intonation(waveform) if self.intonation is not None else None
+
+    def tell(self, z_q: Tensor, speaker: Tensor, melody: Tensor | None = None) -> Told:
+        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speaker indices (B,).
+
+        melody: (B, 3, T / hop), see ``Intonation``; with None a model that takes one finds its own.
+        """
+        if self.intonation is not None:
+            if melody is None:
+                melody = z_q.new_zeros(len(z_q), Intonation.ROWS, z_q.shape[2])
+            z_q = torch.cat([z_q, melody], dim=1)
         frames = self.conditioning(z_q, speaker)
         if not self.mixture:
             return Told(frames, None, None)
@@ -136,13 +154,15 @@ class VQVAE(nn.Module):
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         resting: bool = False,
+        heard: Tensor | None = None,
     ) -> Tensor:
         """-log p(class) in nats, (B, T), of µ-law classes (B, T) given those before and what the WaveNet is told.
 
         history: (B, P) int64, the classes before the first; silence when None. dtype: of the WaveNet's layers.
         resting: leave the WaveNet out; what remains is a linear-predictive vocoder (or, categorical, a histogram).
+        heard: (B, T) int64, what is heard as the past instead of ``classes``, see ``disturbed``.
         """
-        quantized, before, previous = self._shift(classes, history)
+        quantized, before, previous = self._shift(classes if heard is None else heard, history)
         if not self.mixture:
             return likelihood.categorical_nll(self._raw(previous, None, told, dtype, resting), classes)
         prediction, log_gain, hints = self.hints(quantized, told, before)
@@ -188,6 +208,7 @@ class VQVAE(nn.Module):
         resting: leave the WaveNet out, as in ``negative_log_likelihood``; free: leave the codebook out, z_q = z_e.
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
         """
+        settings = self.config.training
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             z_e = self.listen(waveform)
         if free:
@@ -195,22 +216,51 @@ class VQVAE(nn.Module):
             quantized = Quantized(z_q=z_e, codes=codes, loss=z_e.new_zeros(()))
         else:
             quantized = self.quantizer(z_e, generator)
-        z_q = quantized.z_q
+        with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
+            contrast = self.contrast(z_e) if settings.contrast_weight else waveform.new_zeros(())
+        said = self._said(waveform.shape[1], generator)
+        z_q = quantized.z_q[:, :, said.start // self.hop_length : said.stop // self.hop_length]
         if self.training:
             z_q = jitter(z_q, self.config.decoder.jitter, generator)
+        if history is None:
+            history = waveform.new_zeros(len(waveform), max(1, self.config.decoder.lpc_order))
+        before = torch.cat([history, waveform], dim=1)[:, said.start : said.start + history.shape[1]]
+        waveform = waveform[:, said]
+        melody = None
+        if self.intonation is not None:
+            melody = self.intonation.of_crops(waveform, speaker, generator) if self.training else self.melody(waveform)
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            told = self.tell(z_q, speaker)
-            mel = self.mel_error(waveform, told) if self.config.training.mel_weight else waveform.new_zeros(())
+            told = self.tell(z_q, speaker, melody)
+            mel = self.mel_error(waveform, told) if settings.mel_weight else waveform.new_zeros(())
         classes = mulaw_encode(waveform)
-        before = None if history is None else mulaw_encode(history)
-        nll = self.negative_log_likelihood(classes, told, before, dtype, resting)
-        return Losses(nll=nll, mel=mel, quantizer=quantized.loss, codes=quantized.codes)
+        heard = disturbed(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
+        nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
+        return Losses(nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes)
+
+    def _said(self, samples: int, generator: Generator | None) -> slice:
+        """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""
+        wanted = self.config.training.said_samples
+        if not self.training or not 0 < wanted < samples:
+            return slice(0, samples)
+        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator))
+        return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
         """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
         with torch.autocast(waveform.device.type, enabled=False):
             target = self.mel(waveform).transpose(1, 2)
         return (self.mel_head(told.frames).float() - target).abs().mean()
+
+
+def disturbed(classes: Tensor, deviation: float, generator: Generator | None = None) -> Tensor:
+    """Classes (B, T) with Gaussian noise of up to ``deviation`` classes, as much for all of a sequence.
+
+    What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not
+    (noise injection of LPCNet, Valin & Skoglund 2019).
+    """
+    much = deviation * torch.rand(len(classes), 1, generator=generator)
+    noise = much * torch.randn(classes.shape, generator=generator)
+    return (classes + noise.round().to(classes)).clamp(0, CLASSES - 1)
 
 
 HINTS = 2

@@ -23,6 +23,7 @@ from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
+from vqvc.training.start import Start, require_same_model
 from vqvc.training.tracker import Tracker
 from vqvc.training.validation import HeldOut, validate
 
@@ -58,7 +59,8 @@ class Trainer:
     """Trains one model in one folder.
 
     speakers: names in the order of the model's speaker table. minutes_limit ends the run after that many minutes of
-    training (over all resumptions) with a finished learning-rate decay.
+    training (over all resumptions) with a finished learning-rate decay. start: a trained model to begin from instead of
+    random weights; its codebook is taken, so neither ``listen_first`` nor ``free_steps`` applies.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         minutes_limit: float | None = None,
         worker: tuple[int, int] = (0, 1),
+        start: Start | None = None,
     ):
         self.config, self.store, self.folder, self.speakers = config, store, Path(folder), speakers
         self.device, self.minutes_limit = torch.device(device), minutes_limit
@@ -88,6 +91,11 @@ class Trainer:
         )  # fmt: skip
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
+        self.listen_first, self.free_steps = settings.listen_first, config.quantizer.free_steps
+        self.begun_from = str(start.path) if start else None
+        if start is not None:
+            start.give(self.model, speakers)
+            self.listen_first, self.free_steps = 0.0, 0
         self.average = AveragedModel(self.model, settings.weight_average)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
@@ -132,7 +140,7 @@ class Trainer:
             progress = self._progress()
             if progress >= 1:
                 break
-            if self.step == self.config.quantizer.free_steps:
+            if self.step == self.free_steps and not self.begun_from:
                 self._start_codebook()
             figures = self._train_step(batch, progress)
             self.step += 1
@@ -184,22 +192,25 @@ class Trainer:
         )
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step * 1009 + self.rank)
         self.model.train()
-        resting = progress < settings.listen_first
-        free = self.step < self.config.quantizer.free_steps
+        resting = progress < self.listen_first
+        free = self.step < self.free_steps
         try:
             losses = self.model(waveform, speaker, history, self.dtype, generator, resting, free)
         except TrainingError as error:
             raise self._not_a_number(batch, str(error)) from None
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
-        nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float())
-        mel, quantizer = share * losses.mel, share * losses.quantizer
-        total = nll + settings.mel_weight * mel + quantizer
+        scored = scored[:, losses.said]
+        if losses.said.start:
+            scored[:, : settings.lead_samples] = False
+        nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
+        mel, contrast, quantizer = share * losses.mel, share * losses.contrast, share * losses.quantizer
+        total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, quantizer]).detach())
+        figures = distributed.mean_over_workers(torch.stack([nll, mel, contrast, quantizer]).detach())
         if not torch.isfinite(figures.sum() + norm):  # the same on every worker
             raise self._not_a_number(batch, "the loss or its gradient is not a number")
         rate = learning_rate(settings, self.step, progress)
@@ -211,7 +222,8 @@ class Trainer:
         return {
             "loss_bits": float(figures[0]) / math.log(2),
             "mel": float(figures[1]),
-            "quantizer": float(figures[2]),
+            "contrast": float(figures[2]),
+            "quantizer": float(figures[3]),
             "gradient_norm": float(norm),
             "learning_rate": rate,
             "perplexity": perplexity(torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts))),
@@ -265,7 +277,7 @@ class Trainer:
 
     def _progress_is_resting(self) -> bool:
         done = max(self.step / self.config.training.steps, self.minutes / self.minutes_limit if self.minutes_limit else 0.0)
-        return done < self.config.training.listen_first
+        return done < self.listen_first
 
     # --- starting and resuming
 
@@ -290,7 +302,8 @@ class Trainer:
         tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
         tensors |= checkpoint.flatten_optimizer(self.optimizer, self.names)
         tensors["epoch_counts"] = self.epoch_counts
-        facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers)}
+        facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers),
+                 "begun_from": self.begun_from}  # fmt: skip
         self.last_checkpoint = checkpoint.save(self.folder, self.step, tensors, facts)
 
     def _resume(self) -> bool:
@@ -298,13 +311,12 @@ class Trainer:
         if newest is None:
             return False
         path, tensors, facts = newest
-        for section in ("audio", "encoder", "quantizer", "decoder"):
-            for key, value in self.config.to_dict()[section].items():
-                if facts["config"][section].get(key) != value:
-                    raise ModelError(f"{path}: was made with {section}.{key} = {facts['config'][section].get(key)}, "
-                                     f"not {value}; train in another folder")  # fmt: skip
+        require_same_model(self.config, facts["config"], path, "train in another folder")
         if facts["speakers"] != list(self.speakers):
             raise ModelError(f"{path}: was made for other speakers; train in another folder")
+        if bool(facts.get("begun_from")) != bool(self.begun_from):
+            began = f"from {facts['begun_from']}" if facts.get("begun_from") else "from random weights"
+            raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
         part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         self.model.load_state_dict(part("model."))
         self.average.module.load_state_dict(part("average."))

@@ -20,10 +20,12 @@ WINDOW_FRAMES = 160  # conditioning frames scored at a time
 class HeldOut:
     """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
     bits_shuffled_codes: the same, told the codes of the next utterance (a decoder that uses its codes gets worse).
+    bits_without_melody: the same, told the codes but not the pitch; None for a model that is told no pitch.
     mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size."""
 
     bits_per_sample: float
     bits_shuffled_codes: float
+    bits_without_melody: float | None
     mel_error: float | None
     codes_used: int
     codebook_size: int
@@ -55,7 +57,7 @@ def validate(
     known = [u for u in store.subset(subset) if u.speaker in speakers]
     known = _evenly(known, seconds * store.sample_rate)
     hop = model.hop_length
-    heard: list[tuple[Tensor, Tensor, Tensor]] = []
+    heard: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
     for utterance in known:
         if stop():
             return None
@@ -63,26 +65,34 @@ def validate(
         padded = np.pad(samples, (0, -len(samples) % hop))
         waveform = torch.from_numpy(padded)[None].to(device)
         speaker = torch.tensor([speakers.index(utterance.speaker)], device=device)
-        heard.append((waveform, model.encode(waveform), speaker))
-    nats, nats_shuffled, mel, scored = 0.0, 0.0, 0.0, 0
+        heard.append((waveform, model.encode(waveform), speaker, model.melody(waveform)))
+    nats, nats_shuffled, nats_without, mel, scored = 0.0, 0.0, 0.0, 0.0, 0
     counts = torch.zeros(model.config.quantizer.codebook_size)
-    for i, (waveform, codes, speaker) in enumerate(heard):
+    for i, (waveform, codes, speaker, melody) in enumerate(heard):
         if stop():
             return None
         counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
         classes = mulaw_encode(waveform)
-        told = model.tell(model.quantizer.lookup(codes), speaker)
+        told = model.tell(model.quantizer.lookup(codes), speaker, melody)
         nats += _total_nll(model, classes, told, dtype, resting)
         if model.config.training.mel_weight:
             mel += float(model.mel_error(waveform, told)) * classes.numel()
         foreign = heard[(i + 1) % len(heard)][1]
         foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
-        told = model.tell(model.quantizer.lookup(foreign), speaker)
+        told = model.tell(model.quantizer.lookup(foreign), speaker, melody)
         nats_shuffled += _total_nll(model, classes, told, dtype, resting)
+        if melody is not None:
+            told = model.tell(model.quantizer.lookup(codes), speaker)
+            nats_without += _total_nll(model, classes, told, dtype, resting)
         scored += classes.numel()
+
+    def bits(nats: float) -> float:
+        return nats / scored / math.log(2) if scored else math.nan
+
     return HeldOut(
-        bits_per_sample=nats / scored / math.log(2) if scored else math.nan,
-        bits_shuffled_codes=nats_shuffled / scored / math.log(2) if scored else math.nan,
+        bits_per_sample=bits(nats),
+        bits_shuffled_codes=bits(nats_shuffled),
+        bits_without_melody=bits(nats_without) if model.intonation is not None else None,
         mel_error=mel / scored if scored and model.config.training.mel_weight else None,
         codes_used=int((counts > 0).sum()),
         codebook_size=len(counts),

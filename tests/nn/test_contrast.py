@@ -1,0 +1,72 @@
+"""Contrastive prediction: what is told apart, from what, and in which direction of time."""
+
+import math
+
+import pytest
+import torch
+
+from vqvc.nn.contrast import Contrast
+
+
+def _contrast(rate_hz=25.0, dim=6) -> Contrast:
+    torch.manual_seed(0)
+    return Contrast(dim, rate_hz, width=16)
+
+
+def _vectors(batch=2, dim=6, time=30, seed=1) -> torch.Tensor:
+    return torch.randn(batch, dim, time, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("rate_hz", "distances"), [(25.0, (2, 3, 4)), (50.0, (4, 6, 8)), (250.0, (21, 31, 41))])
+def test_distances_are_the_same_in_seconds_at_every_rate(rate_hz, distances):
+    assert _contrast(rate_hz).distances == distances
+
+
+def test_equal_vectors_cannot_be_told_apart():
+    constant = torch.ones(2, 6, 30)
+    with torch.no_grad():
+        assert float(_contrast()(constant)) == pytest.approx(math.log(30), abs=1e-5)
+
+
+def test_other_crops_are_no_wrong_answers():
+    """A speaker is told from another by nothing: each crop's loss is its own."""
+    contrast, z = _contrast(), _vectors(2)
+    with torch.no_grad():
+        alone = [float(contrast(z[i : i + 1])) for i in range(2)]
+        assert float(contrast(z)) == pytest.approx(sum(alone) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("way", [0, 1])
+def test_a_guess_rests_on_its_own_side_of_time_only(way):
+    contrast, time, t = _contrast(), 30, 12
+    heard = _vectors(1).transpose(1, 2).requires_grad_()
+    guesses = []
+    contrast.guess[way].register_forward_hook(lambda module, inputs, output: guesses.append(output))
+    contrast._one_way(heard, _vectors(1, seed=2).transpose(1, 2), way)
+    guesses[0][0, t].sum().backward()
+    touched = heard.grad[0].abs().sum(1).nonzero()[:, 0]
+    assert int(touched.max()) == t and int(touched.min()) == max(0, t - 14)
+    assert len(guesses[0][0]) == time
+
+
+def test_what_can_be_foretold_is_learned():
+    """A sequence whose next vectors follow from the last ones, against one of independent vectors."""
+    steps = torch.arange(40) % 10
+    turning = torch.stack([torch.cos(0.2 * math.pi * steps), torch.sin(0.2 * math.pi * steps)])
+    foretold = torch.cat([turning, torch.zeros(4, 40)])[None].repeat(2, 1, 1) + 0.3 * _vectors(2, 6, 40)
+    found = []
+    for z in (foretold, _vectors(2, 6, 40, seed=3)):
+        contrast = _contrast()
+        optimizer = torch.optim.Adam(contrast.parameters(), 1e-2)
+        for _ in range(40):
+            draw = z if z is foretold else torch.randn_like(z)
+            optimizer.zero_grad()
+            loss = contrast(draw)
+            loss.backward()
+            optimizer.step()
+        found.append(float(loss.detach()))
+    assert found[0] < found[1] - 0.5
+
+
+def test_a_crop_shorter_than_every_distance_costs_nothing():
+    assert float(_contrast()(_vectors(time=2))) == 0.0

@@ -1,0 +1,49 @@
+"""Contrastive prediction: what the encoder hears must help to tell which vector comes a little later, or came before.
+
+Contrastive predictive coding (van den Oord, Li, Vinyals 2018) of a VQ-VAE's z_e, with the negatives of VQ-CPC (van
+Niekerk, Nortje, Kamper 2020), which reads the codes instead. The wrong answers are the other vectors of the same crop: they
+share speaker, level and room, so that only what is said tells them apart, and that is what the codebook then finds far apart.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqvc.nn.convolution import Convolution
+
+DISTANCES_S = (0.085, 0.125, 0.165)  # beyond what a code itself hears, within a phone or two
+DILATIONS = (1, 2, 4)
+TEMPERATURE = 0.1
+
+
+class Contrast(nn.Module):
+    """z_e (B, D, T) -> scalar: mean InfoNCE in nats over the distances, in both directions of time."""
+
+    def __init__(self, dim: int, rate_hz: float, width: int = 128):
+        super().__init__()
+        self.distances = tuple(max(1, round(seconds * rate_hz)) for seconds in DISTANCES_S)
+        self.enter = Convolution(dim, width)
+        self.before = nn.ModuleList(Convolution(width, width, taps=3, dilation=dilation) for dilation in DILATIONS)
+        self.level = nn.LayerNorm(width)
+        self.guess = nn.ModuleList(nn.Linear(width, dim * len(self.distances)) for _ in ("later", "earlier"))
+        self.target = nn.Linear(dim, dim)
+
+    def forward(self, z_e: Tensor) -> Tensor:
+        heard = z_e.transpose(1, 2)
+        targets = nn.functional.normalize(self.target(heard).float(), dim=-1)
+        return (self._one_way(heard, targets, 0) + self._one_way(heard.flip(1), targets.flip(1), 1)) / 2
+
+    def _one_way(self, heard: Tensor, targets: Tensor, way: int) -> Tensor:
+        """InfoNCE of guesses from what was heard (B, T, D) up to each place about targets (B, T, D) after it."""
+        batch, time, dim = targets.shape
+        x = self.enter(heard)
+        for block in self.before:
+            past = nn.functional.pad(torch.relu(x), (0, 0, block.reach, 0))[:, :time]  # a centred window, moved back
+            x = x + block(past)
+        guesses = self.guess[way](self.level(x)).view(batch, time, len(self.distances), dim).float()
+        guesses = nn.functional.normalize(guesses, dim=-1) / TEMPERATURE
+        losses = []
+        for number, distance in enumerate(d for d in self.distances if d < time):
+            scores = guesses[:, :-distance, number] @ targets.transpose(1, 2)  # (B, T - distance, T)
+            right = torch.arange(distance, time, device=scores.device).expand(batch, -1)
+            losses.append(nn.functional.cross_entropy(scores.flatten(0, 1), right.flatten()))
+        return torch.stack(losses).mean() if losses else heard.new_zeros(())
