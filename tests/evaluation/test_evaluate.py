@@ -130,7 +130,7 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
     assert evaluate.main(args) == 0
     result = json.loads((out / "evaluate.json").read_text())
     rows = list(tables.rows(result))
-    assert {row.section for row in rows} == {"content", "speaker", "prosody", "spectrum", "codes"}
+    assert {row.section for row in rows} - {"quality"} == {"content", "speaker", "prosody", "spectrum", "codes"}
     assert all(row.figure["definition"] and row.figure["unit"] for row in rows)
     codes = result["figures"]["codes"]
     assert (

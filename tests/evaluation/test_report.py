@@ -133,6 +133,29 @@ def test_results_regenerate_byte_for_byte_and_leave_the_rest_alone(exp, tmp_path
     assert re.search(rf"\| constant guess \| {value:.1f} ", shown)
 
 
+def test_results_tell_the_learning_curve_and_what_codes_cost(tmp_path):
+    point = {"bits_shuffled_codes": 7.0, "usage": 0.5}
+    events = [{"event": "valid", "minutes": n, "step": 1000 * n, "bits_per_sample": 5 - n / 10, "resting": n < 3} | point for n in range(30)]
+    events.append({"event": "end", "minutes": 30.0, "step": 30000, "bits_per_sample": 1.987} | point)
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, events)))
+    one = {"uniform": 9.0, "prior": 6.0}
+    score = {
+        "what": "speakers of training", "seconds": 120.0, "bits_per_code": one, "bits_per_second": {"uniform": 2250.0, "prior": 1500.0},
+        "saved_percent": {"uniform": 0.0, "prior": 33.3},
+        "files": {"plain_bits_per_second": 2290.0, "coded_bits_per_second": 1530.0, "coded_over_cross_entropy_percent": 1.96},
+    }  # fmt: skip
+    bound = {"decoder_bits_per_sample": 3.5, "bits_per_sample": {"uniform": 3.64, "prior": 3.59}}
+    (tmp_path / "prior").mkdir()
+    (tmp_path / "prior" / "score.json").write_text(json.dumps({"sets": {"dev": score}, "bound": bound}))
+    shown = tables.results_section(RunFolder.read(tmp_path), "small").splitlines()
+    curve = [line for line in shown if re.match(r"\| \d+ \| [\d,]+ \| ", line)]
+    assert curve[0] == "| 0 | 0 | 5.000 (WaveNet rests) | 7.00 | 50 % |" and len(curve) <= 13
+    assert curve[-1] == "| 30 | 30,000 | 1.987 | 7.00 | 50 % |"
+    assert "| prior | 6.000 | 1,500 | 33.3 % |" in shown
+    assert "| file, under the prior (+1.96 % of the prior's cross-entropy) | – | 1,530 | – |" in shown
+    assert any("3.5900 (prior)" in line for line in shown)
+
+
 def test_section_is_replaced_in_place():
     before = tables.put_section("", "a", "one\n")
     both = tables.put_section(before, "b", "two\n")

@@ -15,6 +15,7 @@ class RunFolder:
     path: Path
     probe: dict | None
     evaluation: dict | None
+    prior: dict | None  # what codes cost under the prior
     events: tuple[dict, ...]  # lines of log.jsonl
     config_text: str
     model: dict  # metadata of model.safetensors: config, speakers, training, checksum (parsed)
@@ -34,6 +35,7 @@ class RunFolder:
             path=path,
             probe=_json(path / "probe" / "probe.json"),
             evaluation=_json(path / "eval" / "evaluate.json"),
+            prior=_json(path / "prior" / "score.json"),
             events=_lines(path / "log.jsonl"),
             config_text=config.read_text(encoding="utf-8", errors="replace") if config.exists() else "",
             model=_metadata(path / "model.safetensors"),

@@ -212,6 +212,8 @@ def verdicts(run) -> list[Verdict]:
     if bits is not None:
         uses = shuffled is not None and shuffled > bits + 0.1
         extra = f", {shuffled:.2f} with another utterance's codes" if shuffled is not None else ""
+        without = run.last("bits_without_melody", "valid", "end")
+        extra += f", {without:.2f} without the melody" if without is not None else ""
         found.append(
             Verdict(
                 "Does the decoder use the codes?",
@@ -258,12 +260,53 @@ def results_section(run, title: str, command: str = "") -> str:
             lines.append("| " + " | ".join(_cell(item) for item in shown) + " |")
     for name, why in left_out(run.evaluation or {}):
         lines += ["", f"Left out: {name}: {why}."]
+    lines += [*_curve(run), *_code_costs(run.prior or {})]
     checksum = str(run.model.get("checksum", ""))[:12]
     lines += [
         "",
         f"Model {checksum or 'without a file here'}. Definitions of all figures: probe.json and evaluate.json of the run.",
     ]
     return "\n".join(lines) + "\n"
+
+
+CURVE_ROWS = 12
+
+
+def _curve(run) -> list[str]:
+    """The learning curve as a table of at most CURVE_ROWS + 1 rows, the last one the end of training."""
+    found = [item for item in run.events if item.get("event") == "valid" and "bits_per_sample" in item]
+    found = found[:: -(-len(found) // CURVE_ROWS)] if found else []
+    found += [item for item in run.events if item.get("event") == "end"][-1:]
+    if not found:
+        return []
+    lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]
+    lines += ["| minutes | steps | bits per sample | with another utterance's codes | codes in use |", "| --- " * 5 + "|"]
+    for item in found:
+        rests = " (WaveNet rests)" if item.get("resting") else ""
+        lines.append(
+            f"| {item['minutes']:.0f} | {item['step']:,} | {item['bits_per_sample']:.3f}{rests} "
+            f"| {item['bits_shuffled_codes']:.2f} | {100 * item['usage']:.0f} % |"
+        )
+    return lines
+
+
+def _code_costs(score: dict) -> list[str]:
+    """What codes cost under each model of them, and the bound on log p(x)."""
+    lines = []
+    for name, data in score.get("sets", {}).items():
+        lines += ["", f"Bits for codes on {name} ({data['what']}, {data['seconds'] / 60:.1f} min):", ""]
+        lines += ["| model | bits per code | bit/s | saved |", "| --- " * 4 + "|"]
+        for model, bits in data["bits_per_code"].items():
+            rate, saved = data["bits_per_second"][model], data["saved_percent"][model]
+            lines.append(f"| {model} | {bits:.3f} | {rate:,.0f} | {saved:.1f} % |")
+        files = data["files"]
+        lines.append(f"| file, plain | – | {files['plain_bits_per_second']:,.0f} | – |")
+        over = f"{files['coded_over_cross_entropy_percent']:+.2f} % of the prior's cross-entropy"
+        lines.append(f"| file, under the prior ({over}) | – | {files['coded_bits_per_second']:,.0f} | – |")
+    if bound := score.get("bound"):
+        parts = ", ".join(f"{bits:.4f} ({model})" for model, bits in bound["bits_per_sample"].items())
+        lines += ["", f"Bound on -log2 p(x) in bits per sample, decoder {bound['decoder_bits_per_sample']:.4f} and codes: {parts}."]
+    return lines
 
 
 def _cell(text: str) -> str:
