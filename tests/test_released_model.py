@@ -1,11 +1,15 @@
 """The model that comes with the package."""
 
+from pathlib import Path
+
 import numpy as np
 
 import vqvc
+from vqvc import config
 from vqvc.cli import convert as command
 from vqvc.models import RELEASED
 from vqvc.synthesis import package
+from vqvc.training.start import require_same_model
 
 
 def test_it_is_small_enough_and_whole():
@@ -25,3 +29,8 @@ def test_it_speaks_without_being_named():
     source = 0.1 * np.sin(2 * np.pi * 150 * t).astype(np.float32) * (1 + np.sin(2 * np.pi * 4 * t)).astype(np.float32)
     said = voice.convert(source, "p225")
     assert said.shape == source.shape and np.isfinite(said).all() and 0.01 < np.abs(said).max() <= 2
+
+
+def test_training_can_go_on_from_it_as_the_readme_says():
+    settings = config.load(Path(__file__).parents[1] / "recipes/conf/small.yaml")
+    require_same_model(settings, package.read_header(RELEASED).config.to_dict(), RELEASED, "")
