@@ -66,6 +66,7 @@ class VoiceConverter:
         seed: int = 0,
         temperature: float = TEMPERATURE,
         fold: str = "auto",
+        postfilter: bool = True,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> np.ndarray:
         """Speech (T * hop_length,) float32 of codes (T,), at the level of training, in the voice of ``speaker``."""
@@ -73,7 +74,7 @@ class VoiceConverter:
 
         codes = self._checked(codes)
         request = convert.Request(codes, self._package.speaker_index(speaker), seed)
-        return convert.say(self.model, self._sampler, [request], temperature, fold, progress)[0]
+        return convert.say(self.model, self._sampler, [request], temperature, fold, postfilter, progress)[0]
 
     def convert(
         self,
@@ -83,9 +84,10 @@ class VoiceConverter:
         seed: int = 0,
         temperature: float = TEMPERATURE,
         fold: str = "auto",
+        postfilter: bool = True,
     ) -> np.ndarray:
         """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was."""
-        return self.convert_batch([(recording, speaker)], seed=seed, temperature=temperature, fold=fold)[0]
+        return self.convert_batch([(recording, speaker)], seed=seed, temperature=temperature, fold=fold, postfilter=postfilter)[0]
 
     def convert_batch(
         self,
@@ -94,6 +96,7 @@ class VoiceConverter:
         seed: int = 0,
         temperature: float = TEMPERATURE,
         fold: str = "auto",
+        postfilter: bool = True,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
         """Many recordings at once, which is faster than one after the other: (recording, speaker) -> samples."""
@@ -101,7 +104,7 @@ class VoiceConverter:
         heard = {key: self.listen(recording) for key, recording in heard.items()}
         return self.say(
             [(heard[id(recording)], speaker) for recording, speaker in pairs],
-            seed=seed, temperature=temperature, fold=fold, progress=progress,
+            seed=seed, temperature=temperature, fold=fold, postfilter=postfilter, progress=progress,
         )  # fmt: skip
 
     def listen(self, recording: np.ndarray | str | Path) -> "Heard":
@@ -121,6 +124,7 @@ class VoiceConverter:
         seed: int = 0,
         temperature: float = TEMPERATURE,
         fold: str = "auto",
+        postfilter: bool = True,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
         """What was heard, in other voices: (T,) float32 each, as long and as loud as the recording was."""
@@ -130,7 +134,7 @@ class VoiceConverter:
             convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness, heard.melody)
             for heard, speaker in pairs
         ]
-        said = convert.say(self.model, self._sampler, requests, temperature, fold, progress)
+        said = convert.say(self.model, self._sampler, requests, temperature, fold, postfilter, progress)
         return [
             samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
             for samples, (heard, _) in zip(said, pairs)

@@ -123,6 +123,8 @@ class Config:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
+        if self.training.mel_weight and self.decoder.conditioning_hop > 256:
+            raise ConfigError("decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half")
         if self.training.lead_samples >= self.training.crop_samples:
             raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
         if self.training.said_samples and not self.training.lead_samples < self.training.said_samples <= self.training.crop_samples:

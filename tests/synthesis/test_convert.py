@@ -124,7 +124,7 @@ def forgetting(speechlike) -> np.ndarray:
     voice, samples = vqvc.load(), int(convert.WARM_UP_S * 16000) + 128
     model, heard = voice.model, voice.listen(speechlike(4.0, seed=3))
     at = cuts(heard.loudness, 25, 6)[2:-2]
-    said = convert.say(model, Sampler(model), [Request(heard.codes, 5, seed=1)], folding="off")[0]
+    said = convert.say(model, Sampler(model), [Request(heard.codes, 5, seed=1)], folding="off", postfilter=False)[0]
     classes = mulaw_encode(torch.from_numpy(said))
     with torch.no_grad():
         told = model.tell(model.quantizer.lookup(torch.from_numpy(heard.codes)[None]), torch.tensor([5]))

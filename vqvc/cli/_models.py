@@ -19,6 +19,9 @@ def add_speaking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
+    parser.add_argument(
+        "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum towards what the voice is told, or not"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 

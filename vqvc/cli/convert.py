@@ -154,7 +154,8 @@ def _convert(converter, group: list[Job], rate: int | None, args: argparse.Names
     from vqvc.audio import io, resample
     from vqvc.synthesis import long
 
-    how = {"seed": args.seed, "temperature": args.temperature, "fold": args.fold, "progress": meter}
+    how = {"seed": args.seed, "temperature": args.temperature, "fold": args.fold,
+           "postfilter": args.postfilter == "on", "progress": meter}  # fmt: skip
     done, spoken, pairs = 0, 0, []
     sources: dict[Path, tuple] = {}
     for job in group:

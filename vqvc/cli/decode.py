@@ -47,8 +47,9 @@ def work(args: argparse.Namespace) -> None:
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
     samples = converter.decode(
-        codes, args.speaker, seed=args.seed, temperature=args.temperature, fold=args.fold, progress=meter
-    )[:length]
+        codes, args.speaker, seed=args.seed, temperature=args.temperature, fold=args.fold,
+        postfilter=args.postfilter == "on", progress=meter,
+    )[:length]  # fmt: skip
     logger.info("%s", meter.line(len(samples)))
     io.write(args.out, samples, converter.sample_rate)
 

@@ -84,7 +84,8 @@ class VQVAE(nn.Module):
         if self.mixture:
             self.prediction = nn.Linear(d.conditioning_channels, d.lpc_order + 1)  # reflections, then log gain
             self._start_prediction(d.mixtures)
-        if config.training.mel_weight:
+        self.has_mel = config.training.mel_weight > 0
+        if self.has_mel:
             self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
             self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
         if config.training.contrast_weight:
@@ -249,7 +250,11 @@ class VQVAE(nn.Module):
         """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
         with torch.autocast(waveform.device.type, enabled=False):
             target = self.mel(waveform).transpose(1, 2)
-        return (self.mel_head(told.frames).float() - target).abs().mean()
+        return (self.told_mel(told) - target).abs().mean()
+
+    def told_mel(self, told: Told) -> Tensor:
+        """Log-mel frames (B, F, n_mels), as ``LogMel`` scales them, that codes and speaker tell: the auxiliary head's."""
+        return self.mel_head(told.frames).float()
 
 
 def disturbed(classes: Tensor, deviation: float, generator: Generator | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis.blocks import HAS_BFLOAT16
 from vqvc.synthesis.fold import CROSSFADE_S, Part, fold, join
 from vqvc.synthesis.graph import GraphSampler
+from vqvc.synthesis.postfilter import PostFilter
 from vqvc.synthesis.sampler import Job, Sampler
 
 FOLDS = ("auto", "off")
@@ -86,12 +87,13 @@ def say(
     requests: Sequence[Request],
     temperature: float = 1.0,
     folding: str = "auto",
+    postfilter: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> list[np.ndarray]:
     """Amplitudes (T * hop,) float32 at the level of training, for every request.
 
     All requests share the streams. folding "auto" cuts them so that every lane of every core has work; "off" keeps
-    each in one stream.
+    each in one stream. postfilter: see ``synthesis.postfilter``; a model without the auxiliary log-mel head has none.
     """
     if folding not in FOLDS:
         raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
@@ -103,10 +105,14 @@ def say(
     part_frames = max(SHORTEST_PART * warm_up, total / sampler.streams)
     jobs: list[Job] = []
     folded: list[list[Part]] = []
+    told_mels: list[torch.Tensor] = []
+    filtered = postfilter and model.has_mel
     for request in requests:
         codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
         told_melody = torch.from_numpy(request.melody)[None] if request.melody is not None else None
         told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), told_melody)
+        if filtered:
+            told_mels.append(model.told_mel(told)[0])
         frames = told.frames[0].float().numpy()
         predictor = told.predictor[0].numpy() if told.predictor is not None else None
         gain = told.log_gain[0].exp().numpy() if told.log_gain is not None else None
@@ -129,6 +135,10 @@ def say(
                 )
             )
     said = iter(sampler.run(jobs, temperature, progress=progress))
-    return [
+    joined = [
         join([mulaw.decode(next(said).astype(np.int64)) for _ in parts], parts, sampler.hop, rate) for parts in folded
     ]
+    if not filtered:
+        return joined
+    shape = PostFilter(model)
+    return [shape(samples, told_mel) for samples, told_mel in zip(joined, told_mels)]

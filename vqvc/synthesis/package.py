@@ -1,6 +1,6 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the mel head and the contrast, which only training uses
+    weights      the VQVAE's state_dict without the contrast, which only training uses
     metadata     format_version; config, speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
@@ -27,8 +27,8 @@ from vqvc.config import Config
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
 
-FORMAT_VERSION = 1
-TRAINING_ONLY = ("mel_head.", "contrast.")
+FORMAT_VERSION = 2
+TRAINING_ONLY = ("contrast.",)
 LONGEST_HEADER = 1 << 26  # bytes; a longer one is no model of ours
 METADATA = ("format_version", "config", "speakers", "training")
 
@@ -127,7 +127,7 @@ def read(path: str | Path) -> Package:
 
 
 def _build(header: Header) -> VQVAE:
-    training = dataclasses.replace(header.config.training, mel_weight=0.0, contrast_weight=0.0)  # without their heads
+    training = dataclasses.replace(header.config.training, contrast_weight=0.0)
     with torch.random.fork_rng(devices=[]):
         return VQVAE(dataclasses.replace(header.config, training=training), len(header.speakers))
 
