@@ -124,7 +124,7 @@ def test_another_codebook_size_names_the_field(written):
     path, model = written
     before = package.read_header(path)
     config = dataclasses.replace(model.config, quantizer=dataclasses.replace(model.config.quantizer, codebook_size=16))
-    metadata = {"format_version": "1", "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
+    metadata = {"format_version": str(package.FORMAT_VERSION), "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
     voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata["speakers"] = json.dumps(voices)
     weights = {k: v for k, v in model.state_dict().items() if not k.startswith(package.TRAINING_ONLY)}

@@ -5,9 +5,9 @@ fills the valleys between formants, most of all in a voice that the source's cod
 cepstra of log-mel frames, and both are put right there, by one gain for every band and frame:
 
     gain = smooth(told - said)   slow differences from the envelope that codes and speaker tell (the auxiliary head's)
-         + (SPREAD - 1) (said - average of said)   formants and syllables move further, as far as in natural speech
+         + (SPREAD - 1) (said - average of said)   formants move further, about as far as in natural speech
 
-The second line is a global-variance post-filter (Toda & Tokuda 2007) with one factor for all coefficients.
+The second line is a global-variance post-filter (Toda & Tokuda 2007) with factors that are the same for every voice.
 """
 
 import math
@@ -21,7 +21,7 @@ from vqvc.nn.vqvae import VQVAE
 COEFFICIENTS = 30  # cepstral coefficients of the envelope; finer differences are the head's smoothness
 SMOOTH_S = 0.2  # length of the Hann window over which differences are averaged
 AVERAGE_S = 0.4  # length of the one over which speech is averaged, from which it moves further
-SPREAD = 1.4  # measured: see RESULTS.md
+SPREAD = (1.1, 1.45)  # of the first and the last coefficient, those between on a line; noise takes more of fine structure
 LOWEST, HIGHEST = -20.0, 10.0  # dB
 
 
@@ -40,6 +40,8 @@ class PostFilter:
         basis = torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
         basis[0] /= math.sqrt(2)
         self.basis = basis  # (coefficients, bands), orthonormal rows of the discrete cosine transform
+        self.further = torch.linspace(*SPREAD, len(basis)) - 1
+        self.further[0] = 0  # loudness stays
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
@@ -53,7 +55,7 @@ class PostFilter:
         """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``told``."""
         cepstra = said @ self.basis.T
         change = _average((told - said) @ self.basis.T, self.smooth)
-        change[:, 1:] += (SPREAD - 1) * (cepstra - _average(cepstra, self.average))[:, 1:]
+        change = change + self.further * (cepstra - _average(cepstra, self.average))
         nepers = change @ self.basis * (self.mel.SCALE / 2)  # the frames are of scaled log power
         return nepers.clamp(*(limit * math.log(10) / 20 for limit in (LOWEST, HIGHEST)))
 
