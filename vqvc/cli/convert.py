@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
-from vqvc.cli._models import Meter, add_model, add_speaking, check_speaking
+from vqvc.cli._models import Meter, add_model, add_speaking, manner
 from vqvc.errors import EXIT_SOME_FAILED, AudioError, UsageError, VqvcError
 
 logger = logging.getLogger("vqvc.convert")
@@ -47,7 +47,7 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.synthesis import package
 
-    check_speaking(args)
+    how = manner(args)
     header = package.read_header(args.model)
     if args.list_speakers:
         for voice in header.speakers:
@@ -67,7 +67,7 @@ def work(args: argparse.Namespace) -> int:
     failed, spoken = 0, 0
     meter = Meter(0, converter.sample_rate)
     for group in _groups(jobs):
-        done, said = _convert(converter, group, rate, args, meter)
+        done, said = _convert(converter, group, rate, {"seed": args.seed, "progress": meter, **how})
         failed += len(group) - done
         spoken += said
     logger.info("%s", meter.line(spoken))
@@ -149,13 +149,11 @@ def _groups(jobs: list[Job]) -> Iterator[list[Job]]:
         yield group
 
 
-def _convert(converter, group: list[Job], rate: int | None, args: argparse.Namespace, meter: Meter) -> tuple[int, int]:
-    """Convert some recordings together; returns how many were, and the samples said."""
+def _convert(converter, group: list[Job], rate: int | None, how: dict) -> tuple[int, int]:
+    """Convert some recordings together; returns how many were, and the samples said. how: keywords of the converter."""
     from vqvc.audio import io, resample
     from vqvc.synthesis import long
 
-    how = {"seed": args.seed, "temperature": args.temperature, "fold": args.fold,
-           "postfilter": args.postfilter == "on", "progress": meter}  # fmt: skip
     done, spoken, pairs = 0, 0, []
     sources: dict[Path, tuple] = {}
     for job in group:

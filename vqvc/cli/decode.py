@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vqvc.cli._code_files import SUFFIX, read_code_file
 from vqvc.cli._common import parser, refuse_overwrite, run
-from vqvc.cli._models import Meter, add_model, add_speaking, check_speaking
+from vqvc.cli._models import Meter, add_model, add_speaking, manner
 from vqvc.cli._priors import add_prior
 from vqvc.errors import UsageError
 
@@ -35,7 +35,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc.audio import io
     from vqvc.synthesis import package
 
-    check_speaking(args)
+    how = manner(args)
     header = package.read_header(args.model)
     header.speaker_index(args.speaker)  # said before the weights are read
     refuse_overwrite(args.out, args.overwrite, args.codes)
@@ -46,10 +46,7 @@ def work(args: argparse.Namespace) -> None:
 
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
-    samples = converter.decode(
-        codes, args.speaker, seed=args.seed, temperature=args.temperature, fold=args.fold,
-        postfilter=args.postfilter == "on", progress=meter,
-    )[:length]  # fmt: skip
+    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **how)[:length]
     logger.info("%s", meter.line(len(samples)))
     io.write(args.out, samples, converter.sample_rate)
 

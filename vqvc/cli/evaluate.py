@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._models import add_manner, manner
 
 logger = logging.getLogger("vqvc.evaluate")
 
@@ -35,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any",
     )
     result.add_argument("--seed", type=int, default=0, help="of the choice of utterances and of all intervals")
+    add_manner(result)
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result
 
@@ -52,13 +54,14 @@ def work(args: argparse.Namespace) -> int | None:
     refuse_overwrite(target, args.overwrite)
     if args.limit < 1:
         raise UsageError(f"--limit {args.limit}: give at least 1")
+    how = manner(args)
     store = PackedStore(args.store)
     converter = vqvc.load(args.model)
     known = list(converter.speakers)
     wanted = [name for name in args.targets.split(",") if name]
     targets = clips.choose_targets(store, known, wanted, args.target_count)
     sources = clips.choose_sources(store, known, targets, args.limit, args.seed)
-    made = clips.make(converter, store, sources, targets, args.out, args.seed)
+    made = clips.make(converter, store, sources, targets, args.out, args.seed, how)
     rate = store.sample_rate
     archive, alignment = _archive(args), _alignment(args)
     clips.annotate(made, archive, alignment)
@@ -70,6 +73,7 @@ def work(args: argparse.Namespace) -> int | None:
             "targets": targets,
             "sources": [item.utt_id for item in sources],
             "seed": args.seed,
+            **how,
         },
         "provenance": {"vqvc": vqvc.__version__, "store_sha256": store.sha256, "model": args.model.name},
         "figures": {

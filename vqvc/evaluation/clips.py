@@ -104,8 +104,13 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
     return chosen
 
 
-def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path, seed: int = 0) -> list[Clip]:
-    """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav."""
+def make(
+    converter, store, sources: Sequence, targets: Sequence[str], out: Path, seed: int = 0, how: Mapping | None = None
+) -> list[Clip]:
+    """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav.
+
+    how: more keywords of the converter (temperature, fold, postfilter).
+    """
     from vqvc.audio import io
 
     def clip(kind: str, item, voice: str, samples: np.ndarray) -> Clip:
@@ -123,7 +128,7 @@ def make(converter, store, sources: Sequence, targets: Sequence[str], out: Path,
     total = sum(len(samples) for *_, samples in jobs)
     with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
         pairs = [(samples, voice) for _, _, voice, samples in jobs]
-        made = converter.convert_batch(pairs, seed=seed, progress=bar.update)
+        made = converter.convert_batch(pairs, seed=seed, progress=bar.update, **(how or {}))
     for (kind, item, voice, samples), output in zip(jobs, made, strict=True):
         clips.append(clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(samples)]))
     for one in clips:
