@@ -1,10 +1,11 @@
-"""The post-filter: nothing to correct leaves speech as it is; a wrong envelope is put right, noise or none."""
+"""The post-filter: nothing to correct leaves speech as it is; a wrong envelope and a dull voice are put right."""
 
 import numpy as np
 import pytest
 import torch
 from tiny_training import tiny_config
 
+from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.features import LogMel
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis import convert, postfilter
@@ -16,17 +17,16 @@ RATE, HOP, BANDS = 16000, 64, 80
 
 
 class Voice:
-    """What the post-filter needs of a model."""
+    """What the post-filter needs of a model: two speakers, the first of unknown variance."""
 
-    def __init__(self):
+    def __init__(self, variance: float = 0.0):
         self.mel = LogMel(RATE, HOP, BANDS)
         self.config = tiny_config()
+        self.global_variance = torch.tensor([[0.0], [variance]]).repeat(1, COEFFICIENTS)
 
 
 @pytest.fixture
-def steady(monkeypatch) -> PostFilter:
-    """A filter that leaves the spread alone."""
-    monkeypatch.setattr(postfilter, "SPREAD", (1.0, 1.0))
+def shape() -> PostFilter:
     return PostFilter(Voice())
 
 
@@ -47,58 +47,63 @@ def _distance_db(one: np.ndarray, other: np.ndarray) -> float:
     return float((difference - difference.mean()).abs().mean())
 
 
-def test_speech_that_is_as_it_was_told_stays_as_it_is(steady, speech):
-    np.testing.assert_allclose(steady(speech, _frames(speech)), speech, atol=1e-5)
+def test_speech_that_is_as_it_was_told_stays_as_it_is(shape, speech):
+    np.testing.assert_allclose(shape(speech, _frames(speech), 0), speech, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 400])
 def test_length_and_loudness_stay_at_every_length(length):
     rng = np.random.default_rng(length)
     samples = (0.06 * rng.standard_normal(length * HOP)).astype(np.float32)
-    filtered = PostFilter(Voice())(samples, torch.from_numpy(rng.standard_normal((length, BANDS)).astype(np.float32)))
+    filtered = PostFilter(Voice(0.1))(samples, torch.from_numpy(rng.standard_normal((length, BANDS)).astype(np.float32)), 1)
     assert filtered.dtype == np.float32 and filtered.shape == samples.shape
     assert np.sqrt((filtered**2).mean()) == pytest.approx(np.sqrt((samples**2).mean()), rel=1e-4)
 
 
 def test_silence_stays_silent():
     silence = np.zeros(50 * HOP, np.float32)
-    assert not PostFilter(Voice())(silence, _frames(silence)).any()
+    assert not PostFilter(Voice(0.1))(silence, _frames(silence), 0).any()
 
 
-def test_noise_that_was_not_told_is_taken_away(steady, speech):
+def test_noise_that_was_not_told_is_taken_away(shape, speech):
     noisy = speech + (0.003 * np.random.default_rng(0).standard_normal(len(speech))).astype(np.float32)
-    filtered = steady(noisy, _frames(speech))
+    filtered = shape(noisy, _frames(speech), 0)
     assert _distance_db(filtered, speech) < 0.6 * _distance_db(noisy, speech)  # its silence is limited to -20 dB
 
 
-def test_another_envelope_is_put_right(steady, speech):
+def test_another_envelope_is_put_right(shape, speech):
     muffled = np.convolve(speech, np.full(4, 0.25, np.float32), "same").astype(np.float32)
-    filtered = steady(muffled, _frames(speech))
+    filtered = shape(muffled, _frames(speech), 0)
     assert _distance_db(filtered, speech) < 0.5 * _distance_db(muffled, speech)
 
 
-def test_the_spread_grows_around_a_slow_average():
-    """Told what it said, only the spread moves: the deviation of each coefficient over time, but of loudness."""
-    shape = PostFilter(Voice())
-    cepstra = 0.05 * torch.sin(torch.arange(400)[:, None] * torch.linspace(0.3, 0.9, len(shape.basis)))
-    said = cepstra @ shape.basis
-    change = shape.gain(said, said) * 2 / LogMel.SCALE @ shape.basis.T
-    grown = (cepstra + change)[60:-60].std(0) / cepstra[60:-60].std(0)
+@pytest.mark.parametrize(("seconds", "sure"), [(16.0, 0.9), (1.0, 0.3), (0.1, 0.05)])
+def test_the_variance_comes_to_that_of_the_voice_and_more_so_the_longer_it_speaks(seconds, sure):
+    """Told what it said, only the spread moves, and not that of loudness."""
+    shape = PostFilter(Voice(0.04))
+    time = torch.arange(round(seconds * RATE / HOP))[:, None]
+    cepstra = 0.2 * torch.sin(time * torch.linspace(0.3, 0.9, COEFFICIENTS))  # of variance 0.02
+    said = shape.cepstra.frames(cepstra)
+    gain = shape.gain(said, said, shape.global_variance[1])
+    grown = (cepstra + shape.cepstra(gain * 2 / LogMel.SCALE)).var(0, unbiased=False) / cepstra.var(0, unbiased=False)
     assert float(grown[0]) == pytest.approx(1.0, abs=1e-3)
-    assert torch.allclose(grown[1:], torch.linspace(*postfilter.SPREAD, len(grown))[1:], atol=0.05)
+    assert (grown[1:] > 1 + sure * 0.9).all() and (grown[1:] < 2.3).all()
+    assert not shape.gain(said, said, shape.global_variance[0]).abs().max() > 1e-5  # of an unknown variance: as it was
 
 
-def test_gains_stay_within_their_limits():
-    shape, rng = PostFilter(Voice()), torch.Generator().manual_seed(0)
-    gain = shape.gain(50 * torch.randn(80, BANDS, generator=rng), 50 * torch.randn(80, BANDS, generator=rng))
+def test_gains_stay_within_their_limits(shape):
+    rng = torch.Generator().manual_seed(0)
+    said, told = (50 * torch.randn(80, BANDS, generator=rng) for _ in range(2))
+    gain = shape.gain(said, told, torch.ones(COEFFICIENTS))
     decibels = 20 / np.log(10) * gain
-    assert float(decibels.min()) == pytest.approx(postfilter.LOWEST, abs=1e-3)
-    assert float(decibels.max()) == pytest.approx(postfilter.HIGHEST, abs=1e-3)
+    assert float(decibels.min()) == pytest.approx(postfilter.LOWEST_DB, abs=1e-3)
+    assert float(decibels.max()) == pytest.approx(postfilter.HIGHEST_DB, abs=1e-3)
 
 
 def test_what_is_said_is_filtered_by_what_was_told_unless_it_is_off():
     torch.manual_seed(0)
     model = VQVAE(tiny_config(), speakers=2).eval()
+    model.global_variance[1] = 0.3
     sampler, shape = Sampler(model, "float32"), PostFilter(model)
     requests = [Request(np.arange(length) % 8, length % 2, seed=length) for length in (7, 60)]
     plain, filtered = (convert.say(model, sampler, requests, folding="off", postfilter=on) for on in (False, True))
@@ -106,5 +111,5 @@ def test_what_is_said_is_filtered_by_what_was_told_unless_it_is_off():
         with torch.no_grad():
             z_q = model.quantizer.lookup(torch.from_numpy(request.codes)[None])
             told = model.told_mel(model.tell(z_q, torch.tensor([request.speaker_index])))[0]
-        np.testing.assert_array_equal(other, shape(one, told))
+        np.testing.assert_array_equal(other, shape(one, told, request.speaker_index))
         assert np.abs(other - one).max() > 1e-4

@@ -16,6 +16,7 @@ def _model(speakers, config=CONFIG):
     model = VQVAE(config, speakers)
     if config.decoder.f0:
         model.intonation.spoken += 1 + torch.arange(speakers)[:, None]
+    model.global_variance += 1 + torch.arange(speakers)[:, None]
     return model.eval()
 
 
@@ -29,6 +30,7 @@ def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
         assert torch.equal(voices[0], before[1]) and torch.equal(voices[2], before[0])
         assert torch.allclose(voices[1], before.mean(0))
         assert torch.equal(spoken[0], spoken_before[1]) and (spoken[1] == 0).all()
+        assert (ours.pop("global_variance")[:, 0] == torch.tensor([2.0, 1.5, 1.0])).all() and theirs.pop("global_variance").any()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 

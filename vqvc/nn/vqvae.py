@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from vqvc.config import Config
 from vqvc.nn import likelihood
+from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.conditioning import Conditioning
 from vqvc.nn.contrast import Contrast
 from vqvc.nn.encoder import Encoder
@@ -88,6 +89,8 @@ class VQVAE(nn.Module):
         if self.has_mel:
             self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
             self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
+            coefficients = min(COEFFICIENTS, config.training.n_mels)
+            self.register_buffer("global_variance", torch.zeros(speakers, coefficients))  # known once training has ended
         if config.training.contrast_weight:
             self.contrast = Contrast(q.codebook_dim, config.code_rate_hz)
 

@@ -141,4 +141,4 @@ def say(
     if not filtered:
         return joined
     shape = PostFilter(model)
-    return [shape(samples, told_mel) for samples, told_mel in zip(joined, told_mels)]
+    return [shape(*one, request.speaker_index) for *one, request in zip(joined, told_mels, requests)]

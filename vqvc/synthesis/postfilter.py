@@ -4,10 +4,11 @@ Samples drawn from distributions that are a little too wide are a little too noi
 fills the valleys between formants, most of all in a voice that the source's codes were never heard with. Both show in the
 cepstra of log-mel frames, and both are put right there, by one gain for every band and frame:
 
-    gain = smooth(told - said)   slow differences from the envelope that codes and speaker tell (the auxiliary head's)
-         + (SPREAD - 1) (said - average of said)   formants move further, about as far as in natural speech
+    corrected = said + smooth(told - said)                       told: the auxiliary head's frames, from codes and speaker
+    gain = average + spread (corrected - average) - said         spread: from the voice's global variance
 
-The second line is a global-variance post-filter (Toda & Tokuda 2007) with factors that are the same for every voice.
+``spread`` brings the variance of each coefficient to that of the voice's natural speech (Toda & Tokuda 2007), which the
+model keeps for each speaker.
 """
 
 import math
@@ -16,48 +17,49 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqvc.nn.cepstra import Cepstra
 from vqvc.nn.vqvae import VQVAE
 
-COEFFICIENTS = 30  # cepstral coefficients of the envelope; finer differences are the head's smoothness
 SMOOTH_S = 0.2  # length of the Hann window over which differences are averaged
-AVERAGE_S = 0.4  # length of the one over which speech is averaged, from which it moves further
-SPREAD = (1.1, 1.45)  # of the first and the last coefficient, those between on a line; noise takes more of fine structure
-LOWEST, HIGHEST = -20.0, 10.0  # dB
+LEAST_SPREAD, MOST_SPREAD = 0.9, 1.8
+UNSURE_S = 1.0  # s of loud speech at which its variance counts half: the variance of a single vowel says little
+LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 
 
 class PostFilter:
-    """(samples (T,), told (F, bands)) -> (T,), for one model; T = F * conditioning hop, at the level of training.
+    """(samples (T,), told (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
 
-    told: log-mel frames from ``VQVAE.told_mel``.
+    told: log-mel frames from ``VQVAE.told_mel``; speaker: index in the model's table.
     """
 
     def __init__(self, model: VQVAE):
-        self.mel = model.mel
-        rate = model.config.audio.sample_rate / self.mel.hop
-        self.smooth, self.average = (_hann(seconds * rate) for seconds in (SMOOTH_S, AVERAGE_S))
-        bands = self.mel.filters.shape[0]
-        order = torch.arange(min(COEFFICIENTS, bands))[:, None]
-        basis = torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
-        basis[0] /= math.sqrt(2)
-        self.basis = basis  # (coefficients, bands), orthonormal rows of the discrete cosine transform
-        self.further = torch.linspace(*SPREAD, len(basis)) - 1
-        self.further[0] = 0  # loudness stays
+        self.mel, self.global_variance = model.mel, model.global_variance
+        self.cepstra = Cepstra(self.mel.filters.shape[0])
+        self.rate = model.config.audio.sample_rate / self.mel.hop  # frames a second
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, told: Tensor) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, told: Tensor, speaker: int) -> np.ndarray:
         waveform = torch.from_numpy(samples)
-        gain = self.gain(self.mel(waveform[None])[0].T, told)
+        gain = self.gain(self.mel(waveform[None])[0].T, told, self.global_variance[speaker])
         shaped = self._apply(waveform, gain @ self.of_bin)
         return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).numpy()  # as loud as it was
 
-    def gain(self, said: Tensor, told: Tensor) -> Tensor:
-        """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``told``."""
-        cepstra = said @ self.basis.T
-        change = _average((told - said) @ self.basis.T, self.smooth)
-        change = change + self.further * (cepstra - _average(cepstra, self.average))
-        nepers = change @ self.basis * (self.mel.SCALE / 2)  # the frames are of scaled log power
-        return nepers.clamp(*(limit * math.log(10) / 20 for limit in (LOWEST, HIGHEST)))
+    def gain(self, said: Tensor, told: Tensor, variance: Tensor) -> Tensor:
+        """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``told`` and to ``variance``.
+
+        variance: (coefficients,) of the voice's natural speech; zeros where it is not known.
+        """
+        before = self.cepstra(said)
+        after = before + _smooth(self.cepstra(told - said), self.rate * SMOOTH_S)
+        loud = self.cepstra.loud(after)
+        average = after[loud].mean(0)
+        sure = loud.sum() / (loud.sum() + self.rate * UNSURE_S)
+        own = torch.lerp(variance, self.cepstra.variance(after), sure)
+        spread = torch.where(variance > 0, variance / own.clamp(min=1e-9), 1.0).sqrt().clamp(LEAST_SPREAD, MOST_SPREAD)
+        spread[0] = 1.0  # loudness moves as it did
+        nepers = self.cepstra.frames(average + spread * (after - average) - before) * (self.mel.SCALE / 2)
+        return nepers.clamp(*(limit * math.log(10) / 20 for limit in (LOWEST_DB, HIGHEST_DB)))
 
     def _apply(self, waveform: Tensor, gain: Tensor) -> Tensor:
         """The waveform (T,) with its short-time spectrum times exp(gain) (F, bins); frames are those of ``LogMel``."""
@@ -67,22 +69,17 @@ class PostFilter:
         windows = padded.unfold(0, n_fft, hop) * self.mel.window
         gain = torch.cat([gain, gain[-1:].expand(len(windows) - len(gain), -1)])  # frames past the end, which reach back
         shaped = torch.fft.irfft(torch.fft.rfft(windows) * gain.exp(), n=n_fft) * self.mel.window
-        said = _overlap_add(shaped, hop) / _overlap_add(self.mel.window.square().expand(len(windows), -1), hop).clamp(min=1e-3)
+        weight = self.mel.window.square().expand(len(windows), -1)
+        said = _overlap_add(shaped, hop) / _overlap_add(weight, hop).clamp(min=1e-3)
         return said[left : left + len(waveform)]
 
 
-def _hann(frames: float) -> Tensor:
-    """Weights (odd,) that sum to 1."""
-    length = 2 * (round(frames) // 2) + 1
-    window = torch.hann_window(length + 2, periodic=False)[1:-1]
-    return window / window.sum()
-
-
-def _average(frames: Tensor, weights: Tensor) -> Tensor:
-    """Weighted running mean of frames (F, C) over time; the ends go on as they are."""
-    half = len(weights) // 2
+def _smooth(frames: Tensor, length: float) -> Tensor:
+    """Frames (F, C) averaged over time by a Hann window of about ``length`` frames; the ends go on as they are."""
+    half = round(length) // 2
+    window = torch.hann_window(2 * half + 3, periodic=False)[1:-1]
     padded = nn.functional.pad(frames.T[:, None], (half, half), mode="replicate")
-    return nn.functional.conv1d(padded, weights[None, None])[:, 0].T
+    return nn.functional.conv1d(padded, (window / window.sum())[None, None])[:, 0].T
 
 
 def _overlap_add(windows: Tensor, hop: int) -> Tensor:

@@ -18,7 +18,7 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training import checkpoint, distributed
+from vqvc.training import checkpoint, distributed, liveliness
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.folder import hold
@@ -164,6 +164,8 @@ class Trainer:
         bar.close()
         self._save()
         held_out = self._validate(tracker, FINAL_SECONDS, interrupt, "end")
+        if self.rank == 0 and self.model.has_mel:
+            liveliness.measure(self.average.module, self.store, self.speakers)
         if interrupt.received is not None:
             logger.warning("stopped by a signal after the last step; the same command validates again")
         return Finished(self.average.module, self.step, self.minutes, self._samples, held_out, interrupt.received)
