@@ -1,6 +1,6 @@
 """An exact range coder (Martin 1979): symbols with integer frequencies to bytes and back, in whole numbers throughout.
 
-A symbol of frequency f out of total costs log2(total / f) bits; the whole costs less than a byte and a half more.
+A symbol of frequency f out of total costs log2(total / f) bits; the whole costs less than a byte more.
 Trailing zero bytes are not written: the decoder takes zeros for what is past the end.
 """
 
