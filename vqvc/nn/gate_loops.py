@@ -5,7 +5,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-FAST = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
+from vqvc.nn.compiled import kept
+
+FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 
 
 @intrinsic
@@ -78,6 +80,7 @@ def _tanh_parts(x):
     return p * x, q
 
 
+@kept
 @njit(**FAST)
 def forward(a, terms, z, z_stride, frames, batch, gates):
     """``gate``; a row of z begins ``z_stride`` numbers after the one before."""
@@ -98,6 +101,7 @@ def forward(a, terms, z, z_stride, frames, batch, gates):
                     _put(z, out + i, t * s)
 
 
+@kept
 @njit(**FAST)
 def backward(gz, a, ga, g_terms, frames, batch, gates):
     """``gate_gradient``, all arrays flat."""

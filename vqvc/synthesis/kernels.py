@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from vqvc.nn.compiled import kept
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.synthesis import blocks, tiles, vectors
 from vqvc.synthesis.blocks import begin_products, end_products, product, put
@@ -248,7 +249,8 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
             b.past[s, 0] = amplitude
 
 
-@njit(**FAST, cache=True)
+@kept
+@njit(**FAST)
 def advance(
     streams, size, w, b, frames, predictor, gain, temperature, forced, classes, observed, version=COMPILED_IN
 ):  # fmt: skip
@@ -286,7 +288,8 @@ def advance(
     end_products(w.tap)
 
 
-@njit(**FAST, cache=True)
+@kept
+@njit(**FAST)
 def clear(stream, size, w, b):
     """Forget everything that a stream has said: zeros in every layer, silence before it."""
     step = b.gate.shape[0] * size.residual
@@ -297,7 +300,8 @@ def clear(stream, size, w, b):
     b.previous[stream], b.past[stream], b.surprise[stream] = SILENCE, 0.0, 0.0
 
 
-@njit(**FAST, cache=True)
+@kept
+@njit(**FAST)
 def move(source, target, size, w, b):
     """Let row ``target`` go on as row ``source`` would."""
     step = b.gate.shape[0] * size.residual

@@ -213,7 +213,9 @@ def _told_if_slow(after_s: float = 1.0):
     if kernels.advance.signatures:
         yield
         return
-    say = "compiling the sampling loop for this processor; this happens once and takes up to half a minute"
+    path = kernels.advance.stats.cache_path
+    when = "once" if path else "in every run, until NUMBA_CACHE_DIR names a folder to keep it in,"
+    say = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
     timer = threading.Timer(after_s, logger.info, (say,))
     timer.start()
     try:
