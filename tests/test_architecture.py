@@ -134,9 +134,12 @@ vqvc.cli.train.make_parser()
 import vqvc.training.trainer, vqvc.corpus.store
 import torch
 from vqvc.nn.gate import gate
-gate(torch.ones(4, 2), torch.ones(2, 1, 2), torch.ones(4, 1))
+z = torch.empty(4, 1)
+gate(torch.ones(4, 2), torch.ones(2, 1, 2), z)
+print((z - torch.tensor(2.0).tanh() * torch.tensor(2.0).sigmoid()).abs().max().item() < 1e-6)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_nothing_in_the_package_knows_the_recipes():

@@ -58,6 +58,8 @@ def test_a_setting_that_is_newer_than_the_model_has_its_default(tmp_path):
     older = CONFIG.to_dict()
     del older["encoder"]["norm_reach"]
     require_same_model(CONFIG, older, tmp_path, "")
+    with pytest.raises(ModelError, match=r"was made with encoder.norm_reach = 0.0, not 0.5; give another$"):
+        require_same_model(tiny_config(encoder={"norm_reach": 0.5}), older, tmp_path, "give another")
 
 
 def test_a_run_goes_on_as_it_began(store, tmp_path):
