@@ -3,11 +3,12 @@
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 from vqvc.nn.compiled import kept
 
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+TANH_END = np.float32(7.90531110763549805)  # what is beyond has the tanh of this
 
 
 @intrinsic
@@ -61,23 +62,28 @@ def _put_compiled(array, i, value):
     return put
 
 
-@njit(**FAST)
-def _tanh_parts(x):
-    """Numerator and denominator of tanh(x), within 5e-7 (Eigen's rational approximation)."""
-    x = min(max(x, np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
+@register_jitable(**FAST)
+def tanh_polynomials(x):
+    """Numerator and denominator of tanh(x), |x| <= TANH_END, within 5e-7 (Eigen's rational approximation).
+
+    x: a float32 here, ``Lanes`` of them in the synthesis loop.
+    """
     s = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * s + np.float32(2.00018790482477e-13)
+    p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
     p = p * s + np.float32(-8.60467152213735e-11)
     p = p * s + np.float32(5.12229709037114e-08)
     p = p * s + np.float32(1.48572235717979e-05)
     p = p * s + np.float32(6.37261928875436e-04)
     p = p * s + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * s + np.float32(1.18534705686654e-04)
+    q = s * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
     q = q * s + np.float32(2.26843463243900e-03)
     q = q * s + np.float32(4.89352518554385e-03)
     return p * x, q
+
+
+@njit(**FAST)
+def _tanh_parts(x):
+    return tanh_polynomials(min(max(x, -TANH_END), TANH_END))
 
 
 @kept

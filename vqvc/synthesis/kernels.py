@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from vqvc.nn import gate_loops
 from vqvc.nn.compiled import kept
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.synthesis import blocks, tiles, vectors
@@ -29,7 +30,7 @@ SILENCE = 128
 HINTS = 2
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 # Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
-COMPILED_IN = zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors)))
+COMPILED_IN = zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops)))
 
 
 class Weights(NamedTuple):

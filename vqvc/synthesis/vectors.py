@@ -14,6 +14,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from vqvc.nn.gate_loops import TANH_END, tanh_polynomials
+
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 if _FEATURES.get("avx512f"):
     LANES = 16
@@ -197,22 +199,8 @@ def _pass(formula: Callable[[Lanes, Lanes], Lanes], rough: Callable[[Lanes, Lane
 
 
 def _tanh_parts(x: Lanes) -> tuple[Lanes, Lanes]:
-    """Numerator and denominator of tanh(x), within 5e-7 (Eigen's rational approximation)."""
-    x = x.above(-7.90531110763549805).below(7.90531110763549805)
-    s = x * x
-    p = s * -2.76076847742355e-16 + 2.00018790482477e-13
-    for factor in (
-        -8.60467152213735e-11,
-        5.12229709037114e-08,
-        1.48572235717979e-05,
-        6.37261928875436e-04,
-        4.89352455891786e-03,
-    ):
-        p = p * s + factor
-    q = s * 1.19825839466702e-06 + 1.18534705686654e-04
-    for factor in (2.26843463243900e-03, 4.89352518554385e-03):
-        q = q * s + factor
-    return p * x, q
+    """Numerator and denominator of tanh(x)."""
+    return tanh_polynomials(x.above(-TANH_END).below(TANH_END))
 
 
 def _gate(a: Lanes, b: Lanes) -> Lanes:
