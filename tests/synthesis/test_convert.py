@@ -115,6 +115,20 @@ def test_a_stream_that_forgets_folds_exactly(make_model):
     assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
 
 
+def test_a_plan_is_what_is_said(speaking):
+    model, sampler = speaking
+    requests = [Request(codes_of(length, length), 1, seed=length) for length in (3, 150, 400)]
+    plans = convert.plan(model, sampler, requests)
+    assert [plan.parts[-1].end * sampler.hop for plan in plans] == [3 * 64, 150 * 64, 400 * 64]
+    assert len(plans[0].parts) == 1 < len(plans[1].parts) < len(plans[2].parts)
+    assert all(len(plan.jobs) == len(plan.parts) for plan in plans)
+    said = convert.say(model, sampler, requests, postfilter=False)
+    first = sampler.run([plan.jobs[0] for plan in plans])
+    for samples, plan, classes in zip(said, plans, first):
+        heard = plan.parts[0].end * sampler.hop - (64 if len(plan.parts) > 1 else 0)  # the last of it fades out
+        np.testing.assert_array_equal(samples[:heard], mulaw_decode(classes.astype(np.int64))[:heard])
+
+
 @pytest.fixture(scope="module")
 def forgetting(speechlike) -> np.ndarray:
     """Divergence (places, samples) in nats of the package's model without its past from the same with all of it.

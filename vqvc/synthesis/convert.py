@@ -80,6 +80,58 @@ def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
     return np.convolve((padded**2).mean(1), np.ones(5) / 5)[2:-2]  # mode "same" would make five of fewer
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How a request is said: ``jobs`` stand for ``parts``, in order. told_mel: what the post-filter takes, if it can."""
+
+    parts: list[Part]
+    jobs: list[Job]
+    told_mel: torch.Tensor | None
+
+
+@torch.inference_mode()
+def plan(
+    model: VQVAE, sampler: Sampler | GraphSampler, requests: Sequence[Request], folding: str = "auto"
+) -> list[Plan]:
+    """What ``say`` does for every request when it says them together: where each is cut, and what each stream is told."""
+    if folding not in FOLDS:
+        raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
+    repeat = model.hop_length // sampler.hop
+    rate = model.config.audio.sample_rate
+    past = min(sampler.receptive_field, int(WARM_UP_S * rate))
+    warm_up = -(-(past + int(CROSSFADE_S * rate)) // sampler.hop)  # over before it fades in
+    total = sum(len(request.codes) for request in requests) * repeat
+    part_frames = max(SHORTEST_PART * warm_up, total / sampler.streams)
+    plans: list[Plan] = []
+    for request in requests:
+        codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
+        told_melody = torch.from_numpy(request.melody)[None] if request.melody is not None else None
+        told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), told_melody)
+        frames = told.frames[0].float().numpy()
+        predictor = told.predictor[0].numpy() if told.predictor is not None else None
+        gain = told.log_gain[0].exp().numpy() if told.log_gain is not None else None
+        if folding == "off":
+            parts = [Part(0, 0, len(frames))]
+        else:
+            quiet = np.repeat(request.loudness, repeat) if request.loudness is not None else gain
+            count = max(1, round(len(frames) / part_frames))
+            parts = fold(quiet if quiet is not None else np.zeros(len(frames)), count, warm_up)
+        jobs = []
+        for part in parts:
+            span = slice(part.start, part.end)
+            jobs.append(
+                Job(
+                    frames[span],
+                    predictor[span] if predictor is not None else None,
+                    gain[span] if gain is not None else None,
+                    request.seed,
+                    part.start * sampler.hop,
+                )
+            )
+        plans.append(Plan(parts, jobs, model.told_mel(told)[0] if model.has_mel else None))
+    return plans
+
+
 @torch.inference_mode()
 def say(
     model: VQVAE,
@@ -95,50 +147,14 @@ def say(
     All requests share the streams. folding "auto" cuts them so that every lane of every core has work; "off" keeps
     each in one stream. postfilter: see ``synthesis.postfilter``; a model without the auxiliary log-mel head has none.
     """
-    if folding not in FOLDS:
-        raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
-    repeat = model.hop_length // sampler.hop
     rate = model.config.audio.sample_rate
-    past = min(sampler.receptive_field, int(WARM_UP_S * rate))
-    warm_up = -(-(past + int(CROSSFADE_S * rate)) // sampler.hop)  # over before it fades in
-    total = sum(len(request.codes) for request in requests) * repeat
-    part_frames = max(SHORTEST_PART * warm_up, total / sampler.streams)
-    jobs: list[Job] = []
-    folded: list[list[Part]] = []
-    told_mels: list[torch.Tensor] = []
-    filtered = postfilter and model.has_mel
-    for request in requests:
-        codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
-        told_melody = torch.from_numpy(request.melody)[None] if request.melody is not None else None
-        told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), told_melody)
-        if filtered:
-            told_mels.append(model.told_mel(told)[0])
-        frames = told.frames[0].float().numpy()
-        predictor = told.predictor[0].numpy() if told.predictor is not None else None
-        gain = told.log_gain[0].exp().numpy() if told.log_gain is not None else None
-        if folding == "off":
-            parts = [Part(0, 0, len(frames))]
-        else:
-            quiet = np.repeat(request.loudness, repeat) if request.loudness is not None else gain
-            count = max(1, round(len(frames) / part_frames))
-            parts = fold(quiet if quiet is not None else np.zeros(len(frames)), count, warm_up)
-        folded.append(parts)
-        for part in parts:
-            span = slice(part.start, part.end)
-            jobs.append(
-                Job(
-                    frames[span],
-                    predictor[span] if predictor is not None else None,
-                    gain[span] if gain is not None else None,
-                    request.seed,
-                    part.start * sampler.hop,
-                )
-            )
-    said = iter(sampler.run(jobs, temperature, progress=progress))
+    plans = plan(model, sampler, requests, folding)
+    said = iter(sampler.run([job for one in plans for job in one.jobs], temperature, progress=progress))
     joined = [
-        join([mulaw.decode(next(said).astype(np.int64)) for _ in parts], parts, sampler.hop, rate) for parts in folded
+        join([mulaw.decode(next(said).astype(np.int64)) for _ in one.parts], one.parts, sampler.hop, rate)
+        for one in plans
     ]
-    if not filtered:
+    if not (postfilter and model.has_mel):
         return joined
     shape = PostFilter(model)
-    return [shape(*one, request.speaker_index) for *one, request in zip(joined, told_mels, requests)]
+    return [shape(said, one.told_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)]
