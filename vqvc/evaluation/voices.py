@@ -19,7 +19,7 @@ KEPT_ASIDE = 5  # natural utterances per voice on which it is checked
 def speaker_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
     """Whose voice an identifier that knows natural speech alone hears in every kind of clip."""
     add_pitch(clips, store.sample_rate)
-    judge, checks, labels = _identifier(clips, store, seed)
+    judge, checks, labels = identifier(clips, store, seed)
     natural = judge.names_of(checks)
     what = f"closed set of {len(judge.names)} voices; {speakers.RECIPE}"
     right = np.array([one == other for one, other in zip(natural, labels, strict=True)])
@@ -83,7 +83,7 @@ def clip_features(clip: Clip, sample_rate: int) -> np.ndarray:
     return clip.measured["features"]
 
 
-def _identifier(clips: Sequence[Clip], store, seed: int) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
+def identifier(clips: Sequence[Clip], store, seed: int) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
     """The judge, and features and speakers of natural utterances that it never heard."""
     from vqvc.audio.pitch import f0
 
