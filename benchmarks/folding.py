@@ -158,14 +158,14 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
     said = [convert.say(model, sampler, requests, TEMPERATURE, how, postfilter=False) for how in ("auto", "off")]
     plans, measured, clips = convert.plan(model, sampler, requests, "auto"), [], ([], [])
-    shape = PostFilter(model) if model.has_mel else lambda samples, told_mel: samples
+    shape = PostFilter(model) if model.has_mel else lambda samples, told_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):
         folded, plain = said[0][i], said[1][i]
         joins = np.array([part.begin * sampler.hop - int(fold.CROSSFADE_S * rate) // 2 for part in plan.parts[1:]], int)
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
-            shaped = shape(samples, plan.told_mel)[: heard[i].length_samples]
+            shaped = shape(samples, plan.told_mel, requests[i].speaker_index)[: heard[i].length_samples]
             group.append(Clip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True))
     return *clips, measured
 
