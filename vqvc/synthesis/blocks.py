@@ -11,18 +11,17 @@ bfloat16 numbers are held as uint16, two neighbours of the inner dimension side 
 
 from collections.abc import Sequence
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from vqvc.synthesis.processor import FEATURES
 from vqvc.synthesis.tiles import HAS_TILES, configure_tiles, pack_tiles, release_tiles, tile_product
 from vqvc.synthesis.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-HAS_BFLOAT16 = bool(_FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
+HAS_BFLOAT16 = bool(FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
 VECTORS = 2 if LANES == 8 else 4  # with rows: 16 accumulators of the 32 registers that there are (AVX2 has 16)
 ROWS = 4
 PANEL = LANES * VECTORS  # columns that a block makes

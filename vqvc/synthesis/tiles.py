@@ -9,12 +9,13 @@ load is used twice.
 import ctypes
 import platform
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from vqvc.synthesis.processor import FEATURES
 
 SIDE = 16  # rows of a tile, and columns of a tile of sums
 DEPTH = 32  # inner numbers of a tile
@@ -24,8 +25,7 @@ _INT8, _INT64 = ir.IntType(8), ir.IntType(64)
 
 def _permitted() -> bool:
     """Ask Linux for the state of the tiles, which a process has only on request (arch_prctl(2), ARCH_REQ_XCOMP_PERM)."""
-    features = llvmlite.binding.get_host_cpu_features()
-    if not (features.get("amx-tile") and features.get("amx-bf16") and platform.system() == "Linux"):
+    if not (FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and platform.system() == "Linux"):
         return False
     arch_prctl, request, tile_data = 158, 0x1023, 18
     return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0

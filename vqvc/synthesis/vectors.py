@@ -7,7 +7,6 @@ row; and of AVX-512 it uses half the register. So the passes are given to LLVM a
 import math
 from collections.abc import Callable
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -15,11 +14,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from vqvc.nn.gate_loops import TANH_END, tanh_polynomials
+from vqvc.synthesis.processor import FEATURES
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-if _FEATURES.get("avx512f"):
+if FEATURES.get("avx512f"):
     LANES = 16
-elif _FEATURES.get("avx2"):
+elif FEATURES.get("avx2"):
     LANES = 8
 else:
     LANES = 4
@@ -217,6 +216,10 @@ def _rough_gate(a: Lanes, b: Lanes) -> Lanes:
     return (first * -1.0 + 1.0) * (above * second + above).inverse()
 
 
+def _no_rest(a: Lanes, b: Lanes) -> Lanes:
+    return a * 0.0
+
+
 def _positive_rest(a: Lanes, b: Lanes) -> Lanes:
     """What is left of max(a, 0) when it is rounded to bfloat16."""
     positive = a.above(0.0)
@@ -286,4 +289,4 @@ def prefetch(array, at, count):
 gates = _pass(_gate, _rough_gate)  # tanh(a) * sigmoid(b)
 add = _pass(lambda a, b: a + b)
 positive = _pass(lambda a, b: a.above(0.0))  # max(a, 0)
-positive_rest = _pass(_positive_rest)
+positive_rest = _pass(_no_rest, _positive_rest)  # what max(a, 0) loses when it is rounded as the target is

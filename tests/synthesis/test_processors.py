@@ -1,0 +1,26 @@
+"""The loop runs on processors that this one is not: it is compiled for what they have, here."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="compiles for x86-64 processors")
+@pytest.mark.parametrize("features", ["+avx2,+fma", "+sse2"])  # ten years old; the oldest that there is
+def test_without_bfloat16_and_wide_vectors_the_loop_says_what_the_network_says(tmp_path, features):
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": "x86-64",
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    wanted = "tests/synthesis/test_sampler.py::test_the_loop_says_what_the_network_says"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", wanted]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    assert "skipped" not in found.stdout
