@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vqvc._util.memory import keep_freed_memory
 from vqvc.nn.likelihood import categorical_nll
+from vqvc.nn.precision import working_dtype
 from vqvc.nn.wavenet import ResidualStack, WaveNet
 
 SIZES = {"20-64-128-128": (20, 10, 64, 128, 128), "30-256-512-256": (30, 10, 256, 512, 256)}
@@ -60,7 +61,7 @@ def plain_step(model: PlainWaveNet, classes: Tensor, frames: Tensor) -> None:
 def our_step(model: WaveNet, classes: Tensor, frames: Tensor) -> None:
     """Forward and backward of ours, as the trainer calls it."""
     previous = nn.functional.pad(classes[:, :-1], (1, 0), value=128)
-    raw = model(previous, None, frames.transpose(1, 2), torch.bfloat16).transpose(0, 1)
+    raw = model(previous, None, frames.transpose(1, 2), working_dtype("bfloat16", "cpu")).transpose(0, 1)
     categorical_nll(raw, classes).mean().backward()
     model.zero_grad(set_to_none=True)
 
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
     keep_freed_memory()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, ours in {working_dtype('bfloat16', 'cpu')}")
     figures = {}
     for name, (layers, cycle, residual, gate, skip) in SIZES.items():
         batch, time_samples = (8, 8192) if residual < 128 else (1, 8192)

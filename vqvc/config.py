@@ -98,7 +98,7 @@ class TrainingConfig:
     speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
     valid_minutes: float = 3.0  # minutes between validations
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
-    precision: str = "bfloat16"  # bfloat16 or float32 (the quantizer is always float32)
+    precision: str = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
     seed: int = 1
 
 
@@ -187,7 +187,7 @@ class PriorTrainingConfig:
     anonymous: float = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
     valid_minutes: float = 2.0  # minutes between validations
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
-    precision: str = "bfloat16"  # bfloat16 or float32
+    precision: str = "bfloat16"  # bfloat16 (where the device has it) or float32
     seed: int = 1
 
 

@@ -1,6 +1,5 @@
 """From recordings to codes and from codes to speech, for one utterance or many at a time."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ import torch
 
 from vqvc.audio import level, mulaw
 from vqvc.errors import AudioError, UsageError
+from vqvc.nn.precision import working_dtype
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis.blocks import HAS_BFLOAT16
 from vqvc.synthesis.fold import CROSSFADE_S, Part, fold, join
 from vqvc.synthesis.graph import GraphSampler
 from vqvc.synthesis.postfilter import PostFilter
@@ -40,9 +39,8 @@ class Request:
 
 def listening_precision(model: VQVAE):
     """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
-    if HAS_BFLOAT16 and model.config.training.precision == "bfloat16":
-        return torch.autocast("cpu", torch.bfloat16)
-    return contextlib.nullcontext()
+    dtype = working_dtype(model.config.training.precision, "cpu")
+    return torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from vqvc.errors import UsageError
+from vqvc.nn.precision import has_bfloat16
 from vqvc.nn.vqvae import VQVAE, Told
 from vqvc.synthesis.graph_rows import Rows
 
@@ -42,8 +43,8 @@ class GraphSampler:
     def __init__(self, model: VQVAE, precision: str = "auto", device: str | None = None, streams: int = STREAMS):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision == "auto":
-            has = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-            precision = model.config.training.precision if has else "float32"
+            fast = self.device.type == "cuda" and has_bfloat16(self.device)
+            precision = model.config.training.precision if fast else "float32"
         if precision not in ("float32", "bfloat16"):
             raise UsageError(f"precision {precision!r} is not one of auto, float32, bfloat16")
         self.precision, self.streams = precision, streams

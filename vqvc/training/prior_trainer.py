@@ -18,6 +18,7 @@ from vqvc._util.atomic import write_text
 from vqvc.config import PriorSettings
 from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import ModelError, TrainingError
+from vqvc.nn.precision import working_dtype
 from vqvc.nn.prior import Prior
 from vqvc.training import checkpoint
 from vqvc.training.average import AveragedModel
@@ -25,7 +26,7 @@ from vqvc.training.code_crops import CodeBatch, CodeCrops
 from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
 from vqvc.training.tracker import Tracker
-from vqvc.training.trainer import DTYPES, LOG_EVERY, learning_rate
+from vqvc.training.trainer import LOG_EVERY, learning_rate
 
 VALID_CODES = 20000  # codes scored while training; the last validation scores everything
 logger = logging.getLogger("vqvc.training")
@@ -73,7 +74,7 @@ class PriorTrainer:
         self.settings, self.archive, self.folder, self.speakers = settings, archive, Path(folder), speakers
         self.device, self.minutes_limit, self.anew = torch.device(device), minutes_limit, anew
         training = settings.training
-        self.dtype = DTYPES[training.precision]
+        self.dtype = working_dtype(training.precision, self.device)
         self.crops = CodeCrops(
             archive, speakers, batch_size=training.batch_size, crop_codes=training.crop_codes,
             lead_codes=training.lead_codes, anonymous=training.anonymous, seed=training.seed,

@@ -16,6 +16,7 @@ from vqvc._util.atomic import write_text
 from vqvc.config import Config, TrainingConfig
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
+from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import checkpoint, distributed, liveliness
@@ -27,7 +28,6 @@ from vqvc.training.start import Start, require_same_model
 from vqvc.training.tracker import Tracker
 from vqvc.training.validation import HeldOut, validate
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 LOG_EVERY = 20  # steps
 VALID_SECONDS = 40.0  # speech scored while training
 FINAL_SECONDS = 300.0  # speech scored at the end
@@ -78,7 +78,7 @@ class Trainer:
         self.config, self.store, self.folder, self.speakers = config, store, Path(folder), speakers
         self.device, self.minutes_limit = torch.device(device), minutes_limit
         self.rank, self.workers = worker
-        self.dtype = DTYPES[config.training.precision]
+        self.dtype = working_dtype(config.training.precision, self.device)
         if store.sample_rate != config.audio.sample_rate:
             raise TrainingError(f"{store.path}: is at {store.sample_rate} Hz, the model wants {config.audio.sample_rate} Hz")
         settings = config.training
@@ -132,7 +132,8 @@ class Trainer:
         settings = self.config.training
         self._tell(tracker, "start", parameters=sum(p.numel() for p in self.model.parameters()),
                    train_samples=self.crops.total_samples, speakers=len(self.speakers), config=self.config.hash(),
-                   threads=torch.get_num_threads(), device=str(self.device), workers=self.workers)  # fmt: skip
+                   threads=torch.get_num_threads(), device=str(self.device), workers=self.workers,
+                   precision=str(self.dtype).removeprefix("torch."))  # fmt: skip
         bar = tqdm(total=settings.steps, initial=self.step, unit="step", disable=self.rank or not sys.stderr.isatty())
         last_save, last_valid, held_out = self.seconds, self.seconds, None
         before = time.perf_counter()
