@@ -129,7 +129,7 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     from vqvc.api import TEMPERATURE
     from vqvc.errors import CorpusError, UsageError
     from vqvc.evaluation.clips import Clip, choose_targets
-    from vqvc.synthesis import convert, fold
+    from vqvc.synthesis import convert
     from vqvc.synthesis.postfilter import PostFilter
     from vqvc.synthesis.sampler import Sampler
 
@@ -156,12 +156,12 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     sampler.streams = STREAMS
     seconds = sum(one.length_samples for one in heard) / rate
     logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
-    said = [convert.say(model, sampler, requests, TEMPERATURE, how, postfilter=False) for how in ("auto", "off")]
-    plans, measured, clips = convert.plan(model, sampler, requests, "auto"), [], ([], [])
+    plans, off = (convert.plan(model, sampler, requests, how) for how in ("auto", "off"))
+    said = [convert.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
+    measured, clips = [], ([], [])
     shape = PostFilter(model) if model.has_mel else lambda samples, told_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):
-        folded, plain = said[0][i], said[1][i]
-        joins = np.array([part.begin * sampler.hop - int(fold.CROSSFADE_S * rate) // 2 for part in plan.parts[1:]], int)
+        folded, plain, joins = said[0][i].samples, said[1][i].samples, said[0][i].middles
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):

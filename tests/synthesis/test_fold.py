@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.synthesis.fold import CROSSFADE_S, REACH, Part, cuts, fold, join
+from vqvc.synthesis.fold import CROSSFADE_S, OVERLAP_S, REACH, Part, crossfade, cuts, fold, join
 
 HOP, RATE = 64, 16000
 
@@ -84,15 +84,15 @@ def test_where_streams_agree_the_join_is_exact(folded):
     signal, parts = folded
     assert len(parts) > 5
     pieces = [signal[part.start * HOP : part.end * HOP] for part in parts]
-    np.testing.assert_allclose(join(pieces, parts, HOP, RATE), signal, atol=1e-7)
+    np.testing.assert_allclose(join(pieces, parts, HOP, RATE).samples, signal, atol=1e-6)
 
 
 def test_only_the_crossfade_is_mixed(folded):
     signal, parts = folded
     pieces = [signal[part.start * HOP : part.end * HOP] * (1 + n) for n, part in enumerate(parts)]
-    joined, fade = join(pieces, parts, HOP, RATE), int(CROSSFADE_S * RATE)
+    joined, overlap = join(pieces, parts, HOP, RATE).samples, int(OVERLAP_S * RATE)
     for n, part in enumerate(parts):
-        heard = slice(part.begin * HOP, part.end * HOP - (fade if n + 1 < len(parts) else 0))
+        heard = slice(part.begin * HOP, part.end * HOP - (overlap if n + 1 < len(parts) else 0))
         np.testing.assert_array_equal(joined[heard], signal[heard] * (1 + n))
 
 
@@ -102,13 +102,38 @@ def test_streams_that_disagree_join_without_a_click(folded):
     rng = np.random.default_rng(0)
     pieces = [np.roll(signal, int(rng.integers(-40, 40)))[part.start * HOP : part.end * HOP] for part in parts]
     joined, fade = join(pieces, parts, HOP, RATE), int(CROSSFADE_S * RATE)
-    bend = np.abs(np.diff(joined, 2))
-    for part in parts[1:]:
-        at = part.begin * HOP
-        around = bend[at - 10 * fade : at + 10 * fade]
-        assert bend[at - fade - 2 : at + 2].max() <= 1.2 * around.max() + 1e-4
-        power = joined[at - fade : at] ** 2
-        assert power.mean() <= 1.2 * (joined[at - 5 * fade : at + 5 * fade] ** 2).reshape(-1, fade).mean(1).max()
+    bend = np.abs(np.diff(joined.samples, 2))
+    assert len(joined.middles) == len(parts) - 1
+    for middle in joined.middles:
+        end = middle + fade // 2
+        around = bend[end - 10 * fade : end + 10 * fade]
+        assert bend[end - fade - 2 : end + 2].max() <= 1.2 * around.max() + 1e-4
+        power = joined.samples[end - fade : end] ** 2
+        assert power.mean() <= 1.2 * (joined.samples[end - 5 * fade : end + 5 * fade] ** 2).reshape(-1, fade).mean(1).max()
+
+
+def test_a_join_lies_where_both_streams_are_equally_loud():
+    """A stream that fades in while the one before fades out: they meet where they cross, not at the end."""
+    rng = np.random.default_rng(1)
+    noise = rng.choice([-1.0, 1.0], (2, 40 * HOP)).astype(np.float32)
+    parts = [Part(0, 0, 20), Part(10, 20, 50)]
+    cross = 20 * HOP - int(CROSSFADE_S * RATE) // 2 - 16  # a millisecond before the last place
+    t = np.arange(40 * HOP, dtype=np.float32)
+    first = noise[0, : 20 * HOP] * np.exp((cross - t[: 20 * HOP]) / 400)
+    second = noise[1] * np.exp((t + 10 * HOP - cross) / 400)
+    middle = join([first, second], parts, HOP, RATE).middles[0]
+    assert abs(middle - cross) <= 1
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_a_crossfade_is_as_loud_as_its_surroundings(alike):
+    rng = np.random.default_rng(2)
+    a, other = rng.normal(size=(2, 400, 96)).astype(np.float32)
+    b = alike * a + np.sqrt(1 - alike**2) * other
+    power = np.mean([crossfade(x, y) ** 2 for x, y in zip(a, b)], axis=0)
+    assert abs(10 * np.log10(power[40:56].mean())) < 0.5
+    if alike == 1:
+        np.testing.assert_allclose(crossfade(a[0], b[0]), a[0], atol=1e-5)
 
 
 def test_a_click_would_be_noticed(folded):

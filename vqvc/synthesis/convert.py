@@ -10,15 +10,15 @@ from vqvc.audio import level, mulaw
 from vqvc.errors import AudioError, UsageError
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis.fold import CROSSFADE_S, Part, fold, join
+from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.synthesis.graph import GraphSampler
 from vqvc.synthesis.postfilter import PostFilter
 from vqvc.synthesis.sampler import Job, Sampler
 
 FOLDS = ("auto", "off")
-# After so much speech what a cold network says next lies less than 0.001 nats from what one with all its past says (0.005
-# after 20 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to that.
-WARM_UP_S = 0.032
+# After so much speech what a cold network says next lies less than 0.001 nats from what one with all its past says (0.0001;
+# 0.0005 after 24 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to that.
+WARM_UP_S = 0.028
 SHORTEST_PART = 4  # a part is at least so many times its warm-up
 
 
@@ -97,7 +97,7 @@ def plan(
     repeat = model.hop_length // sampler.hop
     rate = model.config.audio.sample_rate
     past = min(sampler.receptive_field, int(WARM_UP_S * rate))
-    warm_up = -(-(past + int(CROSSFADE_S * rate)) // sampler.hop)  # over before it fades in
+    warm_up = -(-(past + int(OVERLAP_S * rate)) // sampler.hop)  # over before it fades in
     total = sum(len(request.codes) for request in requests) * repeat
     part_frames = max(SHORTEST_PART * warm_up, total / sampler.streams)
     plans: list[Plan] = []
@@ -130,6 +130,21 @@ def plan(
     return plans
 
 
+def spoken(
+    sampler: Sampler | GraphSampler,
+    plans: Sequence[Plan],
+    sample_rate: int,
+    temperature: float = 1.0,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> list[Joined]:
+    """What the decoder says for every plan, its streams joined, at the level of training."""
+    said = iter(sampler.run([job for one in plans for job in one.jobs], temperature, progress=progress))
+    return [
+        join([mulaw.decode(next(said).astype(np.int64)) for _ in one.parts], one.parts, sampler.hop, sample_rate)
+        for one in plans
+    ]
+
+
 @torch.inference_mode()
 def say(
     model: VQVAE,
@@ -145,13 +160,8 @@ def say(
     All requests share the streams. folding "auto" cuts them so that every lane of every core has work; "off" keeps
     each in one stream. postfilter: see ``synthesis.postfilter``; a model without the auxiliary log-mel head has none.
     """
-    rate = model.config.audio.sample_rate
     plans = plan(model, sampler, requests, folding)
-    said = iter(sampler.run([job for one in plans for job in one.jobs], temperature, progress=progress))
-    joined = [
-        join([mulaw.decode(next(said).astype(np.int64)) for _ in one.parts], one.parts, sampler.hop, rate)
-        for one in plans
-    ]
+    joined = [one.samples for one in spoken(sampler, plans, model.config.audio.sample_rate, temperature, progress)]
     if not (postfilter and model.has_mel):
         return joined
     shape = PostFilter(model)
