@@ -1,5 +1,7 @@
 """From samples to codes and back: exact lengths, one rule for levels, and the same speech alone or among others."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,7 @@ def test_speech_is_as_long_as_its_codes(speaking):
         made.clear()
         said = convert.say(model, sampler, requests, folding=folding, progress=made.append)
         assert [len(one) for one in said] == [64, 128, 3200, 333 * 64]
-        assert all(one.dtype == np.float32 and np.abs(one).max() <= 2**0.5 for one in said)  # crossfades may be louder
+        assert all(one.dtype == np.float32 and np.abs(one).max() <= 2 for one in said)  # crossfades may be louder
         assert sum(made) == sum(map(len, said)) or folding == "auto"
 
 
@@ -135,7 +137,7 @@ def forgetting(speechlike) -> np.ndarray:
 
     Both are told and forced alike; the places are where folding would cut.
     """
-    voice, samples = vqvc.load(), int(convert.WARM_UP_S * 16000) + 128
+    voice, samples = vqvc.load(), (math.ceil(convert.WARM_UP_S * 250) + 2) * 64
     model, heard = voice.model, voice.listen(speechlike(4.0, seed=3))
     at = cuts(heard.loudness, 25, 6)[2:-2]
     said = convert.say(model, Sampler(model), [Request(heard.codes, 5, seed=1)], folding="off", postfilter=False)[0]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CROSSFADE_S = 0.006
+CROSSFADE_S = 0.008
 SEARCH_S = 0.002  # by which a crossfade may lie earlier
 SIDE_S = 0.005  # on either side of a crossfade's middle, over which loudness is compared
 OVERLAP_S = CROSSFADE_S + SEARCH_S  # where streams must have warmed up
+LEAST_ALIKE = -0.4  # correlation; below it gains would grow without bound
 FAINT = 1e-10  # energy of a quiet room
 REACH = 0.125  # streams are longer or shorter than their mean by at most this share, so that cuts find quieter places
 EVENNESS = 0.01  # cost of a stream of twice the mean length, in units of the mean loudness
@@ -131,5 +132,6 @@ def crossfade(leaving: np.ndarray, coming: np.ndarray) -> np.ndarray:
     """
     rise = np.arange(1, len(coming) + 1, dtype=np.float32) / (len(coming) + 1)
     fall = 1 - rise
-    alike = max(0.0, float(leaving @ coming) / math.sqrt(float(leaving @ leaving) * float(coming @ coming) + FAINT))
+    alike = float(leaving @ coming) / math.sqrt(float(leaving @ leaving) * float(coming @ coming) + FAINT)
+    alike = max(LEAST_ALIKE, alike)
     return (rise * coming + fall * leaving) / np.sqrt(rise**2 + fall**2 + 2 * alike * rise * fall)
