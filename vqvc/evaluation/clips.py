@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vqvc._util.nearest import nearest
 from vqvc.errors import CorpusError, UsageError
 from vqvc.evaluation.content import plain_words
 
@@ -45,11 +46,9 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
     Raises UsageError for an unknown voice, with the nearest names.
     """
     if wanted:
-        import difflib
-
         for name in wanted:
             if name not in known:
-                near = ", ".join(difflib.get_close_matches(name, known, 3)) or ", ".join(list(known)[:3])
+                near = ", ".join(nearest(name, known))
                 raise UsageError(f"--targets: the model has no speaker {name!r}; near it: {near}")
         return list(wanted)
     spoken = Counter()

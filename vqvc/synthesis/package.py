@@ -7,7 +7,6 @@ Nothing in it is ever run: pickles are refused. The header alone tells speakers 
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import struct
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from vqvc import config as _config
 from vqvc._util.atomic import write_bytes
+from vqvc._util.nearest import nearest
 from vqvc.config import Config
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
@@ -65,9 +65,8 @@ class Header:
         names = [voice.name for voice in self.speakers]
         if name in names:
             return names.index(name)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
         raise UsageError(
-            f"{name!r} is not a speaker of {self.path}; the nearest are {', '.join(near)} "
+            f"{name!r} is not a speaker of {self.path}; the nearest are {', '.join(nearest(name, names))} "
             "(--list-speakers shows all of them)"
         )
 
