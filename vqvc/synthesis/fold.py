@@ -95,26 +95,26 @@ def join(pieces: list[np.ndarray], parts: list[Part], hop: int, sample_rate: int
         if not lead:
             result[start:end] = piece
             continue
-        fade = min(int(CROSSFADE_S * sample_rate), lead)
-        begin = _as_loud(result[: start + lead], piece, lead, fade, sample_rate)
+        before, fade = result[start : start + lead], min(int(CROSSFADE_S * sample_rate), lead)
+        begin = _as_loud(before, piece, fade, sample_rate)
         fading = slice(begin, begin + fade)
-        mixed = crossfade(result[start : start + lead][fading], piece[fading])
+        mixed = crossfade(before[fading], piece[fading])
         result[start + begin : end] = piece[begin:]
         result[start:end][fading] = mixed
         middles.append(start + begin + fade // 2)
     return Joined(result, np.array(middles, int))
 
 
-def _as_loud(before: np.ndarray, after: np.ndarray, lead: int, fade: int, sample_rate: int) -> int:
-    """Where in ``after`` a crossfade of ``fade`` samples begins, so that the step in loudness is least.
+def _as_loud(before: np.ndarray, after: np.ndarray, fade: int, sample_rate: int) -> int:
+    """Where a crossfade of ``fade`` samples from ``before`` to ``after`` begins, so that the step in loudness is least.
 
-    before: ends where ``lead`` samples of ``after`` end. Of equals the latest.
+    Both begin at the same place; ``before`` ends where the crossfade must have ended. Of equals the latest.
     """
-    side = int(SIDE_S * sample_rate)
-    begins = np.arange(max(0, lead - fade - int(SEARCH_S * sample_rate)), lead - fade + 1)[::-1]
+    side, last = int(SIDE_S * sample_rate), len(before) - fade
+    begins = np.arange(last, max(0, last - int(SEARCH_S * sample_rate)) - 1, -1)
     middles = begins + fade // 2
-    left = _energies(before, middles + len(before) - lead - side, side)
-    right = _energies(after, middles, side)
+    left = _energies(before, middles - side, side)
+    right = _energies(after[: len(before) + side], middles, side)
     return int(begins[np.argmin(np.abs(np.log(left / right)))])
 
 
