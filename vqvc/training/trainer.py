@@ -32,6 +32,7 @@ LOG_EVERY = 20  # steps
 VALID_SECONDS = 40.0  # speech scored while training
 FINAL_SECONDS = 300.0  # speech scored at the end
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
+FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``free_steps``
 logger = logging.getLogger("vqvc.training")
 
 
@@ -91,11 +92,11 @@ class Trainer:
         )  # fmt: skip
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
-        self.listen_first, self.free_steps = settings.listen_first, config.quantizer.free_steps
+        self.listen_first, self.free = settings.listen_first, True  # free: the codebook has not started
         self.begun_from = str(start.path) if start else None
         if start is not None:
             start.give(self.model, speakers)
-            self.listen_first, self.free_steps = 0.0, 0
+            self.listen_first, self.free = 0.0, False
         self.average = AveragedModel(self.model, settings.weight_average)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
@@ -141,8 +142,9 @@ class Trainer:
             progress = self._progress()
             if progress >= 1:
                 break
-            if self.step == self.free_steps and not self.begun_from:
+            if self.free and self._is_time_for_codes(progress):
                 self._start_codebook()
+                self.free = False
             figures = self._train_step(batch, progress)
             self.step += 1
             now = time.perf_counter()
@@ -196,9 +198,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step * 1009 + self.rank)
         self.model.train()
         resting = progress < self.listen_first
-        free = self.step < self.free_steps
         try:
-            losses = self.model(waveform, speaker, history, self.dtype, generator, resting, free)
+            losses = self.model(waveform, speaker, history, self.dtype, generator, resting, self.free)
         except TrainingError as error:
             raise self._not_a_number(batch, str(error)) from None
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
@@ -284,6 +285,10 @@ class Trainer:
 
     # --- starting and resuming
 
+    def _is_time_for_codes(self, progress: float) -> bool:
+        late = self.minutes_limit is not None and progress >= FREE_SHARE
+        return late or self.step >= self.config.quantizer.free_steps
+
     @torch.no_grad()
     def _start_codebook(self) -> None:
         """The codebook begins as k-means of what the encoder hears."""
@@ -306,7 +311,7 @@ class Trainer:
         tensors |= checkpoint.flatten_optimizer(self.optimizer, self.names)
         tensors["epoch_counts"] = self.epoch_counts
         facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers),
-                 "begun_from": self.begun_from}  # fmt: skip
+                 "begun_from": self.begun_from, "free": self.free}  # fmt: skip
         self.last_checkpoint = checkpoint.save(self.folder, self.step, tensors, facts)
 
     def _resume(self) -> bool:
@@ -326,6 +331,7 @@ class Trainer:
         checkpoint.restore_optimizer(self.optimizer, self.names, tensors)
         self.epoch_counts = tensors["epoch_counts"]
         self.step, self.seconds, self.last_checkpoint = facts["step"], facts["seconds"], path
+        self.free = facts.get("free", self.free and self.step <= self.config.quantizer.free_steps)  # older ones do not say
         logger.info("resuming at step %d (%.1f min) from %s", self.step, self.minutes, path)
         return True
 

@@ -1,0 +1,53 @@
+"""When the codebook starts: after ``free_steps``, or in time for a run that is too short for so many."""
+
+import pytest
+import torch
+from tiny_training import tiny_config, trainer
+
+from vqvc.nn.vqvae import VQVAE
+from vqvc.training.trainer import FREE_SHARE
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[bool]:
+    """Whether each training step left the codebook out."""
+    found, forward = [], VQVAE.forward
+
+    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False):
+        found.append(free)
+        return forward(self, waveform, speaker, history, dtype, generator, resting, free)
+
+    monkeypatch.setattr(VQVAE, "forward", watched)
+    return found
+
+
+def test_it_starts_after_so_many_steps(store, tmp_path, asked):
+    trainer(tiny_config(quantizer={"free_steps": 3}), store, tmp_path / "run").run()
+    assert asked == [True] * 3 + [False] * 5
+
+
+def test_a_run_of_few_minutes_has_it_in_time(store, tmp_path, asked):
+    """On a slow machine 300 steps may never come; the decoder would have learned nothing about codes."""
+    run = trainer(tiny_config(quantizer={"free_steps": 300}), store, tmp_path / "run", minutes_limit=1.0)
+    begun, run._progress = [], lambda: run.step * FREE_SHARE / 2
+    run._start_codebook = lambda start=run._start_codebook: (begun.append(run.step), start())
+    run.run()
+    assert begun == [2]
+    assert asked == [True] * 2 + [False] * 6
+
+
+def test_a_run_without_a_limit_waits_for_its_steps(store, tmp_path, asked):
+    trainer(tiny_config(quantizer={"free_steps": 300}), store, tmp_path / "run").run()
+    assert asked == [True] * 8
+
+
+def test_it_starts_once_however_often_a_run_is_resumed(store, tmp_path, asked):
+    config, folder = tiny_config(quantizer={"free_steps": 300}), tmp_path / "run"
+    begun = []
+    for steps in (2, 5, 8):  # the run is stopped after so many
+        run = trainer(config, store, folder, minutes_limit=1.0)
+        run._progress = lambda run=run, steps=steps: 2.0 if run.step == steps else run.step * FREE_SHARE / 3
+        run._start_codebook = lambda start=run._start_codebook, run=run: (begun.append(run.step), start())
+        run.run()
+    assert begun == [3]
+    assert asked == [True] * 3 + [False] * 5
