@@ -51,7 +51,7 @@ class QuantizerConfig:
     update: str = "ema"  # ema (appendix A.1) or gradient (equation 3)
     ema_decay: float = 0.99  # per training step
     commitment_cost: float = 0.25  # beta of equation 3
-    free_steps: int = 0  # first training steps without a codebook, which then starts from what the encoder hears; at most a twentieth of a run that is limited in minutes
+    free_steps: int = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
     restart_below: float = 0.05  # a code is restarted when its averaged count falls under this share of an even one
 
 
