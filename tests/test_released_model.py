@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+import soundfile
 import torch
 
 import vqvc
 from vqvc import config
 from vqvc.cli import convert as command
+from vqvc.cli import decode, encode, sample
 from vqvc.models import RELEASED
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis import package
@@ -31,6 +34,21 @@ def test_it_speaks_without_being_named():
     source = 0.1 * np.sin(2 * np.pi * 150 * t).astype(np.float32) * (1 + np.sin(2 * np.pi * 4 * t)).astype(np.float32)
     said = voice.convert(source, "p225")
     assert said.shape == source.shape and np.isfinite(said).all() and 0.01 < np.abs(said).max() <= 2
+
+
+def test_its_prior_comes_with_it(tmp_path, speechlike):
+    """Speech from nothing, and codes as a file under the prior, without a word about where the prior is."""
+    assert sample.main(["--speaker", "p225", "--seconds", "0.4", "--out", str(tmp_path / "said.wav")]) == 0
+    assert soundfile.info(tmp_path / "said.wav").duration == pytest.approx(0.4, abs=0.01)
+    soundfile.write(tmp_path / "a.wav", speechlike(1.0), 16000)
+    for out in ("a.vqc", "plain.vqc"):
+        more = ["--prior", "none"] if out == "plain.vqc" else []
+        assert encode.main([str(tmp_path / "a.wav"), "--out", str(tmp_path / out), *more]) == 0
+    assert (tmp_path / "a.vqc").stat().st_size < 0.8 * (tmp_path / "plain.vqc").stat().st_size
+    for out in ("a.vqc", "plain.vqc"):
+        assert decode.main([str(tmp_path / out), "--speaker", "p225", "--out", str(tmp_path / f"{out}.wav")]) == 0
+    said = [soundfile.read(tmp_path / f"{out}.wav")[0] for out in ("a.vqc", "plain.vqc")]
+    np.testing.assert_array_equal(*said)
 
 
 def test_training_can_go_on_from_it_as_the_readme_says():
