@@ -9,7 +9,7 @@ same seed. Words and voices are judged as users hear them, with the post-filter;
 utterance. Joins are measured without it, by figures of the 20 ms around the middle of the cross-fade, in dB:
 
 step      from the energy of the 5 ms before to that of the 5 ms after, without its sign
-bend      energy of the second difference in the middle 4 ms (the cross-fade) over that in the rest: clicks, jumps of phase
+bend      energy of the second difference in the middle 4 ms (half of the cross-fade) over that in the rest: clicks, jumps of phase
 level     energy in the middle 4 ms over that in the rest: a dip where waves cancel
 
 joins     all of them
