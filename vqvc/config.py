@@ -84,7 +84,8 @@ class TrainingConfig:
     batch_size: int = 16  # crops per step
     crop_samples: int = 6144  # samples per crop; a multiple of the hop
     lead_samples: int = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    learning_rate: float = 4e-4  # Adam's, at its highest
+    optimizer: str = "adam"  # adam (for all), or muon for the matrices of the WaveNet's layers and Adam for the rest
+    learning_rate: float = 4e-4  # at its highest
     warmup_steps: int = 200  # steps of linear rise
     decay_fraction: float = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: float = 1.0  # largest norm of the whole gradient
@@ -117,6 +118,7 @@ class Config:
         _require_choice("quantizer.update", self.quantizer.update, ("ema", "gradient"))
         _require_choice("decoder.output", self.decoder.output, ("categorical", "mixture"))
         _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
+        _require_choice("training.optimizer", self.training.optimizer, ("muon", "adam"))
         if len(self.encoder.channels) != len(self.encoder.strides):
             raise ConfigError("encoder.channels and encoder.strides: give one channel number for each stride")
         if self.decoder.gate_channels % 2:

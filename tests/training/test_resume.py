@@ -16,6 +16,7 @@ VARIANTS = {
     "ema": {},
     "gradient": {"quantizer": {"update": "gradient"}, "decoder": {"output": "categorical"}},
     "free": {"quantizer": {"free_steps": 4}},
+    "muon": {"training": {"optimizer": "muon", "listen_first": 0.25}},
     "rested": {"training": {"listen_first": 0.5, "precision": "bfloat16", "speaker_balance": 1.0}},
 }
 

@@ -59,6 +59,10 @@ class ResidualStack(nn.Module):
         """Input samples that one output sees."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights whose last two dimensions are a matrix that a layer multiplies by."""
+        return [self.tap, self.frame, self.residual, self.skip]
+
     def frame_terms(self, frames: Tensor) -> Tensor:
         """What the frames (F, B, C) add to every layer's gate: (L, F, B, G)."""
         terms = frames @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)

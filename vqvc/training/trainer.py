@@ -24,6 +24,7 @@ from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
+from vqvc.training.muon import Muon
 from vqvc.training.start import Start, require_same_model
 from vqvc.training.tracker import Tracker
 from vqvc.training.validation import HeldOut, validate
@@ -98,14 +99,21 @@ class Trainer:
             start.give(self.model, speakers)
             self.listen_first, self.free = 0.0, False
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
-        )
+        self.optimizers = self._optimizers()
         self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         self.step, self.seconds = 0, 0.0
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / (settings.batch_size * settings.crop_samples)))
         self.last_checkpoint: Path | None = None
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices of the WaveNet's layers, Adam for all the rest."""
+        settings = self.config.training
+        matrices = self.model.wavenet.stack.matrices() if settings.optimizer == "muon" else []
+        chosen = {id(matrix) for matrix in matrices}
+        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in chosen]
+        adam = torch.optim.Adam(rest, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+        return [adam, Muon(matrices, settings.learning_rate)] if matrices else [adam]
 
     # --- the run
 
@@ -210,7 +218,7 @@ class Trainer:
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
         mel, contrast, quantizer = share * losses.mel, share * losses.contrast, share * losses.quantizer
         total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
@@ -218,9 +226,10 @@ class Trainer:
         if not torch.isfinite(figures.sum() + norm):  # the same on every worker
             raise self._not_a_number(batch, "the loss or its gradient is not a number")
         rate = learning_rate(settings, self.step, progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
         self.average.update(self.model, self.step)
         self.epoch_counts += torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts)).cpu()
         return {
@@ -308,7 +317,8 @@ class Trainer:
             return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
-        tensors |= checkpoint.flatten_optimizer(self.optimizer, self.names)
+        for optimizer in self.optimizers:
+            tensors |= checkpoint.flatten_optimizer(optimizer, self.names)
         tensors["epoch_counts"] = self.epoch_counts
         facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers),
                  "begun_from": self.begun_from, "free": self.free}  # fmt: skip
@@ -328,7 +338,8 @@ class Trainer:
         part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         self.model.load_state_dict(part("model."))
         self.average.module.load_state_dict(part("average."))
-        checkpoint.restore_optimizer(self.optimizer, self.names, tensors)
+        for optimizer in self.optimizers:
+            checkpoint.restore_optimizer(optimizer, self.names, tensors)
         self.epoch_counts = tensors["epoch_counts"]
         self.step, self.seconds, self.last_checkpoint = facts["step"], facts["seconds"], path
         self.free = facts.get("free", self.free and self.step <= self.config.quantizer.free_steps)  # older ones do not say

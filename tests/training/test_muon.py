@@ -1,0 +1,59 @@
+import pytest
+import torch
+from tiny_training import tiny_config, trainer
+
+from vqvc.training.muon import SIZE, Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 32), (32, 6)])
+def test_an_orthogonal_matrix_keeps_its_singular_vectors_and_loses_its_singular_values(shape):
+    u, s, vt = torch.linalg.svd(torch.randn(shape, generator=torch.Generator().manual_seed(0)), full_matrices=False)
+    kept = u.T @ orthogonal(u * s @ vt) @ vt.T
+    assert kept.diagonal().min() > 0.6 and kept.diagonal().max() < 1.25
+    assert (kept - torch.diag(kept.diagonal())).abs().max() < 1e-4
+
+
+def test_matrices_side_by_side_are_made_orthogonal_one_by_one():
+    many = torch.randn(3, 2, 4, 10, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orthogonal(many)[2, 1], orthogonal(many[2, 1]))
+
+
+def test_no_gradient_is_no_division_by_nothing():
+    assert torch.equal(orthogonal(torch.zeros(3, 5)), torch.zeros(3, 5))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e3])
+def test_a_step_is_as_large_as_the_learning_rate_whatever_the_gradient(size):
+    weight = torch.nn.Parameter(torch.zeros(5, 16, 48))
+    optimizer = Muon([weight], lr=0.01)
+    weight.grad = size * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    optimizer.step()
+    assert weight.detach().square().mean().sqrt() == pytest.approx(0.01 * SIZE, rel=0.2)
+    assert (weight * weight.grad).sum() < 0  # downhill
+
+
+def test_small_directions_are_learned_as_fast_as_large_ones():
+    """Its singular values are 2.1 and 0.1; the first step of Adam would be of rank one."""
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.tensor([[1.0, 1.0], [1.0, 1.2]])
+    Muon([weight], lr=1.0).step()
+    assert torch.linalg.svdvals(weight.detach()).min() > 0.3 * torch.linalg.svdvals(weight.detach()).max()
+
+
+def test_a_parameter_without_a_gradient_rests():
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    optimizer = Muon([weight], lr=1.0)
+    optimizer.step()
+    assert torch.equal(weight.detach(), torch.ones(2, 2)) and not optimizer.state
+
+
+def test_the_layers_of_the_wavenet_learn_by_muon_and_the_rest_by_adam(store, tmp_path):
+    running = trainer(tiny_config(training={"optimizer": "muon"}), store, tmp_path)
+    adam, muon = running.optimizers
+    names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
+    assert names == {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
+    assert sum(len(g["params"]) for o in (adam, muon) for g in o.param_groups) == len(running.names)
+    before = {name: p.detach().clone() for name, p in running.model.named_parameters()}
+    running.run()
+    still = {name for name, p in running.model.named_parameters() if torch.equal(p, before[name])}
+    assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").optimizers) == 1
