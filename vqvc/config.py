@@ -31,9 +31,10 @@ class AudioConfig:
 class EncoderConfig:
     """From sound to one vector per code (section 4.3 of the paper; context after the strides is ours)."""
 
-    input: str = "waveform"  # waveform, log_mel or mfcc
-    feature_hop: int = 160  # samples per feature frame, for log_mel and mfcc
-    n_mels: int = 80  # mel bands, for log_mel and mfcc
+    input: str = "waveform"  # waveform, log_mel, mfcc or units (found, not learned: nn/acoustic_units.py)
+    feature_hop: int = 160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
+    n_mels: int = 80  # mel bands, for all but waveform
+    units: int = 2048  # acoustic units, for input: units
     channels: tuple[int, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # a window is twice its stride: 4 for a stride of 2
     context_layers: int = 4  # residual convolutions at code rate; 0 is the paper's encoder
@@ -114,13 +115,15 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        _require_choice("encoder.input", self.encoder.input, ("waveform", "log_mel", "mfcc"))
+        _require_choice("encoder.input", self.encoder.input, ("waveform", "log_mel", "mfcc", "units"))
         _require_choice("quantizer.update", self.quantizer.update, ("ema", "gradient"))
         _require_choice("decoder.output", self.decoder.output, ("categorical", "mixture"))
         _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
         _require_choice("training.optimizer", self.training.optimizer, ("muon", "adam"))
         if len(self.encoder.channels) != len(self.encoder.strides):
             raise ConfigError("encoder.channels and encoder.strides: give one channel number for each stride")
+        if self.encoder.input == "units" and (self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)):
+            raise ConfigError("encoder.input: units wants strides and channels [], and a feature_hop of whole 10 ms")
         if self.decoder.gate_channels % 2:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:

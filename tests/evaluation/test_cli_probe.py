@@ -59,6 +59,6 @@ def test_k_means_does_not_depend_on_the_codes(toy):
 
 
 def test_steady_slope_is_its_own_difference():
-    from vqvc.evaluation.baselines import deltas
+    from vqvc.audio.features import deltas
 
     assert np.allclose(deltas(np.arange(20.0)[None])[0, 4:-4], 1)

@@ -61,6 +61,14 @@ def mfcc(
     return fft.dct(mel, type=2, norm="ortho", axis=0)[:n_mfcc]
 
 
+def deltas(frames: np.ndarray, reach: int = 4) -> np.ndarray:
+    """(D, T) -> (D, T): change per frame by linear regression over ``2 reach + 1`` frames; the edges repeat."""
+    padded = np.pad(frames, ((0, 0), (reach, reach)), mode="edge")
+    count = frames.shape[1]
+    total = sum(step * padded[:, reach + step : reach + step + count] for step in range(-reach, reach + 1))
+    return total / (2 * sum(step * step for step in range(1, reach + 1)))
+
+
 @lru_cache(maxsize=16)
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> np.ndarray:
     """(n_mels, n_fft // 2 + 1) float32 triangles of equal area on Slaney's mel scale (equal to librosa.filters.mel)."""

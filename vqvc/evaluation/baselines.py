@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vqvc.audio.features import deltas, mfcc
 from vqvc.errors import CorpusError
 from vqvc.evaluation.probe import LabelledCodes
 
@@ -18,22 +19,12 @@ def random_codes(data: LabelledCodes, seed: int) -> LabelledCodes:
     return dataclasses.replace(data, codes=rng.integers(data.codebook_size, size=data.frames, dtype=data.codes.dtype))
 
 
-def deltas(frames: np.ndarray, reach: int = 4) -> np.ndarray:
-    """(D, T) -> (D, T): change per frame by linear regression over ``2 reach + 1`` frames; the edges repeat."""
-    padded = np.pad(frames, ((0, 0), (reach, reach)), mode="edge")
-    count = frames.shape[1]
-    total = sum(step * padded[:, reach + step : reach + step + count] for step in range(-reach, reach + 1))
-    return total / (2 * sum(step * step for step in range(1, reach + 1)))
-
-
 def centre_mfcc(samples: np.ndarray, sample_rate: int, hop_length: int, count: int | None = None) -> np.ndarray:
     """(count, 39) float32: 13 MFCC with first and second differences at the centres of codes of ``hop_length`` samples.
 
     They are made every 10 ms, whatever the hop, and read off by the straight line between the two frames around a centre,
     so that a coarse hop does not blur the differences. ``count`` is ceil(T / hop_length) when it is not given.
     """
-    from vqvc.audio.features import mfcc
-
     fine = sample_rate // 100
     static = mfcc(samples, sample_rate, n_mfcc=N_MFCC, hop_length=fine)
     first = deltas(static)

@@ -15,8 +15,7 @@ RECIPE = (
 
 def voice_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> np.ndarray:
     """(83,) float64: what ``RECIPE`` reads from one utterance. f0_hz: (T,) NaN where unvoiced."""
-    from vqvc.audio.features import mfcc
-    from vqvc.evaluation.baselines import deltas
+    from vqvc.audio.features import deltas, mfcc
     from vqvc.evaluation.metrics import loud_frames
 
     hop = sample_rate // 100

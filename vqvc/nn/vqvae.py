@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from vqvc.config import Config
+from vqvc.config import AudioConfig, Config, EncoderConfig
 from vqvc.nn import likelihood
+from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.conditioning import Conditioning
 from vqvc.nn.contrast import Contrast
@@ -56,16 +57,15 @@ class VQVAE(nn.Module):
         super().__init__()
         self.config = config
         e, q, d, rate = config.encoder, config.quantizer, config.decoder, config.audio.sample_rate
-        if e.input == "waveform":
-            self.front, in_channels, gain = None, 1, 1 / config.audio.level_rms
-        elif e.input == "log_mel":
-            self.front, in_channels, gain = LogMel(rate, e.feature_hop, e.n_mels), e.n_mels, 1.0
+        if e.input == "units":
+            self.front = AcousticUnits(rate, config.hop_length, e.n_mels, e.units, q.codebook_dim)
+            self.encoder = nn.Identity()
         else:
-            self.front, in_channels, gain = Mfcc(rate, e.feature_hop, e.n_mels), 39, 1.0
-        self.encoder = Encoder(
-            in_channels, e.channels, e.strides, e.context_layers, e.context_kernel, e.context_dilations,
-            q.codebook_dim, gain, round(e.norm_reach * config.code_rate_hz),
-        )  # fmt: skip
+            self.front, in_channels, gain = self._front(e, config.audio)
+            self.encoder = Encoder(
+                in_channels, e.channels, e.strides, e.context_layers, e.context_kernel, e.context_dilations,
+                q.codebook_dim, gain, round(e.norm_reach * config.code_rate_hz),
+            )  # fmt: skip
         self.quantizer = Quantizer(
             q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
         )
@@ -93,6 +93,15 @@ class VQVAE(nn.Module):
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))  # known once training has ended
         if config.training.contrast_weight:
             self.contrast = Contrast(q.codebook_dim, config.code_rate_hz)
+
+    @staticmethod
+    def _front(encoder: EncoderConfig, audio: AudioConfig) -> tuple[nn.Module | None, int, float]:
+        """What comes before the encoder, its channels, and what it is multiplied by."""
+        if encoder.input == "waveform":
+            return None, 1, 1 / audio.level_rms
+        if encoder.input == "log_mel":
+            return LogMel(audio.sample_rate, encoder.feature_hop, encoder.n_mels), encoder.n_mels, 1.0
+        return Mfcc(audio.sample_rate, encoder.feature_hop, encoder.n_mels), 39, 1.0
 
     @torch.no_grad()
     def _start_prediction(self, mixtures: int) -> None:

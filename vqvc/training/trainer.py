@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from torch import nn
@@ -16,6 +17,7 @@ from vqvc._util.atomic import write_text
 from vqvc.config import Config, TrainingConfig
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
+from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
@@ -27,6 +29,7 @@ from vqvc.training.interrupt import Interrupt
 from vqvc.training.muon import Muon
 from vqvc.training.start import Start, require_same_model
 from vqvc.training.tracker import Tracker
+from vqvc.training.units import find_units
 from vqvc.training.validation import HeldOut, validate
 
 LOG_EVERY = 20  # steps
@@ -300,8 +303,15 @@ class Trainer:
 
     @torch.no_grad()
     def _start_codebook(self) -> None:
-        """The codebook begins as k-means of what the encoder hears."""
+        """The codebook begins as k-means of what the encoder hears; an encoder of acoustic units finds them first."""
         self.model.train()
+        if isinstance(self.model.front, AcousticUnits):
+            if self.rank == 0:
+                speech = [u for u in self.store.subset("train") if u.speaker in self.speakers]
+                order = np.random.default_rng(self.config.training.seed).permutation(len(speech))
+                find_units(self.model.front, (self.store.waveform(speech[i]) for i in order), self.config.training.seed)
+            distributed.same_everywhere(self.model.front)
+            self.average.module.front.load_state_dict(self.model.front.state_dict())
         heard = []
         for number in range(CODEBOOK_BATCHES):
             batch = self.crops.batch(2**31 + number, whole=True)
