@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqvc.audio.features import deltas
 from vqvc.errors import TrainingError
 from vqvc.nn.acoustic_units import COEFFICIENTS, DISCRIMINANTS, OFFSETS, AcousticUnits
 from vqvc.nn.quantizer import nearest
@@ -89,6 +88,8 @@ def follow(utterances: Sequence[np.ndarray], units: int, dim: int) -> np.ndarray
 
 def _with_differences(windows: Tensor) -> np.ndarray:
     """Windows (F, len(OFFSETS) * COEFFICIENTS) of an utterance -> (F, 3 * STATIC): its frames and their differences."""
+    from vqvc.audio.features import deltas
+
     middle = windows.view(len(windows), len(OFFSETS), COEFFICIENTS)[:, len(OFFSETS) // 2 - 1 : len(OFFSETS) // 2 + 1]
     static = middle[:, :, :STATIC].mean(1).numpy().T
     first = deltas(static)
