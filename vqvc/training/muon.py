@@ -9,6 +9,9 @@ import math
 import torch
 from torch import Tensor
 
+from vqvc.config import TrainingConfig
+from vqvc.nn.vqvae import VQVAE
+
 ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
 
@@ -48,3 +51,12 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
                 parameter.add_(change, alpha=-SIZE * group["lr"] * math.sqrt(max(parameter.shape[-2:])))
+
+
+def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Adam for everything, or Muon for the matrices of the WaveNet's layers and Adam for all the rest."""
+    matrices = model.wavenet.stack.matrices() if settings.optimizer == "muon" else []
+    chosen = {id(matrix) for matrix in matrices}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    adam = torch.optim.Adam(rest, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    return [adam, Muon(matrices, settings.learning_rate)] if matrices else [adam]

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
 from torch import nn
@@ -26,10 +25,10 @@ from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
-from vqvc.training.muon import Muon
+from vqvc.training.muon import optimizers
 from vqvc.training.start import Start, require_same_model
 from vqvc.training.tracker import Tracker
-from vqvc.training.units import find_units
+from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
 
 LOG_EVERY = 20  # steps
@@ -102,21 +101,12 @@ class Trainer:
             start.give(self.model, speakers)
             self.listen_first, self.free = 0.0, False
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.optimizers = self._optimizers()
+        self.optimizers = optimizers(self.model, settings)
         self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         self.step, self.seconds = 0, 0.0
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / (settings.batch_size * settings.crop_samples)))
         self.last_checkpoint: Path | None = None
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        """Muon for the matrices of the WaveNet's layers, Adam for all the rest."""
-        settings = self.config.training
-        matrices = self.model.wavenet.stack.matrices() if settings.optimizer == "muon" else []
-        chosen = {id(matrix) for matrix in matrices}
-        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in chosen]
-        adam = torch.optim.Adam(rest, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-        return [adam, Muon(matrices, settings.learning_rate)] if matrices else [adam]
 
     # --- the run
 
@@ -307,9 +297,7 @@ class Trainer:
         self.model.train()
         if isinstance(self.model.front, AcousticUnits):
             if self.rank == 0:
-                speech = [u for u in self.store.subset("train") if u.speaker in self.speakers]
-                order = np.random.default_rng(self.config.training.seed).permutation(len(speech))
-                find_units(self.model.front, (self.store.waveform(speech[i]) for i in order), self.config.training.seed)
+                find_units(self.model.front, shuffled(self.store, self.speakers, self.config.training.seed), self.config.training.seed)
             distributed.same_everywhere(self.model.front)
             self.average.module.front.load_state_dict(self.model.front.state_dict())
         heard = []

@@ -1,12 +1,13 @@
 """Finding the acoustic units of ``vqvc.nn.acoustic_units`` in training speech, without labels."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.nn.acoustic_units import COEFFICIENTS, DISCRIMINANTS, OFFSETS, AcousticUnits
 from vqvc.nn.quantizer import nearest
@@ -18,6 +19,13 @@ FIT_ROWS = 150_000  # frames on which k-means and the discriminant are fitted
 LAGS = (4, 5, 6)  # frames of 10 ms after which units are counted as following one another
 MOST_FRAMES = 1_200_000  # of speech, 3.3 hours
 logger = logging.getLogger("vqvc.training")
+
+
+def shuffled(store: PackedStore, speakers: Sequence[str], seed: int) -> Iterator[np.ndarray]:
+    """Waveforms (T,) of the speakers' training utterances, in an order drawn at random."""
+    speech = [utterance for utterance in store.subset("train") if utterance.speaker in speakers]
+    for index in np.random.default_rng(seed).permutation(len(speech)):
+        yield store.waveform(speech[index])
 
 
 @torch.no_grad()
