@@ -5,12 +5,10 @@ space, and a vector for each unit, such that units which follow one another in s
 one phone, whoever says it. ``vqvc.training.units`` finds all of it before the first step of training.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from vqvc.nn.features import LogMel
+from vqvc.nn.features import LogMel, cosines
 
 COEFFICIENTS = 20  # cepstra of a frame
 OFFSETS = tuple(range(-9, 10, 2))  # frames of 10 ms around each that it is judged by
@@ -30,8 +28,7 @@ class AcousticUnits(nn.Module):
         frame = sample_rate // 100
         self.frames_per_code = hop // frame
         self.log_mel = LogMel(sample_rate, frame, n_mels)
-        order, band = torch.arange(COEFFICIENTS)[:, None], torch.arange(n_mels) + 0.5
-        self.register_buffer("basis", torch.cos(math.pi / n_mels * order * band) * math.sqrt(2 / n_mels), persistent=False)
+        self.register_buffer("basis", cosines(COEFFICIENTS, n_mels), persistent=False)
         self.register_buffer("discriminant", torch.zeros(len(OFFSETS) * COEFFICIENTS, DISCRIMINANTS))
         self.register_buffer("units", torch.zeros(units, DISCRIMINANTS))
         self.register_buffer("spread", torch.ones(()))  # variance of a frame around its unit, in each direction

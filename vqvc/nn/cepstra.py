@@ -2,10 +2,9 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
-from vqvc.nn.features import LogMel
+from vqvc.nn.features import LogMel, cosines
 
 COEFFICIENTS = 30  # of the spectral envelope
 LOUD_DB = 35.0  # frames within so much of the loudest are speech
@@ -16,8 +15,7 @@ class Cepstra(nn.Module):
 
     def __init__(self, bands: int):
         super().__init__()
-        order = torch.arange(min(COEFFICIENTS, bands))[:, None]
-        basis = torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
+        basis = cosines(min(COEFFICIENTS, bands), bands)
         basis[0] /= math.sqrt(2)
         self.register_buffer("basis", basis, persistent=False)
 

@@ -71,14 +71,18 @@ class Mfcc(nn.Module):
     def __init__(self, sample_rate: int, hop: int, n_mels: int, coefficients: int = 13):
         super().__init__()
         self.log_mel = LogMel(sample_rate, hop, n_mels)
-        n = torch.arange(n_mels) + 0.5
-        basis = torch.cos(math.pi / n_mels * torch.arange(coefficients)[:, None] * n) * math.sqrt(2.0 / n_mels)
-        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("basis", cosines(coefficients, n_mels), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         static = self.basis @ self.log_mel(waveform)
         delta = _slope(static)
         return torch.cat([static, delta, _slope(delta)], dim=1)
+
+
+def cosines(coefficients: int, bands: int) -> Tensor:
+    """(coefficients, bands): the basis of the discrete cosine transform; row 0 is the square root of 2 too long to be orthonormal."""
+    order = torch.arange(coefficients)[:, None]
+    return torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
 
 
 def _slope(x: Tensor) -> Tensor:

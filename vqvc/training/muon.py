@@ -14,7 +14,6 @@ from vqvc.nn.vqvae import VQVAE
 
 ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
-
 SIZE = 2.5  # of a step, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
 
 
@@ -47,7 +46,10 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if (gradient := parameter.grad) is None:
                     continue
-                momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(gradient))
+                state = self.state[parameter]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(gradient)
+                momentum = state["momentum"]
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
                 parameter.add_(change, alpha=-SIZE * group["lr"] * math.sqrt(max(parameter.shape[-2:])))

@@ -37,9 +37,8 @@ def find_units(encoder: AcousticUnits, waveforms: Iterable[np.ndarray], seed: in
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     device, rng = encoder.basis.device, np.random.default_rng(seed)
-    windows, frames = [], 0
+    hop, windows, frames = encoder.frames_per_code * encoder.log_mel.hop, [], 0
     for waveform in waveforms:
-        hop = encoder.frames_per_code * encoder.log_mel.hop
         padded = np.pad(waveform, (0, -len(waveform) % hop))
         windows.append(encoder.windows(torch.from_numpy(padded)[None].to(device))[0].cpu())
         frames += len(windows[-1])
