@@ -20,7 +20,8 @@ EXTRAS = {
 }
 OWN_RISK = ("torchaudio",)  # not loadable beside every torch: only by its own name
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
-EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff"]
+TRITON = "triton; platform_system == 'Linux' and platform_machine == 'x86_64'"  # its interpreter runs the GPU's kernels in the tests
+EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", TRITON]
 
 setup(
     name="vqvc",

@@ -1,11 +1,16 @@
 """Fixtures that several parts of the tests share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():  # before Triton is imported: its kernels are then interpreted, on CPU tensors
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # drawn cases are the same in every run: a test that fails, fails for whoever runs it next
 settings.register_profile("repeatable", derandomize=True)

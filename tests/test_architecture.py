@@ -95,13 +95,15 @@ def test_every_part_has_a_place_in_the_diagram():
     assert {_part(path) for path in SOURCES} - {"__init__"} <= set(BELOW)
 
 
-LOOPS = PACKAGE / "nn/gate_loops.py"  # compiled loops for a CPU; without Numba its neighbour gate.py does without them
+# compiled for a CPU (Numba) and a GPU (Triton); their neighbour gate.py does without what is not installed
+COMPILED = {PACKAGE / "nn/gate_loops.py", PACKAGE / "nn/gate_kernels.py"}
 
 
 def test_nn_knows_torch_alone():
-    for path in set(PACKAGE.glob("nn/*.py")) - {LOOPS}:
+    for path in set(PACKAGE.glob("nn/*.py")) - COMPILED:
         assert _external(_imports(_tree(path))) <= {"torch", "numpy"}, path.name
-        assert not any(name.endswith(LOOPS.stem) for name in _imports(_tree(path), everywhere=False)), path.name
+        at_once = {name.split(".")[-1] for name in _imports(_tree(path), everywhere=False)}
+        assert not at_once & {compiled.stem for compiled in COMPILED}, path.name
 
 
 def test_audio_and_corpus_import_no_torch():
@@ -118,7 +120,7 @@ def test_training_starts_on_a_bare_gpu_machine():
         PACKAGE / "corpus/store.py",
         PACKAGE / "audio/mulaw.py",
     ]
-    for path in set(paths) - {LOOPS}:
+    for path in set(paths) - COMPILED:
         assert _external(_imports(_tree(path), everywhere=False)) <= TRAINING_NEEDS, path.relative_to(ROOT)
 
 

@@ -2,8 +2,8 @@
 
 Rows are (time, sequence) in that order, time = frames * hop; a row's first half of columns goes through tanh, the second
 through the sigmoid. What a frame adds to all of its rows (``terms``) is added here on the way in and summed on the way
-back. bfloat16 and float32 tensors on a CPU are handled by compiled (Numba) loops, which work in float32 and release the
-interpreter; all others, and all where Numba is missing, by PyTorch.
+back. bfloat16 and float32 tensors are handled by compiled code that works in float32: on a CPU by Numba's loops, which
+release the interpreter, on a GPU by Triton's kernels. All others, and all where these are missing, by PyTorch.
 """
 
 from functools import cache
@@ -16,6 +16,9 @@ COMPILED = (torch.bfloat16, torch.float32)
 
 def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
     """a (rows, 2H) becomes (tanh, sigmoid) of a + terms (frames, B, 2H), z (rows, H) their product; both in place."""
+    if a.is_cuda and (kernels := _gpu_kernels()):
+        kernels.forward(a, terms, z)
+        return
     if loops := _loops(a):
         rows, half = z.shape
         spread = z.as_strided(((rows - 1) * z.stride(0) + half,), (1,))
@@ -31,6 +34,9 @@ def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
 
 def gate_gradient(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
     """ga (rows, 2H), the gradient of what came in, from gz (rows, H) and what ``gate`` left in a; g_terms its frame sums."""
+    if a.is_cuda and (kernels := _gpu_kernels()):
+        kernels.backward(gz, a, ga, g_terms)
+        return
     if loops := _loops(a):
         loops.backward(_flat(gz), _flat(a), _flat(ga), _flat(g_terms), *g_terms.shape)
         return
@@ -53,6 +59,15 @@ def _compiled_loops():
     except ImportError:
         return None
     return gate_loops
+
+
+@cache
+def _gpu_kernels():
+    try:
+        from vqvc.nn import gate_kernels  # late: Triton comes with PyTorch for a GPU alone
+    except ImportError:
+        return None
+    return gate_kernels
 
 
 def _flat(tensor: Tensor):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vqvc.nn.gate import gate, gate_gradient
 
 CACHED_ROWS = 10240  # sequences times samples that one pass over the layers handles on a CPU
+TILES = 256  # of 128 by 128 sums over rows that a GPU works on at once: one small product alone would keep few multiprocessors busy
 
 
 class ResidualStack(nn.Module):
@@ -136,7 +137,7 @@ def _backward(grad_out, kept, weights, dilations):
     g_tap, g_residual = (torch.zeros(w.shape, dtype=torch.float32, device=z.device) for w in (tap, residual))
     g_bias = torch.zeros(layers, width, dtype=torch.float32, device=z.device)
     g_terms = z.new_empty(layers, frames, batch, gates)
-    g_skip = (z.T @ g_skip_out).float().view(skip.shape)
+    g_skip = _over_rows(z, g_skip_out).view(skip.shape)
     g_x = None  # gradient of the layer's output x; the last layer has none
     ga, gz, ones = z.new_empty(rows, gates), z.new_empty(rows, half), z.new_ones(1, rows)
     for layer in reversed(range(layers)):
@@ -144,17 +145,27 @@ def _backward(grad_out, kept, weights, dilations):
         torch.mm(g_skip_out, skip[layer].T, out=gz)
         if g_x is not None:
             gz.addmm_(g_x, residual[layer].T)
-            g_residual[layer] = zl.T @ g_x
-            g_bias[layer] = (ones @ g_x)[0]
+            g_residual[layer] = _over_rows(zl, g_x)
+            g_bias[layer] = g_x.sum(0, dtype=torch.float32) if g_x.is_cuda else (ones @ g_x)[0]  # the faster on each
         gate_gradient(gz, gated[layer], ga, g_terms[layer])
         g_x = ga @ tap[layer, -1].T if g_x is None else g_x.addmm_(ga, tap[layer, -1].T)
-        g_tap[layer, -1] = h.T @ ga
+        g_tap[layer, -1] = _over_rows(h, ga)
         for k in range(kernel - 1):
             shift = (kernel - 1 - k) * dilations[layer] * batch
             if shift < rows:
                 g_x[: rows - shift].addmm_(ga[shift:], tap[layer, k].T)
-                g_tap[layer, k] = h[: rows - shift].T @ ga[shift:]
+                g_tap[layer, k] = _over_rows(h[: rows - shift], ga[shift:])
     return g_x.view(time, batch, width), g_terms, g_tap, g_residual, g_bias, g_skip
+
+
+def _over_rows(a: Tensor, b: Tensor) -> Tensor:
+    """a.T @ b of (rows, A) and (rows, B), in float32; on a GPU in pieces, which are added up."""
+    pieces = TILES // -(-a.shape[1] * b.shape[1] // 128**2) if a.is_cuda else 1
+    if not 1 < pieces <= len(a):
+        return (a.T @ b).float()
+    whole = len(a) // pieces * pieces
+    sums = torch.bmm(a[:whole].unflatten(0, (pieces, -1)).mT, b[:whole].unflatten(0, (pieces, -1)))
+    return sums.sum(0, dtype=torch.float32).add_(a[whole:].T @ b[whole:])
 
 
 def _side_by_side(work: Callable, parts: Iterable, alone: bool) -> list:
