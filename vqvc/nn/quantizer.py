@@ -80,7 +80,7 @@ class Quantizer(nn.Module):
         codebook = kmeans_plus_plus(z.float(), size, generator)
         for _ in range(iterations):
             codes = nearest(z, codebook)
-            counts = torch.bincount(codes, minlength=size).float()
+            counts = count(codes, size)
             sums = torch.zeros_like(codebook).index_add_(0, codes, z.float())
             codebook = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), codebook)
         self.codebook.copy_(codebook)
@@ -112,7 +112,7 @@ class Quantizer(nn.Module):
     def _move(self, z_e: Tensor, codes: Tensor, generator: Generator | None) -> None:
         z = z_e.transpose(1, 2).reshape(-1, z_e.shape[1])
         size = len(self.codebook)
-        counts = torch.bincount(codes.flatten(), minlength=size).float()
+        counts = count(codes, size)
         sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z)
         fresh = z[torch.randint(len(z), (size,), generator=generator).to(z.device)]
         if dist.is_initialized():  # every worker sees the same statistics and the same replacements
@@ -124,11 +124,18 @@ class Quantizer(nn.Module):
         self.counts.lerp_(counts, 1 - self.ema_decay)
         self.sums.lerp_(sums, 1 - self.ema_decay)
         dead = self.counts < self.restart_below * self.counts.sum() / size
-        self.sums[dead] = fresh[dead] * self.counts.mean()
-        self.counts[dead] = self.counts.mean()
+        even = self.counts.mean()
+        self.sums.copy_(torch.where(dead[:, None], fresh * even, self.sums))
+        self.counts.copy_(torch.where(dead, even, self.counts))
         total = self.counts.sum()
         smoothed = (self.counts + 1e-5) / (total + size * 1e-5) * total  # Laplace smoothing, never written back
         self.codebook.copy_(self.sums / smoothed[:, None])
+
+
+def count(codes: Tensor, size: int) -> Tensor:
+    """How often each of ``size`` codes occurs: (size,) float32. Unlike ``torch.bincount`` it does not wait for a GPU."""
+    codes = codes.flatten()
+    return torch.zeros(size, device=codes.device).index_add_(0, codes, torch.ones(len(codes), device=codes.device))
 
 
 def perplexity(counts: Tensor) -> float:

@@ -18,7 +18,7 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.precision import working_dtype
-from vqvc.nn.quantizer import perplexity
+from vqvc.nn.quantizer import count, perplexity
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import checkpoint, distributed, liveliness
 from vqvc.training.average import AveragedModel
@@ -104,7 +104,7 @@ class Trainer:
         self.optimizers = optimizers(self.model, settings)
         self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         self.step, self.seconds = 0, 0.0
-        self.epoch_counts = torch.zeros(config.quantizer.codebook_size)
+        self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / (settings.batch_size * settings.crop_samples)))
         self.last_checkpoint: Path | None = None
 
@@ -191,6 +191,7 @@ class Trainer:
         return done
 
     def _train_step(self, batch: Batch, progress: float) -> dict:
+        """What ``_log_step`` tells, as tensors: a GPU is not waited for at steps that are not logged."""
         settings = self.config.training
         waveform, history, speaker, scored = (
             torch.from_numpy(a).to(self.device, non_blocking=True)
@@ -224,16 +225,11 @@ class Trainer:
                 group["lr"] = rate
             optimizer.step()
         self.average.update(self.model, self.step)
-        self.epoch_counts += torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts)).cpu()
-        return {
-            "loss_bits": float(figures[0]) / math.log(2),
-            "mel": float(figures[1]),
-            "contrast": float(figures[2]),
-            "quantizer": float(figures[3]),
-            "gradient_norm": float(norm),
-            "learning_rate": rate,
-            "perplexity": perplexity(torch.bincount(losses.codes.flatten(), minlength=len(self.epoch_counts))),
-        }
+        counts = count(losses.codes, len(self.epoch_counts))
+        self.epoch_counts += counts
+        bits, (mel, contrast, quantizer) = figures[0] / math.log(2), figures[1:]
+        return {"loss_bits": bits, "mel": mel, "contrast": contrast, "quantizer": quantizer, "gradient_norm": norm,
+                "learning_rate": rate, "counts": counts}  # fmt: skip
 
     def _not_a_number(self, batch: Batch, what: str) -> TrainingError:
         return TrainingError(
@@ -249,13 +245,15 @@ class Trainer:
 
     def _log_step(self, tracker: Tracker | None, figures: dict, took: float) -> None:
         speed = self.config.training.batch_size * self.config.training.crop_samples / took
+        told = perplexity(figures.pop("counts"))
+        figures = {name: float(value) for name, value in figures.items()} | {"perplexity": told}
         self._tell(tracker, "train", samples_per_second=round(speed), **figures)
         if tracker and self.step % (5 * LOG_EVERY) == 0:
             logger.info("step %d, %.1f min: %.3f bits (train), mel %.3f, perplexity %.0f, %.0f samples/s",
                         self.step, self.minutes, figures["loss_bits"], figures["mel"], figures["perplexity"], speed)  # fmt: skip
 
     def _end_epoch(self, tracker: Tracker | None) -> None:
-        counts = distributed.sum_over_workers(self.epoch_counts.to(self.device)).cpu()
+        counts = distributed.sum_over_workers(self.epoch_counts)
         used, size = int((counts > 0).sum()), len(counts)
         self._tell(tracker, "epoch", epoch=self.step // self.epoch_steps, codes_used=used, usage=used / size,
                    perplexity=perplexity(counts))  # fmt: skip
@@ -338,7 +336,7 @@ class Trainer:
         self.average.module.load_state_dict(part("average."))
         for optimizer in self.optimizers:
             checkpoint.restore_optimizer(optimizer, self.names, tensors)
-        self.epoch_counts = tensors["epoch_counts"]
+        self.epoch_counts = tensors["epoch_counts"].to(self.device)
         self.step, self.seconds, self.last_checkpoint = facts["step"], facts["seconds"], path
         self.free = facts.get("free", self.free and self.step <= self.config.quantizer.free_steps)  # older ones do not say
         logger.info("resuming at step %d (%.1f min) from %s", self.step, self.minutes, path)
