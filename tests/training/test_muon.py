@@ -49,11 +49,11 @@ def test_a_parameter_without_a_gradient_rests():
 
 def test_the_layers_of_the_wavenet_learn_by_muon_and_the_rest_by_adam(store, tmp_path):
     running = trainer(tiny_config(training={"optimizer": "muon"}), store, tmp_path)
-    adam, muon = running.optimizers
+    adam, muon = running.work.optimizers
     names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
     assert names == {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
     assert sum(len(g["params"]) for o in (adam, muon) for g in o.param_groups) == len(running.names)
     before = {name: p.detach().clone() for name, p in running.model.named_parameters()}
     running.run()
     still = {name for name, p in running.model.named_parameters() if torch.equal(p, before[name])}
-    assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").optimizers) == 1
+    assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").work.optimizers) == 1

@@ -48,7 +48,7 @@ class Normalise(nn.Module):
         mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
         with torch.no_grad():
             self.batches += 1
-            share = max(self.MOMENTUM, 1 / int(self.batches))  # a plain average over the first batches
+            share = (1 / self.batches).clamp(min=self.MOMENTUM)  # a plain average over the first batches
             self.mean.lerp_(mean, share)
             self.variance.lerp_(variance, share)
         return (z - mean[:, None]) * torch.rsqrt(variance[:, None] + 1e-5)

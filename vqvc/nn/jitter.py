@@ -10,7 +10,7 @@ def jitter(z_q: Tensor, probability: float, generator: Generator | None = None) 
     Drawn for each sequence; gradients flow to the vector that was taken. For training only.
     """
     batch, dim, steps = z_q.shape
-    draw = torch.rand(batch, steps, generator=generator).to(z_q.device)
+    draw = torch.rand(batch, steps, generator=generator, device=z_q.device)
     shift = (draw < probability).long() - 2 * (draw < probability / 2).long()  # -1, 0 or 1
     index = (torch.arange(steps, device=z_q.device) + shift).clamp(0, steps - 1)
     return z_q.gather(2, index[:, None].expand(batch, dim, steps))

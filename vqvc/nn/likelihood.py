@@ -6,6 +6,7 @@ mixture: logistic distributions around the linear prediction, integrated over ea
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -36,14 +37,20 @@ def mixture_parameters(raw: Tensor, prediction: Tensor, log_gain: Tensor) -> tup
 
 def mixture_nll(parameters: tuple[Tensor, Tensor, Tensor], classes: Tensor) -> Tensor:
     """Negative log-likelihood in nats, shape of ``classes``: minus the log mass that the mixture puts on the class."""
-    edges = mulaw_edges().to(classes.device).clamp(-FAR, FAR)
+    edges = _edges(classes.device)
     return -_log_mass(parameters, edges[classes], edges[classes + 1])
 
 
 def mixture_log_probabilities(parameters: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Log probabilities (..., 256) of every class; their exponentials sum to one."""
-    edges = mulaw_edges().to(parameters[0].device).clamp(-FAR, FAR)
+    edges = _edges(parameters[0].device)
     return torch.stack([_log_mass(parameters, edges[c], edges[c + 1]) for c in range(CLASSES)], dim=-1)
+
+
+@cache
+@torch.inference_mode(False)  # whoever asks first, training can use them
+def _edges(device: torch.device) -> Tensor:
+    return mulaw_edges().clamp(-FAR, FAR).to(device)
 
 
 def _log_mass(parameters: tuple[Tensor, Tensor, Tensor], low: Tensor, high: Tensor) -> Tensor:

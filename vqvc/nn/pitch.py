@@ -95,7 +95,7 @@ class Intonation(nn.Module):
             dist.all_reduce(heard)
         self.spoken += heard
         weighted, weights = self.spoken[speaker].float().unbind(1)
-        known = torch.rand(len(speaker), generator=generator).to(pitch.device) >= self.UNKNOWN
+        known = torch.rand(len(speaker), generator=generator, device=pitch.device) >= self.UNKNOWN
         return _told(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
 
 

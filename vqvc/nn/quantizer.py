@@ -9,8 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
-from vqvc.errors import TrainingError
-
 
 @dataclass(frozen=True)
 class Quantized:
@@ -114,16 +112,16 @@ class Quantizer(nn.Module):
         size = len(self.codebook)
         counts = count(codes, size)
         sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z)
-        fresh = z[torch.randint(len(z), (size,), generator=generator).to(z.device)]
+        fresh = z[torch.randint(len(z), (size,), generator=generator, device=z.device)]
         if dist.is_initialized():  # every worker sees the same statistics and the same replacements
             dist.all_reduce(counts)
             dist.all_reduce(sums)
             dist.broadcast(fresh, src=0)
-        if not torch.isfinite(sums).all():  # summed over workers, so that all of them stop here
-            raise TrainingError("what the encoder heard is not finite; the codebook is left as it was")
+        sound = torch.isfinite(sums).all()  # if not, nothing moves, on any worker; the loss is then not finite either
+        counts, sums = torch.where(sound, counts, self.counts), torch.where(sound, sums, self.sums)
         self.counts.lerp_(counts, 1 - self.ema_decay)
         self.sums.lerp_(sums, 1 - self.ema_decay)
-        dead = self.counts < self.restart_below * self.counts.sum() / size
+        dead = sound & (self.counts < self.restart_below * self.counts.sum() / size)
         even = self.counts.mean()
         self.sums.copy_(torch.where(dead[:, None], fresh * even, self.sums))
         self.counts.copy_(torch.where(dead, even, self.counts))

@@ -255,7 +255,8 @@ class VQVAE(nn.Module):
         wanted = self.config.training.said_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
-        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator))
+        device = generator.device if generator else None
+        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator, device=device))
         return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
@@ -275,9 +276,9 @@ def disturbed(classes: Tensor, deviation: float, generator: Generator | None = N
     What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not
     (noise injection of LPCNet, Valin & Skoglund 2019).
     """
-    much = deviation * torch.rand(len(classes), 1, generator=generator)
-    noise = much * torch.randn(classes.shape, generator=generator)
-    return (classes + noise.round().to(classes)).clamp(0, CLASSES - 1)
+    much = deviation * torch.rand(len(classes), 1, generator=generator, device=classes.device)
+    noise = much * torch.randn(classes.shape, generator=generator, device=classes.device)
+    return (classes + noise.round().long()).clamp(0, CLASSES - 1)
 
 
 HINTS = 2

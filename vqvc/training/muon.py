@@ -52,13 +52,19 @@ class Muon(torch.optim.Optimizer):
                 momentum = state["momentum"]
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
-                parameter.add_(change, alpha=-SIZE * group["lr"] * math.sqrt(max(parameter.shape[-2:])))
+                parameter.sub_(change * (SIZE * math.sqrt(max(parameter.shape[-2:])) * group["lr"]))
 
 
 def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Adam for everything, or Muon for the matrices of the WaveNet's layers and Adam for all the rest."""
+    """Adam for everything, or Muon for the matrices of the WaveNet's layers and Adam for all the rest.
+
+    On a GPU their learning rate is a tensor there, so that a recorded step reads what it is then.
+    """
     matrices = model.wavenet.stack.matrices() if settings.optimizer == "muon" else []
     chosen = {id(matrix) for matrix in matrices}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    adam = torch.optim.Adam(rest, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-    return [adam, Muon(matrices, settings.learning_rate)] if matrices else [adam]
+    rate, gpu = settings.learning_rate, rest[0].is_cuda
+    if gpu:
+        rate = torch.tensor(rate, device=rest[0].device)
+    adam = torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.99), fused=True, capturable=gpu)
+    return [adam, Muon(matrices, rate)] if matrices else [adam]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import nn
 from tqdm import tqdm
 
 from vqvc._util.atomic import write_text
@@ -18,15 +17,15 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import ModelError, TrainingError
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.precision import working_dtype
-from vqvc.nn.quantizer import count, perplexity
+from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import checkpoint, distributed, liveliness
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
-from vqvc.training.muon import optimizers
 from vqvc.training.start import Start, require_same_model
+from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.tracker import Tracker
 from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
@@ -101,7 +100,7 @@ class Trainer:
             start.give(self.model, speakers)
             self.listen_first, self.free = 0.0, False
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.optimizers = optimizers(self.model, settings)
+        self.work = TrainingStep(self.model, settings, self.dtype, worker)
         self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         self.step, self.seconds = 0, 0.0
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
@@ -186,54 +185,26 @@ class Trainer:
         """Share of the run that is over, by steps or by minutes, whichever is further; the same on every worker."""
         done = self.step / self.config.training.steps
         if self.minutes_limit:
-            minutes = distributed.sum_over_workers(torch.tensor(self.minutes, device=self.device)) / self.workers
-            done = max(done, float(minutes) / self.minutes_limit)
+            minutes = self.minutes
+            if self.workers > 1:
+                minutes = float(distributed.mean_over_workers(torch.tensor(minutes, device=self.device)))
+            done = max(done, minutes / self.minutes_limit)
         return done
 
     def _train_step(self, batch: Batch, progress: float) -> dict:
-        """What ``_log_step`` tells, as tensors: a GPU is not waited for at steps that are not logged."""
-        settings = self.config.training
-        waveform, history, speaker, scored = (
-            torch.from_numpy(a).to(self.device, non_blocking=True)
-            for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
-        )
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step * 1009 + self.rank)
-        self.model.train()
-        resting = progress < self.listen_first
-        try:
-            losses = self.model(waveform, speaker, history, self.dtype, generator, resting, self.free)
-        except TrainingError as error:
-            raise self._not_a_number(batch, str(error)) from None
-        # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
-        share = len(waveform) * self.workers / settings.batch_size
-        scored = scored[:, losses.said]
-        if losses.said.start:
-            scored[:, : settings.lead_samples] = False
-        nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
-        mel, contrast, quantizer = share * losses.mel, share * losses.contrast, share * losses.quantizer
-        total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
-        self.model.zero_grad(set_to_none=True)
-        total.backward()
-        distributed.average_gradients(self.model.parameters())
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, contrast, quantizer]).detach())
-        if not torch.isfinite(figures.sum() + norm):  # the same on every worker
-            raise self._not_a_number(batch, "the loss or its gradient is not a number")
-        rate = learning_rate(settings, self.step, progress)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.step()
+        """What ``_log_step`` tells, as tensors."""
+        rate = learning_rate(self.config.training, self.step, progress)
+        found = self.work(batch, self.step, rate, resting=progress < self.listen_first, free=self.free)
+        if found is None:
+            raise self._not_a_number(batch)
+        figures, counts = found
         self.average.update(self.model, self.step)
-        counts = count(losses.codes, len(self.epoch_counts))
         self.epoch_counts += counts
-        bits, (mel, contrast, quantizer) = figures[0] / math.log(2), figures[1:]
-        return {"loss_bits": bits, "mel": mel, "contrast": contrast, "quantizer": quantizer, "gradient_norm": norm,
-                "learning_rate": rate, "counts": counts}  # fmt: skip
+        return {**dict(zip(FIGURES, figures)), "learning_rate": rate, "counts": counts}
 
-    def _not_a_number(self, batch: Batch, what: str) -> TrainingError:
+    def _not_a_number(self, batch: Batch) -> TrainingError:
         return TrainingError(
-            f"step {self.step}: {what} (utterances {', '.join(batch.utt_ids[:4])}, ...); "
+            f"step {self.step}: the loss or its gradient is not a number (utterances {', '.join(batch.utt_ids[:4])}, ...); "
             f"last good checkpoint: {self.last_checkpoint or 'none yet'}; a lower training.learning_rate may help"
         )
 
@@ -247,6 +218,7 @@ class Trainer:
         speed = self.config.training.batch_size * self.config.training.crop_samples / took
         told = perplexity(figures.pop("counts"))
         figures = {name: float(value) for name, value in figures.items()} | {"perplexity": told}
+        figures = {"loss_bits": figures.pop("nll") / math.log(2), **figures}
         self._tell(tracker, "train", samples_per_second=round(speed), **figures)
         if tracker and self.step % (5 * LOG_EVERY) == 0:
             logger.info("step %d, %.1f min: %.3f bits (train), mel %.3f, perplexity %.0f, %.0f samples/s",
@@ -313,7 +285,7 @@ class Trainer:
             return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.module.state_dict().items()}
-        for optimizer in self.optimizers:
+        for optimizer in self.work.optimizers:
             tensors |= checkpoint.flatten_optimizer(optimizer, self.names)
         tensors["epoch_counts"] = self.epoch_counts
         facts = {"step": self.step, "seconds": self.seconds, "config": self.config.to_dict(), "speakers": list(self.speakers),
@@ -334,7 +306,7 @@ class Trainer:
         part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         self.model.load_state_dict(part("model."))
         self.average.module.load_state_dict(part("average."))
-        for optimizer in self.optimizers:
+        for optimizer in self.work.optimizers:
             checkpoint.restore_optimizer(optimizer, self.names, tensors)
         self.epoch_counts = tensors["epoch_counts"].to(self.device)
         self.step, self.seconds, self.last_checkpoint = facts["step"], facts["seconds"], path

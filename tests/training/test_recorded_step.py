@@ -1,0 +1,30 @@
+"""On a GPU alone: steps that are replayed from a recording learn what steps that are not learn."""
+
+import pytest
+import torch
+from tiny_training import tiny_config, trainer
+
+from vqvc.training.step import UNRECORDED
+
+STEPS = 12
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def _learned(store, folder, records: bool, **training):
+    config = tiny_config(training={"steps": STEPS, "optimizer": "muon", "input_noise": 1.0, "listen_first": 0.4} | training,
+                         quantizer={"free_steps": 2}, decoder={"f0": True})  # fmt: skip
+    run = trainer(config, store, folder, device="cuda")
+    run.work.records = records
+    run.run()
+    assert bool(run.work._recorded) == records and run.work._steps > UNRECORDED
+    return {name: tensor.cpu() for name, tensor in run.model.state_dict().items()}
+
+
+def test_recorded_and_unrecorded_steps_learn_alike(store, tmp_path):
+    """But for the order in which a GPU adds up: every change of phase, draw, learning rate and optimizer is in it."""
+    recorded, plain = (_learned(store, tmp_path / str(records), records) for records in (True, False))
+    still = _learned(store, tmp_path / "still", False, learning_rate=1e-9)
+    for name, tensor in plain.items():
+        if tensor.is_floating_point():
+            moved = (tensor - still[name]).norm()
+            assert (recorded[name] - tensor).norm() <= 0.05 * moved + 1e-4, name
