@@ -57,3 +57,16 @@ def test_the_layers_of_the_wavenet_learn_by_muon_and_the_rest_by_adam(store, tmp
     running.run()
     still = {name for name, p in running.model.named_parameters() if torch.equal(p, before[name])}
     assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").work.optimizers) == 1
+
+
+def test_weights_stop_growing():
+    """Many steps of one size, all the same way: without decay the weights would be as large as the steps are many."""
+    weight = torch.nn.Parameter(torch.zeros(8, 8))
+    optimizer = Muon([weight], lr=0.05)
+    weight.grad = torch.eye(8)
+    for _ in range(200):
+        optimizer.step()
+    before = weight.detach().clone()
+    for _ in range(200):
+        optimizer.step()
+    assert weight.norm() < 1.01 * before.norm()

@@ -25,6 +25,6 @@ def test_recorded_and_unrecorded_steps_learn_alike(store, tmp_path):
     recorded, plain = (_learned(store, tmp_path / str(records), records) for records in (True, False))
     still = _learned(store, tmp_path / "still", False, learning_rate=1e-9)
     for name, tensor in plain.items():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and name != "encoder.project.bias":  # which the normalisation takes away again
             moved = (tensor - still[name]).norm()
             assert (recorded[name] - tensor).norm() <= 0.05 * moved + 1e-4, name

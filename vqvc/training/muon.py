@@ -15,6 +15,7 @@ from vqvc.nn.vqvae import VQVAE
 ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
 SIZE = 2.5  # of a step, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
+DECAY = 2.0  # of a weight in a step, in learning rates: steps of one size would let weights grow without end
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ class Muon(torch.optim.Optimizer):
     """Parameters (..., A, B): the last two dimensions are a matrix, those before count matrices.
 
     Every step changes a matrix by about ``SIZE * lr`` in root mean square; Adam's first steps change it by ``lr``, so that the
-    two share a learning rate.
+    two share a learning rate. Weights decay by ``DECAY * lr`` of themselves (Loshchilov & Hutter 2019).
     """
 
     def __init__(self, parameters, lr: float, momentum: float = 0.95):
@@ -52,6 +53,7 @@ class Muon(torch.optim.Optimizer):
                 momentum = state["momentum"]
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
+                parameter.mul_(1 - DECAY * group["lr"])
                 parameter.sub_(change * (SIZE * math.sqrt(max(parameter.shape[-2:])) * group["lr"]))
 
 
