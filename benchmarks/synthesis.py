@@ -8,7 +8,7 @@ eager     the usual public WaveNet loop, written here: float32, one stream, one 
 plain     ours, one stream on one core
 folded    ours, one utterance of ``--seconds`` cut into streams on all cores, from codes to samples
 batched   ours, every lane of every core busy
-gpu 1, ... ours on a GPU, where there is one (with --clock wall): so many streams at once, recording not counted
+gpu 1, ... ours on a GPU, where there is one (with --clock wall): so many streams at once, compilation not counted
 
 Rounds alternate and the best of each counts, so that other work on the machine troubles all alike. GFLOP/s are those
 that the decoder needs (a stream's warm-up counts for nothing) beside the best matrix product of the machine's own library. On a busy
@@ -32,7 +32,7 @@ from vqvc.nn.vqvae import VQVAE, Told
 from vqvc.nn.wavenet import WaveNet
 from vqvc.synthesis import convert
 from vqvc.synthesis.blocks import HAS_BFLOAT16
-from vqvc.synthesis.graph import GraphSampler
+from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.sampler import LANES, Job, Sampler
 
 SIZES = {  # layers, dilation cycle, residual, gate, skip
@@ -170,10 +170,10 @@ def measure_gpu(size: str, args: argparse.Namespace) -> dict[str, float]:
     """Samples per second of all streams together, for each number of streams."""
     model, best = make_model(size), {}
     frames = np.random.default_rng(0).normal(size=(GPU_FRAMES, model.config.decoder.conditioning_channels))
-    engine = GraphSampler(model, args.precision)
+    engine = GpuSampler(model, args.precision)
     for streams in GPU_STREAMS:
         jobs = [Job(frames.astype(np.float32), None, None, seed) for seed in range(streams)]
-        engine.run(jobs, lanes=streams)  # records
+        engine.run(jobs, lanes=streams)  # compiles
 
         def work(jobs=jobs):
             engine.run(jobs, lanes=len(jobs))

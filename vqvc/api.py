@@ -30,7 +30,7 @@ class VoiceConverter:
     """
 
     def __init__(self, package):
-        from vqvc.synthesis.graph import make_sampler
+        from vqvc.synthesis.gpu import make_sampler
 
         self._package, self.model = package, package.model
         self._sampler = make_sampler(package.model)

@@ -11,7 +11,7 @@ from vqvc.errors import AudioError, UsageError
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
-from vqvc.synthesis.graph import GraphSampler
+from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.postfilter import PostFilter
 from vqvc.synthesis.sampler import Job, Sampler
 
@@ -89,7 +89,7 @@ class Plan:
 
 @torch.inference_mode()
 def plan(
-    model: VQVAE, sampler: Sampler | GraphSampler, requests: Sequence[Request], folding: str = "auto"
+    model: VQVAE, sampler: Sampler | GpuSampler, requests: Sequence[Request], folding: str = "auto"
 ) -> list[Plan]:
     """What ``say`` does for every request when it says them together: where each is cut, and what each stream is told."""
     if folding not in FOLDS:
@@ -131,7 +131,7 @@ def plan(
 
 
 def spoken(
-    sampler: Sampler | GraphSampler,
+    sampler: Sampler | GpuSampler,
     plans: Sequence[Plan],
     sample_rate: int,
     temperature: float = 1.0,
@@ -148,7 +148,7 @@ def spoken(
 @torch.inference_mode()
 def say(
     model: VQVAE,
-    sampler: Sampler | GraphSampler,
+    sampler: Sampler | GpuSampler,
     requests: Sequence[Request],
     temperature: float = 1.0,
     folding: str = "auto",

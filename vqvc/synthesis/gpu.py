@@ -1,14 +1,16 @@
-"""The cached loop on a GPU: hundreds of streams at once, a conditioning frame of samples per CUDA graph.
+"""The cached loop on a GPU: hundreds of streams at once, a span of conditioning frames per launch.
 
 One sample of one stream is far too little work for a GPU, and launching its hundred small kernels from Python costs
-more than running them. So all streams are rows of the same products, and the kernels of a whole frame (``hop``
-samples) are recorded once and replayed. A row whose stream has ended goes on idly until another job takes it.
+more than running them. So all streams are rows of the same products, and one kernel says whole frames of them
+(``gpu_kernel``). A row whose stream has ended goes on idly until another job takes it.
 
-On a CPU the same code runs unrecorded, which is slow and there to be tested: it must equal the network, and draw what
-``sampler.Sampler`` draws but for the rounding of sums (see ``tests/synthesis/test_graph.py``).
+On a CPU, and on a GPU without Triton, plain PyTorch does the same (``gpu_rows``), which is slow and there to be tested:
+it must equal the network, and draw what ``sampler.Sampler`` draws but for the rounding of sums.
 """
 
 import copy
+import importlib.util
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,22 +19,24 @@ import torch
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
 from vqvc.nn.vqvae import VQVAE, Told
-from vqvc.synthesis.graph_rows import Rows
+from vqvc.synthesis.gpu_rows import Rows, Streams
 
-STREAMS = 256  # rows of a recording
+logger = logging.getLogger("vqvc.synthesis")
+
+STREAMS = 256  # rows of a launch
 SPAN = 8  # frames between two looks at the list of jobs
 
 
 def make_sampler(model: VQVAE):
     """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere."""
     if torch.cuda.is_available():
-        return GraphSampler(model)
+        return GpuSampler(model)
     from vqvc.synthesis.sampler import Sampler
 
     return Sampler(model)
 
 
-class GraphSampler:
+class GpuSampler:
     """A model's decoder on a device, with the interface of ``sampler.Sampler``.
 
     precision: "float32" or "bfloat16" (layers; the draws are float32 and float64 in both); "auto" is that of training
@@ -54,26 +58,38 @@ class GraphSampler:
         self.net = copy.deepcopy(model.wavenet).to(self.device).requires_grad_(False)
         for part in (self.net.stack, self.net.mix):
             part.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
-        self._rows: Rows | None = None
+        self.compiled = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        if self.device.type == "cuda" and not self.compiled:
+            logger.warning("without the package triton this GPU samples slowly: pip install triton")
+        self._rows: Streams | None = None
 
     def prepare(self, rows: int | None = None) -> None:
-        """Record the loop for ``rows`` streams (all of them when None), so that later times are of speaking alone."""
-        self._recorded(rows or self.streams)
+        """Compile the loop for ``rows`` streams (all of them when None), so that later times are of speaking alone."""
+        rows = self._kept(rows or self.streams)
+        frames = np.zeros((rows.count, 1, self.net.stack.frame.shape[0]), np.float32)
+        hints = np.zeros((rows.count, 1, self.order), np.float32), np.ones((rows.count, 1), np.float32)
+        self._advance(rows, frames, *hints, 1.0)
 
-    def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Rows:
+    def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Streams:
         """State of ``streams`` streams that have said nothing yet."""
-        rows = Rows(self.net, streams, self.hop, self.order, self.device)
+        rows = self._new(streams)
         rows.begin(range(streams), seeds, [0] * streams if positions is None else positions)
         return rows
 
     @torch.inference_mode()
     def feed(
-        self, state: Rows, told: Told, temperature: float = 1.0, forced: np.ndarray | None = None, observe: bool = False
+        self,
+        state: Streams,
+        told: Told,
+        temperature: float = 1.0,
+        forced: np.ndarray | None = None,
+        observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """As ``Sampler.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
         gain = told.log_gain.exp() if self.mixture else None
         return self._advance(state, told.frames, told.predictor, gain, temperature, forced, observe)
 
+    @torch.inference_mode()
     def _advance(self, rows, frames, predictor, gain, temperature, forced=None, observe=False):
         """Frames (streams, F, C) and the rest as tensors or arrays on any device; see ``feed``."""
         if not temperature > 0:
@@ -82,23 +98,12 @@ class GraphSampler:
         given = np.full((streams, count * self.hop), -1, np.int64)
         if forced is not None:
             given[:, : forced.shape[1]] = forced
-        frames, predictor, gain, given = (
+        told = (
             None if part is None else torch.as_tensor(part).to(self.device) for part in (frames, predictor, gain, given)
         )
-        rows.temperature.fill_(temperature)
-        classes, raw = [], []
-        for i, forced_now in enumerate(given.split(self.hop, dim=1)):
-            rows.frame.copy_(frames[:, i])
-            rows.forced.copy_(forced_now.T)
-            if self.mixture:
-                rows.predictor.copy_(predictor[:, i].flip(1).T)
-                rows.gain.copy_(gain[:, i])
-            rows.advance()
-            classes.append(rows.classes.to(torch.uint8).T)
-            if observe:
-                raw.append(torch.stack(rows.raw, dim=1))
-        said = torch.cat(classes, dim=1).cpu().numpy() if classes else np.zeros((streams, 0), np.uint8)
-        return (said, torch.cat(raw, dim=1).cpu().numpy()) if observe else said
+        said, raw = rows.say(*told, temperature, observe)
+        said = said.to(torch.uint8).cpu().numpy()
+        return (said, raw.cpu().numpy()) if observe else said
 
     @torch.inference_mode()
     def run(
@@ -113,8 +118,8 @@ class GraphSampler:
         waiting = sorted((i for i, job in enumerate(jobs) if len(job.frames)), key=lambda i: len(jobs[i].frames))
         if not waiting:
             return results
-        # few sizes, so that recordings are used again
-        rows = self._recorded(min(lanes or self.streams, 1 << (len(waiting) - 1).bit_length()))
+        # few sizes, so that what is kept is used again
+        rows = self._kept(min(lanes or self.streams, 1 << (len(waiting) - 1).bit_length()))
         free, busy, done = list(range(rows.count)), {}, {}
         while waiting or busy:
             fresh = [free.pop() for _ in range(min(len(free), len(waiting)))]
@@ -134,9 +139,9 @@ class GraphSampler:
                     del busy[row]
         return results
 
-    def _told(self, rows: Rows, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _told(self, rows: Streams, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The next ``span`` frames of every busy row's job, and nothing for the idle ones."""
-        frames = np.zeros((rows.count, span, rows.frame.shape[1]), np.float32)
+        frames = np.zeros((rows.count, span, self.net.stack.frame.shape[0]), np.float32)
         predictor = np.zeros((rows.count, span, self.order), np.float32)
         gain = np.ones((rows.count, span), np.float32)
         for row, (job, done) in places.items():
@@ -145,8 +150,15 @@ class GraphSampler:
                 predictor[row], gain[row] = job.predictor[done : done + span], job.gain[done : done + span]
         return frames, predictor, gain
 
-    def _recorded(self, count: int) -> Rows:
+    def _kept(self, count: int) -> Streams:
         if self._rows is None or self._rows.count != count:
             self._rows = None  # frees its memory first
-            self._rows = Rows(self.net, count, self.hop, self.order, self.device)
+            self._rows = self._new(count)
         return self._rows
+
+    def _new(self, count: int) -> Streams:
+        if self.compiled:
+            from vqvc.synthesis.gpu_span import SpanRows
+
+            return SpanRows(self.net, count, self.hop, self.order, self.device)
+        return Rows(self.net, count, self.hop, self.order, self.device)

@@ -1,4 +1,4 @@
-"""The GPU's engine, run on the CPU without a recording: it is the network, and draws what the compiled loop draws."""
+"""The GPU's engine in plain PyTorch, run on the CPU: it is the network, and draws what the compiled loop draws."""
 
 import itertools
 
@@ -10,8 +10,8 @@ from vqvc.errors import UsageError
 from vqvc.nn import likelihood
 from vqvc.nn.vqvae import Told
 from vqvc.synthesis import convert, kernels
-from vqvc.synthesis.graph import GraphSampler, make_sampler
-from vqvc.synthesis.graph_rows import uniforms
+from vqvc.synthesis.gpu import GpuSampler, make_sampler
+from vqvc.synthesis.gpu_rows import uniforms
 from vqvc.synthesis.sampler import Job, Sampler
 
 # Share of single draws that rounding may turn. Measured: none of 57,600; of 128 streams of 2,560 free draws, one went
@@ -79,7 +79,7 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 def test_the_engine_says_what_the_network_says(make_model, output, shape):
     model, streams = shaped(make_model, output, shape), shape[6]
     told, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
-    engine = GraphSampler(model, "float32", "cpu")
+    engine = GpuSampler(model, "float32", "cpu")
     said, raw = engine.feed(engine.start(streams, range(streams)), told, forced=forced, observe=True)
     assert np.array_equal(said, forced)
     classes = torch.from_numpy(forced)
@@ -95,7 +95,7 @@ def test_single_draws_equal_the_compiled_loops(make_model, output):
     """Every draw after the same past, so that one that rounding turns does not turn those after it."""
     model, streams = make_model(output), 96
     told, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
-    engine, loop = GraphSampler(model, "float32", "cpu"), Sampler(model, "float32")
+    engine, loop = GpuSampler(model, "float32", "cpu"), Sampler(model, "float32")
     differing = drawn = 0
     for at in range(15, 128, 16):  # the last sample of a frame is drawn, those before it are given
         now, states = forced[:, : at + 1], [each.start(streams, range(streams)) for each in (engine, loop)]
@@ -113,7 +113,7 @@ def test_jobs_are_said_as_the_compiled_loop_says_them(make_model, output):
     jobs, made = jobs_of(told_of(model, streams=9, codes=10), lengths, 16), []
     expected = Sampler(model, "float32").run([job for job in jobs if len(job.frames)], 0.9)
     expected.insert(6, np.zeros(0, np.uint8))
-    engine = GraphSampler(model, "float32", "cpu")
+    engine = GpuSampler(model, "float32", "cpu")
     for lanes in (1, 3, None):
         made.clear()
         found = engine.run(jobs, 0.9, lanes, progress=made.append)
@@ -127,7 +127,7 @@ def test_jobs_are_said_as_the_compiled_loop_says_them(make_model, output):
 def test_fed_piece_by_piece_or_at_once(make_model):
     model = make_model()
     told = told_of(model, streams=3, codes=4)
-    engine = GraphSampler(model, "float32", "cpu")
+    engine = GpuSampler(model, "float32", "cpu")
     whole = engine.feed(engine.start(3, [5, 6, 7], [0, 16, 32]), told)
     state, pieces = engine.start(3, [5, 6, 7], [0, 16, 32]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 16]):
@@ -148,7 +148,7 @@ def test_uniforms_equal_the_compiled_loops():
 def test_bfloat16_is_close(make_model):
     model = make_model("categorical", residual_channels=24, gate_channels=48, skip_channels=32)
     told, forced = told_of(model, 3, codes=2), like_speech(3, 128)
-    engines = [GraphSampler(model, precision, "cpu") for precision in ("float32", "bfloat16")]
+    engines = [GpuSampler(model, precision, "cpu") for precision in ("float32", "bfloat16")]
     raw = [engine.feed(engine.start(3, range(3)), told, forced=forced, observe=True)[1] for engine in engines]
     assert 0 < np.sqrt(((raw[1] - raw[0]) ** 2).mean()) < 0.02 * raw[0].std() + 0.01
 
@@ -158,7 +158,7 @@ def test_conversion_takes_either_engine(make_model):
     requests = [convert.Request(np.arange(40) % 16, 1, seed=2), convert.Request(np.arange(7), 0)]
     ours, theirs = (
         convert.say(model, engine, requests)
-        for engine in (GraphSampler(model, "float32", "cpu", streams=16), Sampler(model, "float32", threads=1))
+        for engine in (GpuSampler(model, "float32", "cpu", streams=16), Sampler(model, "float32", threads=1))
     )
     for a, b in zip(ours, theirs):
         assert a.shape == b.shape and (a != b).mean() < 0.2  # the same parts and draws, but for a turned one
@@ -171,23 +171,23 @@ def test_the_engine_is_chosen_by_the_machine(make_model):
 def test_wrong_settings_are_refused(make_model):
     model = make_model()
     with pytest.raises(UsageError, match="precision 'float16'.*bfloat16"):
-        GraphSampler(model, "float16", "cpu")
-    engine = GraphSampler(model, "float32", "cpu")
+        GpuSampler(model, "float16", "cpu")
+    engine = GpuSampler(model, "float32", "cpu")
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="temperature"):
             engine.feed(engine.start(1, [0]), told_of(model, 1, 1), wrong)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
-def test_the_recorded_frame_equals_the_plain_one(make_model, output, monkeypatch):
+def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
     """On a GPU alone: the network within the tolerance of the CPU's, and the draws of the compiled loop."""
     monkeypatch.undo()
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     model = make_model(output)
-    assert isinstance(make_sampler(model), GraphSampler)
+    assert isinstance(make_sampler(model), GpuSampler)
     told, forced = told_of(model, 5, codes=2), like_speech(5, 128)
-    engine = GraphSampler(model, "float32")
+    engine = GpuSampler(model, "float32")
     raw = engine.feed(engine.start(5, range(5)), told, forced=forced, observe=True)[1]
     with torch.no_grad():
         expected = model.log_probabilities(torch.from_numpy(forced), told)

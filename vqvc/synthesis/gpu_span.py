@@ -1,0 +1,148 @@
+"""The streams of ``gpu`` as one kernel keeps them, and how many programs it is cut into.
+
+The inputs of every layer lie in a ring of as many samples as the layer looks back, (samples, streams, residual).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from vqvc.errors import VqvcError
+from vqvc.nn.likelihood import MIN_LOG_SCALE
+from vqvc.nn.vqvae import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.wavenet import WaveNet
+from vqvc.synthesis.gpu_rows import Streams, logistic, uniforms
+from vqvc.synthesis.gpu_weights import NARROWEST, Packed, Widths, padded
+
+ALONE = 64  # widest layer that one program is given to itself
+SLICE = 8  # columns of the narrowest product that a program of a team owns
+WIDEST_SLICE = 64  # bytes of a row of it that leave room for what else a program holds
+MOST_ROWS = 64  # streams of a group
+SPAN = 16  # frames of a launch, whose conditioning terms are in memory together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How streams and columns are shared out: groups of ``rows`` streams, each worked on by ``team`` programs.
+
+    warps: of a program. split: parts of the inner dimension of a product, see ``gpu_kernel``.
+    """
+
+    rows: int
+    team: int
+    warps: int
+    split: int
+
+    @classmethod
+    def of(cls, widths: Widths, streams: int, processors: int, kind: torch.dtype) -> "Plan":
+        """For so many streams on a GPU of so many multiprocessors, with layers in ``kind``."""
+        rows, alone = 16, max(widths.residual, widths.half) <= ALONE
+        most = widths.narrowest // SLICE
+        least = 1 if alone else min(most, widths.half * kind.itemsize // WIDEST_SLICE)
+        if kind == torch.bfloat16:  # products of float32 are made by threads, which have no room for more rows
+            while rows < MOST_ROWS and -(-streams // rows) * least > processors:
+                rows *= 2
+        groups = -(-streams // rows)
+        if alone:
+            return cls(rows, 1, 8, 1)
+        team = most
+        while team > least and groups * team > processors:
+            team //= 2
+        return cls(rows, team, 8, min(8, widths.narrowest // NARROWEST) if rows == 16 else 1)
+
+
+class SpanRows(Streams):
+    """Streams that ``gpu_kernel`` advances by a whole span of frames at once."""
+
+    @torch.inference_mode()
+    def __init__(self, net: WaveNet, count: int, hop: int, order: int, device: torch.device, plan: Plan | None = None):
+        super().__init__(net, count, hop, device)
+        widths, self.processors = Widths.of(net), _processors(device)
+        self.plan = plan or Plan.of(widths, count, self.processors, net.stack.tap.dtype)
+        self.packed, self.order = Packed(net, self.plan.team), padded(max(order, 1), 1)
+        kind, layers = self.packed.kind, self.packed.layers
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        groups = -(-count // self.plan.rows)
+        self.history = zeros(int(self.packed.lengths.sum()), count, widths.residual, dtype=kind)
+        self.now = zeros(layers, dtype=torch.int32)  # where in its ring each layer is
+        self.signal = zeros(count, self.order)  # amplitudes, the latest first
+        self.previous = self.previous.int()
+        # what a team hands round
+        self.gated = zeros(layers, count, widths.half, dtype=kind)
+        self.head = zeros(2, count, widths.skip, dtype=kind)
+        self.counters, self.failed = zeros(groups, 32, dtype=torch.int32), zeros(1, dtype=torch.int32)
+
+    def _forget(self, at: Tensor) -> None:
+        self.history[:, at], self.signal[at] = 0, 0
+
+    def say(self, frames, predictor, gain, forced, temperature, observe):
+        """See ``Streams.say``; raises VqvcError when programs that wait for each other do not run together."""
+        outputs, classes, raw = self.packed.widths.outputs, [forced[:, :0].int()], []
+        for begin in range(0, frames.shape[1], SPAN):
+            part = slice(begin, begin + SPAN)
+            given = forced[:, begin * self.hop : (begin + SPAN) * self.hop]
+            hints = (predictor[:, part], gain[:, part]) if self.packed.widths.mixtures else (None, None)
+            samples = given.shape[1]
+            said = torch.empty(samples, self.count, dtype=torch.int32, device=self.device)
+            made = torch.empty(samples if observe else 1, self.count, outputs, device=self.device)
+            told = self._told(frames[:, part], *hints, given, temperature) | {"classes": said, "raw": made}
+            self._launch(told, temperature, samples // self.hop, made.stride(0) * observe)
+            self.position += samples
+            self.now.copy_((self.now + samples) % self.packed.lengths)
+            classes.append(said.T)
+            raw.append(made.transpose(0, 1))
+        if self.plan.team > 1 and self.failed.item():
+            raise VqvcError("the GPU did not run all parts of the sampling loop at once; is it shared with other work?")
+        return torch.cat(classes, 1), torch.cat(raw, 1) if observe and raw else None
+
+    def _told(self, frames, predictor, gain, forced, temperature) -> dict[str, Tensor]:
+        """What the kernel is told: conditioning as the layers' gates take it, hints, and numbers for the draws."""
+        packed = self.packed
+        terms = torch.addmm(packed.frame_bias, frames.flatten(0, 1).to(packed.kind), packed.frame)
+        u, v = uniforms(self.seed, self.position, forced.shape[1])
+        mixture = packed.widths.mixtures
+        predictor = torch.nn.functional.pad(predictor, (0, self.order - predictor.shape[2])) if mixture else self.signal
+        return {
+            "terms": terms,
+            "predictor": predictor.contiguous(),
+            "gains": gain.float().contiguous() if mixture else self.surprise,
+            "uniform": u,
+            "noise": logistic(v, temperature) if mixture else u,
+            "forced": forced.T.int().contiguous(),
+        }
+
+    def _launch(self, told: dict[str, Tensor], temperature: float, frames: int, raw_step: int) -> None:
+        """As many groups at a time as find room: the programs of a team wait for each other."""
+        from vqvc.synthesis.gpu_kernel import say
+
+        packed, plan, widths = self.packed, self.plan, self.packed.widths
+        state = ("now", "history", "gated", "head", "counters", "failed", "surprise", "signal")
+        own = {name: getattr(self, name) for name in state}
+        own["previous_at"], own["surprise_at"] = self.previous, own.pop("surprise")
+        # stages would load what is not written yet; without a limit the compiler may take far too few registers
+        options = {"num_warps": plan.warps, "num_stages": 1, "maxnreg": 255}
+        if plan.team > 1:
+            options["launch_cooperative_grid"] = True
+        groups = -(-self.count // plan.rows)
+        at_once = max(1, self.processors // plan.team) if plan.team > 1 else groups
+        for group in range(0, groups, at_once):
+            self.counters.zero_()
+            say[(min(at_once, groups - group) * plan.team,)](
+                **packed.arguments(), **own, **told, temperature=temperature, count=self.count, frames=frames,
+                first=group * plan.rows, raw_step=raw_step, HOP=self.hop, KERNEL=packed.kernel, LAYERS=packed.layers,
+                RESIDUAL=widths.residual, HALF=widths.half, SKIP=widths.skip, OUTPUTS=widths.outputs,
+                WIDE=widths.wide, MIXTURES=widths.mixtures, ORDER=self.order, PARTS=packed.parts,
+                HINT_GAIN=HINT_GAIN, SURPRISE_LIMIT=SURPRISE_LIMIT, MIN_LOG_SCALE=MIN_LOG_SCALE,
+                ROWS=plan.rows, TEAM=plan.team, SPLIT=plan.split, **options,
+            )  # fmt: skip
+
+
+@cache
+def _processors(device: torch.device) -> int:
+    """Multiprocessors of a GPU; what one core pretends to have when the kernel is interpreted."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

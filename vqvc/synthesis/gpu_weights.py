@@ -1,0 +1,134 @@
+"""A decoder's weights as ``gpu_kernel`` reads them: each program's slice of a product in one piece, widths padded.
+
+Columns of a gate alternate, tanh's and sigmoid's, so that a slice holds both halves of the same z.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vqvc.nn.features import CLASSES, mulaw_decode, mulaw_edges
+from vqvc.nn.wavenet import WaveNet
+
+NARROWEST = 16  # rows and inner dimension of the smallest product on tensor cores
+
+
+def padded(width: int, least: int = NARROWEST) -> int:
+    """The least power of two from ``least`` on that holds ``width``."""
+    return max(least, 1 << (width - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Padded widths; ``wide`` is that of one part of the outputs (of three for a mixture), ``outputs`` all true ones."""
+
+    residual: int
+    half: int
+    skip: int
+    wide: int
+    outputs: int
+    mixtures: int  # 0 for the categorical output
+
+    @classmethod
+    def of(cls, net: WaveNet) -> "Widths":
+        """Those of a network, whose hints tell whether it has a mixture."""
+        stack, outputs = net.stack, net.out.weight.shape[0]
+        mixtures = outputs // 3 if net.hint is not None else 0
+        return cls(
+            padded(stack.residual.shape[2]), padded(stack.residual.shape[1]), padded(stack.skip.shape[2]),
+            padded(mixtures or outputs), outputs, mixtures,
+        )  # fmt: skip
+
+    @property
+    def narrowest(self) -> int:
+        """Of those that are shared out over a team."""
+        return min(self.residual, self.half, self.skip)
+
+
+class Packed:
+    """Tensors on the network's device, by the names of the arguments of ``gpu_kernel.say``; for teams of ``team``.
+
+    frame (C, L * 2 * half) and frame_bias make the kernel's terms.
+    """
+
+    def __init__(self, net: WaveNet, team: int):
+        self.widths, self.team, stack = Widths.of(net), team, net.stack
+        self.kind = stack.tap.dtype
+        self.layers, self.kernel = stack.tap.shape[:2]
+        width, layers = self.widths, self.layers
+        tap = _wide(self._gates(stack.tap.double()), width.residual, 2)
+        # a layer begins with what the one before it adds
+        residual = _later(_wide(_wide(stack.residual.double(), width.residual), width.half, 1)[:-1])
+        bias = _later(_wide(stack.residual_bias.double(), width.residual)[:-1])
+        pieces = [*tap.unbind(1)]
+        frame_bias = self._gates(stack.frame_bias.double().view(layers, -1))
+        if team > 1:
+            pieces.append(residual @ tap[:, -1])
+            frame_bias = frame_bias + torch.einsum("lr,lrg->lg", bias, tap[:, -1])
+        pieces.append(residual)
+        self.layer_weights = torch.cat([self._slices(piece).flatten(2) for piece in pieces], 2).to(self.kind)
+        skip = _later(_wide(_wide(stack.skip.double(), width.skip), width.half, 1))
+        self.skip_weights = self._slices(skip).to(self.kind)
+        mix = _wide(_wide(net.mix.weight.T.double(), width.skip), width.skip, 0)
+        self.mix_weights = self._slices(mix[None])[0].to(self.kind)
+        self.out_weights, self.out_bias = self._out(net)
+        self.residual_bias = bias.float()
+        self.skip_bias, self.mix_bias = (_wide(each.float(), width.skip) for each in (stack.skip_bias, net.mix.bias))
+        frame = stack.frame.double().view(-1, layers, 2 * stack.residual.shape[1])
+        self.frame, self.frame_bias = self._gates(frame).flatten(1).to(self.kind), frame_bias.flatten().to(self.kind)
+        device = stack.tap.device
+        self.embed = _wide(net.embed.weight.float(), width.residual)
+        self.hint = _wide(net.hint.weight.T.float(), width.residual) if width.mixtures else self.embed
+        self.amplitudes = mulaw_decode(torch.arange(CLASSES)).to(device)
+        self.edges = torch.cat([mulaw_edges()[1:-1].double(), torch.tensor([torch.inf]).double()]).to(device)
+        self.dilations = torch.tensor(stack.dilations, dtype=torch.int32, device=device)
+        self.lengths = (self.kernel - 1) * self.dilations + 1  # samples of history that a layer needs
+        self.starts = (self.lengths.cumsum(0) - self.lengths).int()
+
+    @property
+    def parts(self) -> int:
+        """Matrices of ``kind`` that the output's float32 weights are the sum of."""
+        return 2 if self.kind == torch.bfloat16 else 1
+
+    def arguments(self) -> dict[str, Tensor]:
+        """The weights' part of the arguments of the kernel."""
+        names = (
+            "layer_weights skip_weights mix_weights out_weights residual_bias skip_bias mix_bias out_bias "
+            "embed hint amplitudes edges dilations starts"
+        )
+        return {name: getattr(self, name) for name in names.split()}
+
+    def _gates(self, weight: Tensor) -> Tensor:
+        """(..., G) to (..., 2 * half) with alternating halves."""
+        return torch.stack([_wide(part, self.widths.half) for part in weight.chunk(2, -1)], -1).flatten(-2)
+
+    def _slices(self, weight: Tensor) -> Tensor:
+        """(L, K, N) to (L, team, K, N / team)."""
+        return weight.unflatten(2, (self.team, -1)).transpose(1, 2).contiguous()
+
+    def _out(self, net: WaveNet) -> tuple[Tensor, Tensor]:
+        """The output's weights: (team, parts, S, wide / team), for a mixture (3, parts, S, wide); and its bias."""
+        width = self.widths
+        count = 3 if width.mixtures else 1
+        weight = _wide(net.out.weight.float().unflatten(0, (count, -1)).transpose(1, 2), width.wide)
+        weight = _wide(weight, width.skip, 1)
+        rounded = [weight.to(self.kind)]
+        if self.parts == 2:
+            rounded.append((weight - rounded[0].float()).to(self.kind))
+        weights = torch.stack(rounded, 1)
+        if not width.mixtures:
+            weights = self._slices(weights[0]).transpose(0, 1)
+        return weights.contiguous(), _wide(net.out.bias.float().view(count, -1), width.wide).flatten()
+
+
+def _later(weight: Tensor) -> Tensor:
+    """Zeros before the first of some layers."""
+    return torch.cat([weight.new_zeros(1, *weight.shape[1:]), weight])
+
+
+def _wide(weight: Tensor, width: int, dim: int = -1) -> Tensor:
+    """Zeros behind one dimension, so that it is ``width`` long."""
+    shape = list(weight.shape)
+    shape[dim] = width - shape[dim]
+    return torch.cat([weight, weight.new_zeros(shape)], dim)
