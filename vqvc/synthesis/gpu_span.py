@@ -19,7 +19,7 @@ from vqvc.synthesis.gpu_weights import NARROWEST, Packed, Widths, padded
 ALONE = 64  # widest layer that one program is given to itself
 SLICE = 8  # columns of the narrowest product that a program of a team owns
 WIDEST_SLICE = 64  # bytes of a row of it that leave room for what else a program holds
-MOST_ROWS = 64  # streams of a group
+MOST_ROWS = 32  # streams of a group; with 64, Triton 3.6 multiplies another way, which read memory that is not its own
 SPAN = 16  # frames of a launch, whose conditioning terms are in memory together
 
 
@@ -44,13 +44,13 @@ class Plan:
         if kind == torch.bfloat16:  # products of float32 are made by threads, which have no room for more rows
             while rows < MOST_ROWS and -(-streams // rows) * least > processors:
                 rows *= 2
-        groups = -(-streams // rows)
+        groups, warps = -(-streams // rows), 4 if rows == 16 else 8  # measured on an H200, as is the split
         if alone:
-            return cls(rows, 1, 8, 1)
+            return cls(rows, 1, warps, 1)
         team = most
         while team > least and groups * team > processors:
             team //= 2
-        return cls(rows, team, 8, min(8, widths.narrowest // NARROWEST) if rows == 16 else 1)
+        return cls(rows, team, warps, min(4, widths.narrowest // NARROWEST) if rows == 16 else 1)
 
 
 class SpanRows(Streams):
