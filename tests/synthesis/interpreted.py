@@ -1,8 +1,8 @@
 """Triton's interpreter, made to run the programs of a launch side by side, as those of a team wait for each other.
 
 To be imported before anything that imports triton. Every program is a process of its own that works on shared memory.
-The interpreter of Triton 3.6 also lacks products of bfloat16, and takes arrays of one number as numbers, which NumPy
-2.4 no longer allows.
+The interpreter of Triton 3.6 and 3.7 also lacks products of bfloat16, and takes arrays of one number as numbers, which
+NumPy 2.4 no longer allows.
 """
 
 import os
@@ -37,10 +37,10 @@ def _create_dot(self, a, b, d, *settings):
     return _dot(self, _float32(a), _float32(b), d, *settings)
 
 
-def _create_load(self, pointer, cache, eviction, is_volatile):
-    if is_volatile:  # somebody waits, and others may need the core
+def _create_load(self, *arguments):
+    if arguments[-1]:  # is volatile: somebody waits, and others may need the core
         time.sleep(0.001)
-    return _load(self, pointer, cache, eviction, is_volatile)
+    return _load(self, *arguments)
 
 
 def _become(program: int) -> None:
