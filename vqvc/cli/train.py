@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
-    p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
+    p.add_argument("--max-minutes", type=float, help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     return p

@@ -157,6 +157,7 @@ class Trainer:
                 self._end_epoch(tracker)
             if self.seconds - last_valid > 60 * settings.valid_minutes:
                 held_out, last_valid = self._validate(tracker, VALID_SECONDS, interrupt), self.seconds
+                before = time.perf_counter()  # minutes are of training alone
             stop = distributed.any_worker(interrupt.received is not None)
             if stop or self.seconds - last_save > 60 * settings.checkpoint_minutes:
                 self._save()
