@@ -7,22 +7,26 @@ release the interpreter, on a GPU by Triton's kernels. All others, and all where
 """
 
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 COMPILED = (torch.bfloat16, torch.float32)
+MODULES = {"cpu": "vqvc.nn.gate_loops", "cuda": "vqvc.nn.gate_kernels"}
 
 
 def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
     """a (rows, 2H) becomes (tanh, sigmoid) of a + terms (frames, B, 2H), z (rows, H) their product; both in place."""
-    if a.is_cuda and (kernels := _gpu_kernels()):
-        kernels.forward(a, terms, z)
+    compiled = _compiled(a)
+    if compiled and a.is_cuda:
+        compiled.forward(a, terms, z)
         return
-    if loops := _loops(a):
+    if compiled:
         rows, half = z.shape
         spread = z.as_strided(((rows - 1) * z.stride(0) + half,), (1,))
-        loops.forward(_flat(a), _flat(terms), _flat(spread), z.stride(0), *terms.shape)
+        compiled.forward(_flat(a), _flat(terms), _flat(spread), z.stride(0), *terms.shape)
         return
     frames, batch, gates = terms.shape
     half = gates // 2
@@ -34,11 +38,12 @@ def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
 
 def gate_gradient(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
     """ga (rows, 2H), the gradient of what came in, from gz (rows, H) and what ``gate`` left in a; g_terms its frame sums."""
-    if a.is_cuda and (kernels := _gpu_kernels()):
-        kernels.backward(gz, a, ga, g_terms)
+    compiled = _compiled(a)
+    if compiled and a.is_cuda:
+        compiled.backward(gz, a, ga, g_terms)
         return
-    if loops := _loops(a):
-        loops.backward(_flat(gz), _flat(a), _flat(ga), _flat(g_terms), *g_terms.shape)
+    if compiled:
+        compiled.backward(_flat(gz), _flat(a), _flat(ga), _flat(g_terms), *g_terms.shape)
         return
     frames, batch, gates = g_terms.shape
     half = gates // 2
@@ -48,26 +53,18 @@ def gate_gradient(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
     torch.sum(ga.view(frames, -1, batch, gates), dim=1, out=g_terms)
 
 
-def _loops(a: Tensor):
-    return _compiled_loops() if a.device.type == "cpu" and a.dtype in COMPILED else None
+def _compiled(a: Tensor) -> ModuleType | None:
+    """The module of compiled code for tensors like ``a``; None leaves them to PyTorch."""
+    name = MODULES.get(a.device.type) if a.dtype in COMPILED else None
+    return _imported(name) if name else None
 
 
 @cache
-def _compiled_loops():
+def _imported(name: str) -> ModuleType | None:
     try:
-        from vqvc.nn import gate_loops  # late: a machine that trains on a GPU need not have Numba
+        return import_module(name)  # late: Numba is for a CPU, Triton comes with PyTorch for a GPU alone
     except ImportError:
         return None
-    return gate_loops
-
-
-@cache
-def _gpu_kernels():
-    try:
-        from vqvc.nn import gate_kernels  # late: Triton comes with PyTorch for a GPU alone
-    except ImportError:
-        return None
-    return gate_kernels
 
 
 def _flat(tensor: Tensor):
