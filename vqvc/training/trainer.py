@@ -217,9 +217,8 @@ class Trainer:
 
     def _log_step(self, tracker: Tracker | None, figures: dict, took: float) -> None:
         speed = self.config.training.batch_size * self.config.training.crop_samples / took
-        told = perplexity(figures.pop("counts"))
-        figures = {name: float(value) for name, value in figures.items()} | {"perplexity": told}
-        figures = {"loss_bits": figures.pop("nll") / math.log(2), **figures}
+        bits, told = float(figures.pop("nll")) / math.log(2), perplexity(figures.pop("counts"))
+        figures = {"loss_bits": bits, **{name: float(value) for name, value in figures.items()}, "perplexity": told}
         self._tell(tracker, "train", samples_per_second=round(speed), **figures)
         if tracker and self.step % (5 * LOG_EVERY) == 0:
             logger.info("step %d, %.1f min: %.3f bits (train), mel %.3f, perplexity %.0f, %.0f samples/s",

@@ -74,7 +74,7 @@ def follow(utterances: Sequence[np.ndarray], units: int, dim: int) -> np.ndarray
     utterance were shuffled (so that sharing a speaker or a room counts for nothing), over the root of how often both occur:
     its largest eigenvectors, each as long as its eigenvalue.
     """
-    follows, chance, counts = np.zeros(units * units), np.zeros((units, units)), np.full(units, 5.0)
+    follows, counts = np.zeros(units * units), np.full(units, 5.0)
     shares = np.zeros((len(utterances), units))
     for row, numbers in enumerate(utterances):
         own = np.bincount(numbers, minlength=units)
