@@ -85,7 +85,7 @@ class TrainingConfig:
     batch_size: int = 16  # crops per step
     crop_samples: int = 6144  # samples per crop; a multiple of the hop
     lead_samples: int = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    optimizer: str = "adam"  # adam (for all), or muon for the matrices of the WaveNet's layers and Adam for the rest
+    optimizer: str = "adam"  # adam (for all), or muon for the matrices of layers and Adam for the rest
     learning_rate: float = 4e-4  # at its highest
     warmup_steps: int = 200  # steps of linear rise
     decay_fraction: float = 0.4  # the last part of the run, in which the rate falls to a hundredth

@@ -47,11 +47,15 @@ def test_a_parameter_without_a_gradient_rests():
     assert torch.equal(weight.detach(), torch.ones(2, 2)) and not optimizer.state
 
 
-def test_the_layers_of_the_wavenet_learn_by_muon_and_the_rest_by_adam(store, tmp_path):
+def test_layers_learn_by_muon_and_the_rest_by_adam(store, tmp_path):
     running = trainer(tiny_config(training={"optimizer": "muon"}), store, tmp_path)
     adam, muon = running.work.optimizers
     names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
-    assert names == {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
+    stack = {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
+    around = {name for name in running.names.values() if name.endswith("weight") and name.startswith(("encoder.", "conditioning."))}
+    around -= {"conditioning.speaker.weight", "encoder.level.weight", "encoder.level_out.weight"}  # a table, and no matrices
+    assert names == stack | around | {"wavenet.mix.weight"} and {"encoder.strided.0.weight", "conditioning.enter.weight"} < around
+    assert [group["size"] for group in muon.param_groups] == [2.5, 1.0]
     assert sum(len(g["params"]) for o in (adam, muon) for g in o.param_groups) == len(running.names)
     before = {name: p.detach().clone() for name, p in running.model.named_parameters()}
     running.run()

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from vqvc.config import TrainingConfig
+from vqvc.nn.convolution import Convolution
 from vqvc.nn.vqvae import VQVAE
 
 ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
-SIZE = 2.5  # of a step, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
+SIZE = 2.5  # of a step of the WaveNet's layers, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
+SIZE_AROUND = 1.0  # of the convolutions before them: with 2.5 they go astray
 DECAY = 2.0  # of a weight in a step, in learning rates: steps of one size would let weights grow without end
 
 
@@ -33,12 +35,12 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Parameters (..., A, B): the last two dimensions are a matrix, those before count matrices.
 
-    Every step changes a matrix by about ``SIZE * lr`` in root mean square; Adam's first steps change it by ``lr``, so that the
-    two share a learning rate. Weights decay by ``DECAY * lr`` of themselves (Loshchilov & Hutter 2019).
+    Every step changes a matrix by about ``size * lr`` in root mean square; Adam's first steps change it by ``lr``, so that the
+    two share a learning rate. Groups of parameters may have a ``size`` of their own. Weights decay by ``DECAY * lr`` of themselves (Loshchilov & Hutter 2019).
     """
 
-    def __init__(self, parameters, lr: float, momentum: float = 0.95):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+    def __init__(self, parameters, lr: float, momentum: float = 0.95, size: float = SIZE):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "size": size})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -54,19 +56,26 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(gradient, 1 - group["momentum"])
                 change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
                 parameter.mul_(1 - DECAY * group["lr"])
-                parameter.sub_(change * (SIZE * math.sqrt(max(parameter.shape[-2:])) * group["lr"]))
+                parameter.sub_(change * (group["size"] * math.sqrt(max(parameter.shape[-2:])) * group["lr"]))
 
 
 def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Adam for everything, or Muon for the matrices of the WaveNet's layers and Adam for all the rest.
+    """Adam for everything, or Muon for the matrices of layers (WaveNet, conditioning, encoder) and Adam for all the rest.
 
     On a GPU their learning rate is a tensor there, so that a recorded step reads what it is then.
     """
-    matrices = model.wavenet.stack.matrices() if settings.optimizer == "muon" else []
-    chosen = {id(matrix) for matrix in matrices}
+    groups = _matrices(model) if settings.optimizer == "muon" else []
+    chosen = {id(matrix) for group in groups for matrix in group["params"]}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     rate, gpu = settings.learning_rate, rest[0].is_cuda
     if gpu:
         rate = torch.tensor(rate, device=rest[0].device)
     adam = torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.99), fused=True, capturable=gpu)
-    return [adam, Muon(matrices, rate)] if matrices else [adam]
+    return [adam, Muon(groups, rate)] if groups else [adam]
+
+
+def _matrices(model: VQVAE) -> list[dict]:
+    parts = (model.encoder, model.conditioning)
+    around = [layer.weight for part in parts for layer in part.modules() if isinstance(layer, Convolution)]
+    layers = {"params": model.wavenet.stack.matrices(), "size": SIZE}
+    return [layers, {"params": [*around, model.wavenet.mix.weight], "size": SIZE_AROUND}]
