@@ -34,6 +34,11 @@ class AcousticUnits(nn.Module):
         self.register_buffer("spread", torch.ones(()))  # variance of a frame around its unit, in each direction
         self.register_buffer("embedding", torch.zeros(units, dim))
 
+    @property
+    def hop(self) -> int:
+        """Samples per code."""
+        return self.frames_per_code * self.log_mel.hop
+
     def windows(self, waveform: Tensor) -> Tensor:
         """(B, T) -> (B, F, len(OFFSETS) * COEFFICIENTS), one row for each 10 ms; loudness and much of the voice are gone."""
         cepstra = (self.basis @ self.log_mel(waveform)).mT

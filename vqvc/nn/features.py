@@ -75,8 +75,8 @@ class Mfcc(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         static = self.basis @ self.log_mel(waveform)
-        delta = _slope(static)
-        return torch.cat([static, delta, _slope(delta)], dim=1)
+        delta = slope(static)
+        return torch.cat([static, delta, slope(delta)], dim=1)
 
 
 def cosines(coefficients: int, bands: int) -> Tensor:
@@ -85,7 +85,7 @@ def cosines(coefficients: int, bands: int) -> Tensor:
     return torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
 
 
-def _slope(x: Tensor) -> Tensor:
+def slope(x: Tensor) -> Tensor:
     """Central difference over two frames on either side, edges repeated (the regression deltas of HTK)."""
     p = nn.functional.pad(x, (2, 2), mode="replicate")
     return (2 * (p[..., 4:] - p[..., :-4]) + (p[..., 3:-1] - p[..., 1:-3])) / 10

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
+AT_A_TIME = 4096  # vectors whose distances to all centres are held at once: they stay in the cache
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -29,7 +31,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest codebook row, (N,) int64, for z (N, D) and codebook (K, D) (equation 1)."""
     with torch.autocast(z.device.type, enabled=False):
         z, codebook = z.float(), codebook.float()
-        return torch.argmin(codebook.square().sum(1) - 2 * z @ codebook.T, dim=1)
+        return torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2).argmin(1)
 
 
 def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) -> Tensor:
@@ -41,6 +43,22 @@ def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) 
         chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
         distance = torch.minimum(distance, (z - z[chosen[-1]]).square().sum(1))
     return z[chosen].clone()
+
+
+def kmeans(z: Tensor, size: int, generator: Generator | None = None, iterations: int = 10, start_from: int | None = None) -> Tensor:
+    """Centres (size, D) of z (N, D), float32, by rounds of k-means from a k-means++ start.
+
+    start_from: rows of z, drawn at random, from which the start is chosen; all when None.
+    """
+    z = z.float()
+    some = z if start_from is None else z[torch.randperm(len(z), generator=generator)[:start_from].to(z.device)]
+    centres = kmeans_plus_plus(some, size, generator)
+    for _ in range(iterations):
+        numbers = torch.cat([nearest(part, centres) for part in z.split(AT_A_TIME)])
+        counts = count(numbers, size)
+        sums = torch.zeros_like(centres).index_add_(0, numbers, z)
+        centres = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centres)
+    return centres
 
 
 class Quantizer(nn.Module):
@@ -74,13 +92,7 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def initialise(self, z: Tensor, generator: Generator | None = None, iterations: int = 10) -> None:
         """Start the codebook from data: k-means++ and a few rounds of k-means on z (N, D); counts 1, sums the codes."""
-        size = len(self.codebook)
-        codebook = kmeans_plus_plus(z.float(), size, generator)
-        for _ in range(iterations):
-            codes = nearest(z, codebook)
-            counts = count(codes, size)
-            sums = torch.zeros_like(codebook).index_add_(0, codes, z.float())
-            codebook = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), codebook)
+        codebook = kmeans(z, len(self.codebook), generator, iterations)
         self.codebook.copy_(codebook)
         if self.update == "ema":
             self.counts.fill_(1.0)

@@ -5,17 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.nn.acoustic_units import COEFFICIENTS, DISCRIMINANTS, OFFSETS, AcousticUnits
-from vqvc.nn.quantizer import nearest
+from vqvc.nn.features import slope
+from vqvc.nn.quantizer import AT_A_TIME, kmeans, nearest
 
 CLASSES = 256  # most clusters that the discriminant tells apart
 CLASS_FRAMES = 50  # fewest frames for each of them
 STATIC = 13  # cepstra that the clusters are of, with first and second differences
 FIT_ROWS = 150_000  # frames on which k-means and the discriminant are fitted
+STARTS = 20  # of them for each cluster, from which k-means begins
 LAGS = (4, 5, 6)  # frames of 10 ms after which units are counted as following one another
 MOST_FRAMES = 1_200_000  # of speech, 3.3 hours
 logger = logging.getLogger("vqvc.training")
@@ -34,37 +36,27 @@ def find_units(encoder: AcousticUnits, waveforms: Iterable[np.ndarray], seed: in
 
     Raises TrainingError when there are fewer frames than units.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    device, rng = encoder.basis.device, np.random.default_rng(seed)
-    hop, windows, frames = encoder.frames_per_code * encoder.log_mel.hop, [], 0
+    device, generator, size = encoder.basis.device, torch.Generator().manual_seed(seed), len(encoder.units)
+    windows, frames = [], 0
     for waveform in waveforms:
-        padded = np.pad(waveform, (0, -len(waveform) % hop))
-        windows.append(encoder.windows(torch.from_numpy(padded)[None].to(device))[0].cpu())
+        windows.append(encoder.windows(_whole(waveform, encoder.hop, device))[0])
         frames += len(windows[-1])
         if frames >= MOST_FRAMES:
             break
-    if frames < 2 * len(encoder.units):
-        raise TrainingError(f"{len(encoder.units)} acoustic units need twice as many frames of 10 ms; the training speech has {frames}")
-    offsets, rows = np.cumsum([0, *map(len, windows)]), torch.cat(windows)
+    if frames < 2 * size:
+        raise TrainingError(f"{size} acoustic units need twice as many frames of 10 ms; the training speech has {frames}")
     logger.info("finding acoustic units in %.1f minutes of speech", frames / 6000)
-    chosen = np.sort(rng.choice(frames, min(FIT_ROWS, frames), replace=False))
-    sample = rows[chosen].numpy()
-    labels = _clusters(np.concatenate([_with_differences(utterance) for utterance in windows])[chosen], seed)
-    discriminant = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.01).fit(sample, labels)
-    matrix = np.zeros((len(OFFSETS) * COEFFICIENTS, DISCRIMINANTS), np.float32)
-    found = discriminant.scalings_[:, :DISCRIMINANTS]
-    matrix[:, : found.shape[1]] = found
-    seen = sample @ matrix
-    units = _kmeans(seen, len(encoder.units), seed)
-    encoder.discriminant.copy_(torch.from_numpy(matrix))
-    encoder.units.copy_(torch.from_numpy(units))
-    encoder.spread.fill_(float(np.square(seen - units[_nearest(seen, units)]).mean()))
-    numbers = np.concatenate([_nearest(part.numpy() @ matrix, units) for part in rows.split(65536)])
-    utterances = [numbers[begin:end] for begin, end in zip(offsets[:-1], offsets[1:])]
-    embedding = torch.from_numpy(follow(utterances, len(units), encoder.embedding.shape[1]))
-    encoder.embedding.copy_(embedding)
-    encoder.embedding.div_(encoder.place(encoder.discriminant.new_tensor(seen[::10])).std(0).square().mean().sqrt().clamp(min=1e-12))
+    lengths, rows = [len(utterance) for utterance in windows], torch.cat(windows)
+    chosen = torch.randperm(frames, generator=generator)[:FIT_ROWS].to(device)
+    sample = rows[chosen]
+    cepstra = torch.cat([_with_differences(utterance) for utterance in windows])[chosen]
+    encoder.discriminant.copy_(_discriminant(sample, _clusters(cepstra, generator)))
+    seen = sample @ encoder.discriminant
+    encoder.units.copy_(kmeans(seen, size, generator, start_from=STARTS * size))
+    encoder.spread.copy_((seen - encoder.units[_numbers(seen, encoder.units)]).square().mean())
+    numbers = _numbers(rows @ encoder.discriminant, encoder.units).split(lengths)
+    encoder.embedding.copy_(torch.from_numpy(follow([part.cpu().numpy() for part in numbers], size, encoder.embedding.shape[1])))
+    encoder.embedding.div_(encoder.place(seen[::10]).std(0).square().mean().sqrt().clamp(min=1e-12))
 
 
 def follow(utterances: Sequence[np.ndarray], units: int, dim: int) -> np.ndarray:
@@ -93,30 +85,33 @@ def follow(utterances: Sequence[np.ndarray], units: int, dim: int) -> np.ndarray
     return found
 
 
-def _with_differences(windows: Tensor) -> np.ndarray:
+def _whole(waveform: np.ndarray, hop: int, device: torch.device) -> Tensor:
+    """(T,) -> (1, T'), padded to whole codes."""
+    return torch.from_numpy(np.pad(waveform, (0, -len(waveform) % hop)))[None].to(device)
+
+
+def _with_differences(windows: Tensor) -> Tensor:
     """Windows (F, len(OFFSETS) * COEFFICIENTS) of an utterance -> (F, 3 * STATIC): its frames and their differences."""
-    from vqvc.audio.features import deltas
-
     middle = windows.view(len(windows), len(OFFSETS), COEFFICIENTS)[:, len(OFFSETS) // 2 - 1 : len(OFFSETS) // 2 + 1]
-    static = middle[:, :, :STATIC].mean(1).numpy().T
-    first = deltas(static)
-    return np.concatenate([static, first, deltas(first)]).T
+    static = middle[:, :, :STATIC].mean(1).T[None]
+    first = slope(static)
+    return torch.cat([static, first, slope(first)], dim=1)[0].T
 
 
-def _clusters(rows: np.ndarray, seed: int) -> np.ndarray:
+def _clusters(rows: Tensor, generator: Generator) -> Tensor:
     """(N, D) -> (N,) numbers of k-means clusters, each dimension counting alike."""
-    rows = rows / (rows.std(0) + 1e-6)
-    return _nearest(rows, _kmeans(rows, max(2, min(CLASSES, len(rows) // CLASS_FRAMES)), seed))
+    rows, size = rows / (rows.std(0) + 1e-6), max(2, min(CLASSES, len(rows) // CLASS_FRAMES))
+    return _numbers(rows, kmeans(rows, size, generator, start_from=STARTS * size))
 
 
-def _kmeans(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    from sklearn.cluster import MiniBatchKMeans
+def _discriminant(rows: Tensor, labels: Tensor) -> Tensor:
+    """Rows (N, D) of so many classes -> (D, DISCRIMINANTS): directions in which classes differ most (Fisher's)."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    model = MiniBatchKMeans(count, batch_size=16384, n_init=1, max_iter=60, random_state=seed)
-    return model.fit(rows).cluster_centers_.astype(np.float32)
+    fitted = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.01).fit(rows.cpu().numpy(), labels.cpu().numpy())
+    found = torch.from_numpy(fitted.scalings_[:, :DISCRIMINANTS]).to(rows)
+    return nn.functional.pad(found, (0, DISCRIMINANTS - found.shape[1]))
 
 
-def _nearest(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    codebook = torch.from_numpy(centres)
-    parts: list[Tensor] = [nearest(part, codebook) for part in torch.from_numpy(np.ascontiguousarray(rows)).split(16384)]
-    return torch.cat(parts).numpy()
+def _numbers(rows: Tensor, centres: Tensor) -> Tensor:
+    return torch.cat([nearest(part, centres) for part in rows.split(AT_A_TIME)])
