@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.nn.quantizer import Quantizer, kmeans_plus_plus, nearest, perplexity
+from vqvc.nn.quantizer import AT_A_TIME, Quantizer, kmeans, kmeans_plus_plus, nearest, perplexity
 
 
 def _quantizer(size=6, dim=3, seed=0, **settings) -> Quantizer:
@@ -168,6 +168,17 @@ def test_seeds_spread_over_all_clusters():
     z = (centres[:, None] + _vectors(8, 50, 8)).reshape(-1, 8)
     chosen = kmeans_plus_plus(z, 8, torch.Generator().manual_seed(3))
     assert len(nearest(chosen, centres).unique()) == 8
+
+
+@pytest.mark.parametrize("start_from", [None, 100])
+def test_centres_are_the_means_of_their_vectors(start_from):
+    """More vectors than are looked at together, whose clusters are known."""
+    truth = 100 * torch.eye(8)
+    labels = torch.arange(AT_A_TIME + 500) % 8
+    z = truth[labels] + _vectors(len(labels), 8)
+    centres = kmeans(z, 8, torch.Generator().manual_seed(3), start_from=start_from)
+    means = torch.stack([z[labels == label].mean(0) for label in range(8)])
+    torch.testing.assert_close(centres[nearest(truth, centres)], means, atol=1e-3, rtol=0)
 
 
 def test_starting_from_fewer_vectors_than_codes_is_no_error():
