@@ -85,7 +85,7 @@ class TrainingConfig:
     batch_size: int = 16  # crops per step
     crop_samples: int = 6144  # samples per crop; a multiple of the hop
     lead_samples: int = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    optimizer: str = "adam"  # adam (for all), or muon for the matrices of layers and Adam for the rest
+    optimizer: str = "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
     learning_rate: float = 4e-4  # at its highest
     warmup_steps: int = 200  # steps of linear rise
     decay_fraction: float = 0.4  # the last part of the run, in which the rate falls to a hundredth
@@ -119,7 +119,7 @@ class Config:
         _require_choice("quantizer.update", self.quantizer.update, ("ema", "gradient"))
         _require_choice("decoder.output", self.decoder.output, ("categorical", "mixture"))
         _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
-        _require_choice("training.optimizer", self.training.optimizer, ("muon", "adam"))
+        _require_choice("training.optimizer", self.training.optimizer, ("muon", "muon_all", "adam"))
         if len(self.encoder.channels) != len(self.encoder.strides):
             raise ConfigError("encoder.channels and encoder.strides: give one channel number for each stride")
         if self.encoder.input == "units" and (self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)):

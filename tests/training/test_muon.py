@@ -47,15 +47,17 @@ def test_a_parameter_without_a_gradient_rests():
     assert torch.equal(weight.detach(), torch.ones(2, 2)) and not optimizer.state
 
 
-def test_layers_learn_by_muon_and_the_rest_by_adam(store, tmp_path):
-    running = trainer(tiny_config(training={"optimizer": "muon"}), store, tmp_path)
+@pytest.mark.parametrize("which", ["muon", "muon_all"])
+def test_layers_learn_by_muon_and_the_rest_by_adam(which, store, tmp_path):
+    running = trainer(tiny_config(training={"optimizer": which}), store, tmp_path)
     adam, muon = running.work.optimizers
     names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
     stack = {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
     around = {name for name in running.names.values() if name.endswith("weight") and name.startswith(("encoder.", "conditioning."))}
     around -= {"conditioning.speaker.weight", "encoder.level.weight", "encoder.level_out.weight"}  # a table, and no matrices
-    assert names == stack | around | {"wavenet.mix.weight"} and {"encoder.strided.0.weight", "conditioning.enter.weight"} < around
-    assert [group["size"] for group in muon.param_groups] == [2.5, 1.0]
+    assert {"encoder.strided.0.weight", "conditioning.enter.weight"} < around
+    assert names == (stack if which == "muon" else stack | around | {"wavenet.mix.weight"})
+    assert [group["size"] for group in muon.param_groups] == [2.5, 1.0][: 1 if which == "muon" else 2]
     assert sum(len(g["params"]) for o in (adam, muon) for g in o.param_groups) == len(running.names)
     before = {name: p.detach().clone() for name, p in running.model.named_parameters()}
     running.run()

@@ -16,7 +16,7 @@ VARIANTS = {
     "ema": {},
     "gradient": {"quantizer": {"update": "gradient"}, "decoder": {"output": "categorical"}},
     "free": {"quantizer": {"free_steps": 4}},
-    "muon": {"training": {"optimizer": "muon", "listen_first": 0.25}},
+    "muon": {"training": {"optimizer": "muon_all", "listen_first": 0.25}},
     "units": {
         "encoder": {"input": "units", "channels": [], "strides": [], "feature_hop": 160, "n_mels": 20, "units": 16},
         "training": {"crop_samples": 320},

@@ -60,11 +60,11 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Adam for everything, or Muon for the matrices of layers (WaveNet, conditioning, encoder) and Adam for all the rest.
+    """Adam for everything, or Muon for the matrices of layers (the WaveNet's, or all) and Adam for the rest.
 
     On a GPU their learning rate is a tensor there, so that a recorded step reads what it is then.
     """
-    groups = _matrices(model) if settings.optimizer == "muon" else []
+    groups = _matrices(model, settings.optimizer)
     chosen = {id(matrix) for group in groups for matrix in group["params"]}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     rate, gpu = settings.learning_rate, rest[0].is_cuda
@@ -74,8 +74,12 @@ def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optim
     return [adam, Muon(groups, rate)] if groups else [adam]
 
 
-def _matrices(model: VQVAE) -> list[dict]:
+def _matrices(model: VQVAE, optimizer: str) -> list[dict]:
+    if optimizer == "adam":
+        return []
+    layers = {"params": model.wavenet.stack.matrices(), "size": SIZE}
+    if optimizer == "muon":
+        return [layers]
     parts = (model.encoder, model.conditioning)
     around = [layer.weight for part in parts for layer in part.modules() if isinstance(layer, Convolution)]
-    layers = {"params": model.wavenet.stack.matrices(), "size": SIZE}
     return [layers, {"params": [*around, model.wavenet.mix.weight], "size": SIZE_AROUND}]
