@@ -31,7 +31,8 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest codebook row, (N,) int64, for z (N, D) and codebook (K, D) (equation 1)."""
     with torch.autocast(z.device.type, enabled=False):
         z, codebook = z.float(), codebook.float()
-        return torch.addmm(codebook.square().sum(1), z, codebook.T, alpha=-2).argmin(1)
+        squares = codebook.square().sum(1)
+        return torch.cat([torch.addmm(squares, part, codebook.T, alpha=-2).argmin(1) for part in z.split(AT_A_TIME)])
 
 
 def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) -> Tensor:
@@ -54,7 +55,7 @@ def kmeans(z: Tensor, size: int, generator: Generator | None = None, iterations:
     some = z if start_from is None else z[torch.randperm(len(z), generator=generator)[:start_from].to(z.device)]
     centres = kmeans_plus_plus(some, size, generator)
     for _ in range(iterations):
-        numbers = torch.cat([nearest(part, centres) for part in z.split(AT_A_TIME)])
+        numbers = nearest(z, centres)
         counts = count(numbers, size)
         sums = torch.zeros_like(centres).index_add_(0, numbers, z)
         centres = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centres)

@@ -36,7 +36,8 @@ class Muon(torch.optim.Optimizer):
     """Parameters (..., A, B): the last two dimensions are a matrix, those before count matrices.
 
     Every step changes a matrix by about ``size * lr`` in root mean square; Adam's first steps change it by ``lr``, so that the
-    two share a learning rate. Groups of parameters may have a ``size`` of their own. Weights decay by ``DECAY * lr`` of themselves (Loshchilov & Hutter 2019).
+    two share a learning rate. Groups of parameters may have a ``size`` of their own. Weights decay by ``DECAY * lr`` of themselves
+    (Loshchilov & Hutter 2019).
     """
 
     def __init__(self, parameters, lr: float, momentum: float = 0.95, size: float = SIZE):

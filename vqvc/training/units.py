@@ -11,7 +11,7 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.nn.acoustic_units import COEFFICIENTS, DISCRIMINANTS, OFFSETS, AcousticUnits
 from vqvc.nn.features import slope
-from vqvc.nn.quantizer import AT_A_TIME, kmeans, nearest
+from vqvc.nn.quantizer import kmeans, nearest
 
 CLASSES = 256  # most clusters that the discriminant tells apart
 CLASS_FRAMES = 50  # fewest frames for each of them
@@ -53,8 +53,8 @@ def find_units(encoder: AcousticUnits, waveforms: Iterable[np.ndarray], seed: in
     encoder.discriminant.copy_(_discriminant(sample, _clusters(cepstra, generator)))
     seen = sample @ encoder.discriminant
     encoder.units.copy_(kmeans(seen, size, generator, start_from=STARTS * size))
-    encoder.spread.copy_((seen - encoder.units[_numbers(seen, encoder.units)]).square().mean())
-    numbers = _numbers(rows @ encoder.discriminant, encoder.units).split(lengths)
+    encoder.spread.copy_((seen - encoder.units[nearest(seen, encoder.units)]).square().mean())
+    numbers = nearest(rows @ encoder.discriminant, encoder.units).split(lengths)
     encoder.embedding.copy_(torch.from_numpy(follow([part.cpu().numpy() for part in numbers], size, encoder.embedding.shape[1])))
     encoder.embedding.div_(encoder.place(seen[::10]).std(0).square().mean().sqrt().clamp(min=1e-12))
 
@@ -101,7 +101,7 @@ def _with_differences(windows: Tensor) -> Tensor:
 def _clusters(rows: Tensor, generator: Generator) -> Tensor:
     """(N, D) -> (N,) numbers of k-means clusters, each dimension counting alike."""
     rows, size = rows / (rows.std(0) + 1e-6), max(2, min(CLASSES, len(rows) // CLASS_FRAMES))
-    return _numbers(rows, kmeans(rows, size, generator, start_from=STARTS * size))
+    return nearest(rows, kmeans(rows, size, generator, start_from=STARTS * size))
 
 
 def _discriminant(rows: Tensor, labels: Tensor) -> Tensor:
@@ -112,6 +112,3 @@ def _discriminant(rows: Tensor, labels: Tensor) -> Tensor:
     found = torch.from_numpy(fitted.scalings_[:, :DISCRIMINANTS]).to(rows)
     return nn.functional.pad(found, (0, DISCRIMINANTS - found.shape[1]))
 
-
-def _numbers(rows: Tensor, centres: Tensor) -> Tensor:
-    return torch.cat([nearest(part, centres) for part in rows.split(AT_A_TIME)])
