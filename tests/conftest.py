@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from stub_recipe import recipe  # noqa: F401 (a fixture)
 
 if not torch.cuda.is_available():  # before Triton is imported: its kernels are then interpreted, on CPU tensors
     os.environ["TRITON_INTERPRET"] = "1"
@@ -21,11 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared_speech() -> Path:
-    """The folder of real speech beside the repository; skips where it is absent."""
-    path = ROOT.parent / "shared" / "speech"
-    if not path.is_dir():
-        pytest.skip("needs real speech at ../shared/speech")
-    return path
+    """The folder of real speech: VQVC_SPEECH, or shared/speech beside the repository or further up; skips without it."""
+    named = os.environ.get("VQVC_SPEECH")
+    if named and not Path(named).is_dir():
+        pytest.fail(f"VQVC_SPEECH={named}: no such folder")
+    for path in [Path(named)] if named else [folder / "shared" / "speech" for folder in ROOT.parents]:
+        if path.is_dir():
+            return path
+    pytest.skip("needs real speech at ../shared/speech, or where VQVC_SPEECH says")
 
 
 @pytest.fixture(scope="session")
