@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from vqvc._util import configurations
 from vqvc.errors import ConfigError
 
 
@@ -251,9 +252,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _constru
 def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
     """Read a YAML file and apply ``section.key=value`` overrides; ``kind`` is Config or PriorSettings.
 
-    Raises ConfigError with file, line and key for an unknown, duplicate or wrongly typed key, and for YAML tags.
+    ``path`` may also be the name of a configuration that comes with the package, such as ``small``. Raises ConfigError with file, line and key for an unknown, duplicate or wrongly typed key, and for YAML tags.
     """
-    path = Path(path)
+    path = configurations.find(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
