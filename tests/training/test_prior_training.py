@@ -123,7 +123,7 @@ def test_an_archive_without_training_codes_is_said(archive):
     ("change", "says"),
     [
         ({"prior": {"gate_channels": 3}}, "prior.gate_channels: must be even"),
-        ({"prior": {"dropout": 1.0}}, "prior.dropout: must be at least 0 and below 1"),
+        ({"prior": {"dropout": 1.0}}, "prior.dropout: must be a number at least 0 and below 1, not 1.0"),
         ({"prior": {"layrs": 1}}, "did you mean prior.layers"),
         ({"training": {"lead_codes": 384}}, "training.lead_codes: must be smaller"),
     ],

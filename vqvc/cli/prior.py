@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._training import require_possible
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.prior")
@@ -38,8 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     """Train or score."""
-    if args.max_minutes is not None and args.max_minutes <= 0:
-        raise UsageError("--max-minutes: must be above 0")
+    require_possible(args.max_minutes, args.threads)
     return _score(args) if args.score else _train(args)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vqvc.cli._common import parser, run
-from vqvc.errors import UsageError
+from vqvc.cli._training import require_possible
 
 logger = logging.getLogger("vqvc.train")
 
@@ -35,8 +35,7 @@ def work(args: argparse.Namespace) -> int:
     from vqvc import config as configuration
 
     config = configuration.load(args.conf, args.set)
-    if args.max_minutes is not None and args.max_minutes <= 0:
-        raise UsageError("--max-minutes: must be above 0")
+    require_possible(args.max_minutes, args.threads)
 
     import torch
 
