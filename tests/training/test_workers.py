@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 import torch
-from tiny_training import start, status, tiny_config, trainer
+from tiny_training import before_step, start, status, tiny_config, trainer
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
@@ -33,19 +33,12 @@ def worker(rank: int, workers: int, port: int, store: str, folder: str, dies_at:
         WORLD_SIZE=str(workers), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     from vqvc.cli._common import parser, run
-    from vqvc.training import distributed
-    from vqvc.training import trainer as training
+    from vqvc.training import distributed, loop
+    from vqvc.training.vqvae_task import VQVAETask
 
     distributed.TIMEOUT = timedelta(seconds=120)
-    training.LOG_EVERY = 1
-    plain = training.Trainer._train_step
-
-    def step(self, *given):
-        if dies_at == self.step and rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return plain(self, *given)
-
-    training.Trainer._train_step = step
+    loop.LOG_EVERY = 1
+    before_step(pytest.MonkeyPatch(), VQVAETask, lambda step: (step, rank) == (dies_at, 1) and os.kill(os.getpid(), signal.SIGKILL))
 
     def work(args) -> int:
         with distributed.workers(torch.device("cpu")) as place:
@@ -67,7 +60,7 @@ def _losses(folder) -> list[float]:
 
 
 @pytest.mark.timeout(600)
-def test_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
+def test_rows_45_and_47_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
     assert _run(store, tmp_path, 1) == [0] and _run(store, tmp_path, 2) == [0, 0]
     (_, one, _), (_, two, _) = (checkpoint.load_newest(tmp_path / name) for name in "12")
     for name in ("model.quantizer.codebook", "model.quantizer.counts", "model.quantizer.sums"):
@@ -77,7 +70,7 @@ def test_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
+def test_row_46_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
     assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
     said = (tmp_path / "log2-0").read_text()
     assert "another worker is gone" in said and "goes on from the last checkpoint" in said and "Traceback" not in said
