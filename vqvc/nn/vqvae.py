@@ -9,10 +9,10 @@ before t and the conditioning frame of t.
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from vqvc.config import AudioConfig, Config, EncoderConfig
-from vqvc.nn import likelihood
+from vqvc.nn import draws, likelihood
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.conditioning import Conditioning
@@ -212,7 +212,7 @@ class VQVAE(nn.Module):
         speaker: Tensor,
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
-        generator: Generator | None = None,
+        generator: draws.AnyGenerator = None,
         resting: bool = False,
         free: bool = False,
     ) -> Losses:
@@ -250,13 +250,12 @@ class VQVAE(nn.Module):
         nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
         return Losses(nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes)
 
-    def _said(self, samples: int, generator: Generator | None) -> slice:
+    def _said(self, samples: int, generator: draws.AnyGenerator) -> slice:
         """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""
         wanted = self.config.training.said_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
-        device = generator.device if generator else None
-        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator, device=device))
+        start = self.hop_length * draws.integer((samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device)
         return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
@@ -270,14 +269,14 @@ class VQVAE(nn.Module):
         return self.mel_head(told.frames).float()
 
 
-def disturbed(classes: Tensor, deviation: float, generator: Generator | None = None) -> Tensor:
+def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
     """Classes (B, T) with Gaussian noise of up to ``deviation`` classes, as much for all of a sequence.
 
     What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not
     (noise injection of LPCNet, Valin & Skoglund 2019).
     """
-    much = deviation * torch.rand(len(classes), 1, generator=generator, device=classes.device)
-    noise = much * torch.randn(classes.shape, generator=generator, device=classes.device)
+    much = deviation * draws.rand((len(classes), 1), generator, classes.device)
+    noise = much * draws.randn(tuple(classes.shape), generator, classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
 
 

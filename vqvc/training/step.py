@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from vqvc.config import TrainingConfig
+from vqvc.nn.draws import SharedGenerator
 from vqvc.nn.quantizer import count
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
@@ -22,7 +23,8 @@ FIGURES = ("nll", "mel", "contrast", "quantizer", "gradient_norm")
 class TrainingStep:
     """Steps of one worker (rank, workers) on the model's device; ``optimizers`` have the state that has to be kept.
 
-    What a step draws at random comes from a generator of that device, seeded by the step's number.
+    What a step draws at random comes from a generator of that device, seeded by the step's number alone, by position in
+    the batch of all workers.
     """
 
     def __init__(self, model: VQVAE, settings: TrainingConfig, dtype: torch.dtype, worker: tuple[int, int] = (0, 1)):
@@ -31,6 +33,7 @@ class TrainingStep:
         self.optimizers = optimizers(model, settings)
         self.device = next(model.parameters()).device
         self.generator = Generator(self.device)
+        self.shared = SharedGenerator(self.generator, settings.batch_size, self.rank, self.workers)
         # a part of a crop begins where a number says that no recording can read, and workers' exchanges are not recorded
         self.records = self.device.type == "cuda" and self.workers == 1 and not settings.said_samples
         self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
@@ -43,7 +46,7 @@ class TrainingStep:
         number, rate: of this step, and its learning rate. resting, free: see ``VQVAE.forward``. None when a figure is not
         finite, on every worker; no weight has moved then.
         """
-        self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009 + self.rank)
+        self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -81,7 +84,7 @@ class TrainingStep:
     def _learn(self, waveform: Tensor, history: Tensor, speaker: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
-        losses = model(waveform, speaker, history, self.dtype, self.generator, *self._phase)
+        losses = model(waveform, speaker, history, self.dtype, self.shared, *self._phase)
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
         scored = scored[:, losses.said]

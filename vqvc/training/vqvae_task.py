@@ -225,10 +225,11 @@ class VQVAETask:
             raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"epoch_counts": self.epoch_counts}
+        return {"epoch_counts": distributed.sum_over_workers(self.epoch_counts.clone())}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
-        self.epoch_counts = tensors["epoch_counts"].to(self.device)
+        counts = tensors["epoch_counts"].to(self.device)
+        self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
         self.free = facts.get(
             "free", self.free and facts["step"] <= self.config.quantizer.free_steps
         )  # older ones do not say
