@@ -18,7 +18,7 @@ CONFIG = {
     "decoder": {"jitter": 0.12, "f0": True},
     "quantizer": {"restart_below": 0.5},  # so that codes are restarted
     "training": {
-        "steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5, "input_noise": 2.0, "said_samples": 128,
+        "steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5, "input_noise": 2.0, "wavenet_fraction": 0.3,
         "speaker_balance": 0.5, "optimizer": "muon_all",
     },
 }  # fmt: skip

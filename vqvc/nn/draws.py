@@ -1,5 +1,6 @@
 """Random numbers of a training step, by position in the batch: however many workers share it, they draw what one would."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,10 +17,6 @@ class SharedGenerator:
     batch_size: int  # rows of all workers together
     rank: int = 0
     workers: int = 1
-
-    def rows_below(self, limit: int) -> int:
-        """How many of the rows here are among the first ``limit`` rows of the batch."""
-        return len(range(self.rank, min(limit, self.batch_size), self.workers))
 
 
 AnyGenerator = Generator | SharedGenerator | None  # with a plain one, or PyTorch's own (None), the whole batch is here
@@ -39,6 +36,13 @@ def integer(limit: int, generator: AnyGenerator, device: torch.device) -> int:
     """One number from 0 .. limit - 1, the same on every worker."""
     plain = _plain(generator)
     return int(torch.randint(limit, (), generator=plain, device=plain.device if plain else device))
+
+
+def rows_of_share(share: float, rows: int, generator: AnyGenerator) -> int:
+    """How many of the ``rows`` that are here belong to the first ``share`` of the whole batch, rounded up."""
+    if not isinstance(generator, SharedGenerator):
+        return math.ceil(share * rows)
+    return len(range(generator.rank, math.ceil(share * generator.batch_size), generator.workers))
 
 
 def vectors(z: Tensor, count: int, generator: AnyGenerator) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vqvc.nn import draws
+
 LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
 WINDOW_S = 0.04  # 2.4 periods of the lowest pitch
 MEDIAN_S = 0.028  # of speech that the median looks at

@@ -41,7 +41,13 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the workers, in one exchange."""
     if not dist.is_initialized():
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    parameters = list(parameters)
+    moved = sum_over_workers(torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device))
+    parameters = [p for p, count in zip(parameters, moved.tolist()) if count]
+    for parameter in parameters:
+        if parameter.grad is None:  # a worker whose share did not reach it
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [p.grad for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()

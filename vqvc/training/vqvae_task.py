@@ -23,6 +23,7 @@ from vqvc.training.crops import Batch, Crops
 from vqvc.training.start import Start, require_same_model
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
+from vqvc.training.teacher import Teacher
 from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
 
@@ -67,28 +68,33 @@ class VQVAETask:
                 f"training.batch_size: {settings.batch_size} crops are too few for {self.workers} workers"
             )
         self.units_per_step = settings.batch_size * settings.crop_samples
-        self.crops = self._crops("train", settings.batch_size, share=worker)
+        self.crops = self._crops("train", settings.batch_size, settings.perturbed_fraction, worker)
         self.held_out = any(u.speaker in speakers for u in store.subset("dev"))
         self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
         self.listen_first, self.free = settings.listen_first, True  # free: the codebook has not started
         self.begun_from = str(start.path) if start else None
+        teacher = None
+        if settings.teacher_weight and start is None:
+            raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
         if start is not None:
             start.give(self.model, speakers)
             self.listen_first, self.free = 0.0, False
+            if settings.teacher_weight:
+                teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.step = TrainingStep(self.model, settings, self.dtype, worker)
+        self.step = TrainingStep(self.model, settings, self.dtype, worker, teacher)
         self.optimizers = self.step.optimizers
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / self.units_per_step))
 
-    def _crops(self, subset: str, batch_size: int, share: tuple[int, int] = (0, 1)) -> Crops:
+    def _crops(self, subset: str, batch_size: int, perturbed: float = 0.0, share: tuple[int, int] = (0, 1)) -> Crops:
         settings = self.settings
         return Crops(
             self.store, subset, self.speakers, batch_size=batch_size, crop_samples=settings.crop_samples,
             lead_samples=settings.lead_samples, history_samples=max(64, self.config.decoder.lpc_order),
-            speaker_balance=settings.speaker_balance, seed=settings.seed, share=share,
+            speaker_balance=settings.speaker_balance, perturbed_fraction=perturbed, seed=settings.seed, share=share,
         )  # fmt: skip
 
     # --- the data
@@ -150,7 +156,7 @@ class VQVAETask:
         vectors = []
         for number in range(CODEBOOK_BATCHES):
             batch = self.crops.batch(2**31 + number, whole=True)
-            z_e = self.model.listen(torch.from_numpy(batch.waveform).to(self.device))
+            z_e = self.model.listen(torch.from_numpy(batch.source).to(self.device))
             vectors.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
         generator = torch.Generator().manual_seed(self.settings.seed)
         self.model.quantizer.initialise(torch.cat(vectors), generator)
@@ -207,7 +213,7 @@ class VQVAETask:
         return {
             "config": self.config.to_dict(),
             "speakers": list(self.speakers),
-            "store": store_identity(self.store),
+            "store": self._store_identity(),
             "begun_from": self.begun_from,
             "free": self.free,
         }
@@ -216,13 +222,23 @@ class VQVAETask:
         require_same_model(self.config, facts["config"], path, "train in another folder")
         if facts["speakers"] != list(self.speakers):
             raise ModelError(f"{path}: was made for other speakers; train in another folder")
-        if facts.get("store", store_identity(self.store)) != store_identity(self.store):  # older ones do not say
+        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not say
             raise ModelError(
                 f"{path}: was trained on another store than {self.store.path}; give that one as --store, or train in another folder"
             )
         if bool(facts.get("begun_from")) != bool(self.begun_from):
             began = f"from {facts['begun_from']}" if facts.get("begun_from") else "from random weights"
             raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
+
+    def _store_identity(self) -> dict:
+        """Checksums of all that is read of the store, and of how its utterances are divided: what a resumed run must find again."""
+        rows = (f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n" for u in self.store.utterances)
+        copies = self.store.perturbed_sha256 if self.settings.perturbed_fraction else ()
+        return {
+            "audio": self.store.sha256,
+            "utterances": hashlib.sha256("".join(rows).encode()).hexdigest(),
+            "perturbed": list(copies),
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         return {"epoch_counts": distributed.sum_over_workers(self.epoch_counts.clone())}
@@ -247,12 +263,6 @@ def trained_speakers(store: PackedStore) -> tuple:
         raise CorpusError(f"{store.path / 'speakers.tsv'}: lacks {some}, who speak in utts.tsv; run vqvc-pack again")
     trained_on = {u.speaker for u in store.subset("train")}
     return tuple(row for row in store.speakers if row.speaker in trained_on)
-
-
-def store_identity(store: PackedStore) -> dict[str, str]:
-    """Checksums of a store's audio and of how its utterances are divided: what a resumed run must find again."""
-    lines = (f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n" for u in store.utterances)
-    return {"audio": store.sha256, "utterances": hashlib.sha256("".join(lines).encode()).hexdigest()}
 
 
 def _require_same_audio(config: Config, store: PackedStore) -> None:
