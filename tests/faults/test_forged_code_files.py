@@ -29,7 +29,9 @@ def forged(length_samples: int, payload: bytes, length_bytes: int = 4) -> bytes:
 
 @pytest.mark.parametrize("payload", [b"", b"\1", b"abc", b"\0\0\0"])
 @pytest.mark.parametrize("length_samples", [(1 << 32) - 1, HOP * 20000])
-def test_row_79_twelve_bytes_that_announce_days_are_refused_after_few_codes(coder, monkeypatch, payload, length_samples):
+def test_row_79_twelve_bytes_that_announce_days_are_refused_after_few_codes(
+    coder, monkeypatch, payload, length_samples
+):
     steps, plain = [], Stepper.take
     monkeypatch.setattr(Stepper, "take", lambda self, code: (steps.append(code), plain(self, code)))
     with pytest.raises(CorpusError, match=r"^a\.vqc: announces \d+ codes, but its bytes end before; [^\n]+$"):

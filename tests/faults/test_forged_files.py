@@ -85,7 +85,9 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_row_78_sizes_that_a_model_file_cannot_hold_are_refused_before_they_are_built(model_bytes, tmp_path, name, value):
+def test_row_78_sizes_that_a_model_file_cannot_hold_are_refused_before_they_are_built(
+    model_bytes, tmp_path, name, value
+):
     path = tmp_path / "model.safetensors"
     path.write_bytes(forged(model_bytes, package.KIND, with_setting("config", name, value)))
     tracemalloc.start()
@@ -134,7 +136,9 @@ def test_row_78_weights_that_are_not_finite_are_refused_by_name(model_bytes, pri
         (prior_bytes, prior_package.KIND, prior_package.read, "wavenet.out.bias"),
     ):
         path = tmp_path / "a.safetensors"
-        path.write_bytes(forged(data, kind, change_tensors=lambda tensors, name=name: tensors[name].view(-1)[0].fill_(value)))
+        path.write_bytes(
+            forged(data, kind, change_tensors=lambda tensors, name=name: tensors[name].view(-1)[0].fill_(value))
+        )
         with pytest.raises(ModelError, match=f"a.safetensors: {name}: holds numbers that are not finite"):
             read(path)
 
@@ -146,10 +150,14 @@ def test_row_78_tensors_of_another_type_or_tables_of_another_function_are_refuse
         tensors["quantizer.codebook"] = tensors["quantizer.codebook"].half()
 
     path.write_bytes(forged(model_bytes, package.KIND, change_tensors=halved))
-    with pytest.raises(ModelError, match=r"quantizer.codebook: the file has float16 of shape .*, its settings want float32"):
+    with pytest.raises(
+        ModelError, match=r"quantizer.codebook: the file has float16 of shape .*, its settings want float32"
+    ):
         package.read(path)
     for table in ("tables.exp", "tables.tanh"):
-        path.write_bytes(forged(prior_bytes, prior_package.KIND, change_tensors=lambda tensors, table=table: tensors[table].zero_()))
+        path.write_bytes(
+            forged(prior_bytes, prior_package.KIND, change_tensors=lambda tensors, table=table: tensors[table].zero_())
+        )
         with pytest.raises(ModelError, match=f"a.safetensors: {table}: is not the table of that function"):
             prior_package.read(path)
 
@@ -194,7 +202,9 @@ def test_row_78_a_thousand_changed_headers_are_one_sentence_each(model_bytes, pr
         for _ in range(250):
             changed = bytearray(data)
             for _ in range(int(rng.integers(1, 4))):
-                changed[int(rng.integers(0, 8 + length))] = int(rng.choice(np.frombuffer(b'0129{}[]",:- \xff\x00e', np.uint8)))
+                changed[int(rng.integers(0, 8 + length))] = int(
+                    rng.choice(np.frombuffer(b'0129{}[]",:- \xff\x00e', np.uint8))
+                )
             path.write_bytes(bytes(changed))
             try:
                 read(path)

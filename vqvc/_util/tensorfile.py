@@ -92,7 +92,9 @@ class TensorFile:
             if has == wants:
                 continue
             if has and wants and has.shape != wants.shape:
-                raise ModelError(f"{self.path}: {name}: the file has shape {has.shape}, its settings want {wants.shape}")
+                raise ModelError(
+                    f"{self.path}: {name}: the file has shape {has.shape}, its settings want {wants.shape}"
+                )
             raise ModelError(f"{self.path}: {name}: the file has {has or 'none'}, its settings want {wants or 'none'}")
 
     def tensors(self) -> dict[str, Tensor]:

@@ -71,13 +71,21 @@ def speech_bounds(samples: np.ndarray, sample_rate: int) -> tuple[int, int]:
     if count < STEADY_FRAMES:
         return 0, len(samples)
     frames = samples[: count * frame].reshape(count, frame)
-    level_db = 10 * np.log10(np.einsum("ij,ij->i", frames, frames) / frame + 1e-12)
+    first, last = speech_frames(np.einsum("ij,ij->i", frames, frames) / frame)
+    if last > count:
+        return 0, len(samples)
+    margin = int(round(MARGIN_S * sample_rate))
+    return max(first * frame - margin, 0), min(last * frame + margin, len(samples))
+
+
+def speech_frames(power: np.ndarray) -> tuple[int, int]:
+    """First and one-past-last frame of the speech, of frames' mean squares (N,); (0, N + 1), beyond all, when none stands out."""
+    if len(power) < STEADY_FRAMES:
+        return 0, len(power) + 1
+    level_db = 10 * np.log10(power + 1e-12)
     loud, floor = np.percentile(level_db, (95, 5))
     threshold = max(loud - BELOW_LOUD_DB, min(floor + ABOVE_FLOOR_DB, loud - NEAREST_DB))
     speech = np.convolve(level_db > threshold, np.ones(STEADY_FRAMES, int), "valid") == STEADY_FRAMES
     if not speech.any():
-        return 0, len(samples)
-    first = int(np.argmax(speech)) * frame
-    last = (len(speech) - int(np.argmax(speech[::-1])) + STEADY_FRAMES - 1) * frame
-    margin = int(round(MARGIN_S * sample_rate))
-    return max(first - margin, 0), min(last + margin, len(samples))
+        return 0, len(power) + 1
+    return int(np.argmax(speech)), len(speech) - int(np.argmax(speech[::-1])) + STEADY_FRAMES - 1

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.errors import UsageError
 
@@ -16,15 +17,18 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Learn a causal model of codes on subset train; the same command goes on where it was stopped. With --score: what "
         "codes of unseen sentences and speakers cost under it, beside uniform, unigram and bigram models, and as files.",
-        examples="  vqvc-prior --codes exp/small/codes.npz --out exp/small/prior --max-minutes 20\n"
+        examples="  vqvc-prior egs/vctk/exp/small\n"
+        "  vqvc-prior egs/vctk/exp/small --score\n"
+        "  vqvc-prior --codes exp/small/codes.npz --out exp/small/prior --max-minutes 20\n"
         "  vqvc-prior --score --codes exp/small/codes.npz --out exp/small/prior --model exp/small/model.safetensors",
     )
-    p.add_argument("--codes", required=True, type=Path, help="codes.npz of vqvc-encode")
-    p.add_argument("--out", required=True, type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
+    p.add_argument("run", nargs="?", type=Path, help="folder of a training run: its codes.npz, and prior/ in it")
+    p.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
+    p.add_argument("--out", type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
     p.add_argument("--conf", type=Path, help="YAML file with the prior's settings; recipes/conf/prior has some")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
-    p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
+    p.add_argument("--threads", type=positive, help="CPU threads; all cores by default")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument("--score", action="store_true", help=f"score {FILE} of --out; writes score.json")
     p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
@@ -40,6 +44,9 @@ def work(args: argparse.Namespace) -> int:
     """Train or score."""
     if args.max_minutes is not None and args.max_minutes <= 0:
         raise UsageError("--max-minutes: must be above 0")
+    from vqvc.evaluation.run_folder import fill_in
+
+    fill_in(args, {"codes": "codes"} | ({"model": "model"} if args.run and args.score else {}), "prior", "vqvc-prior")
     return _score(args) if args.score else _train(args)
 
 
