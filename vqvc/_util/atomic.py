@@ -2,25 +2,17 @@
 
 import json
 import os
-import platform
 import secrets
+import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqvc._util import platform
 from vqvc.errors import explained
 
 TAIL = 40  # characters of the target's name that the temporary name keeps: together they are short enough
-
-
-def fsync_directory(directory: Path) -> None:
-    """Make a rename inside ``directory`` survive a power cut."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -36,13 +28,9 @@ def atomic_path(target: str | os.PathLike, *, needs_bytes: int | None = None) ->
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        fd = os.open(partial, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        platform.fsync_file(partial)
         os.replace(partial, target)
-        fsync_directory(target.parent)
+        platform.fsync_directory(target.parent)
     except OSError as error:
         ours = error.filename is None or os.fsdecode(error.filename) == str(partial)
         raise explained(error, target if ours else None, needs_bytes=needs_bytes) from error
@@ -58,7 +46,7 @@ def remove_stale_partials(folder: str | os.PathLike) -> int:
     here, removed = _mark(0).rsplit("-", 2)[0], 0
     for path in Path(folder).glob(f"{here}-*-*-*"):
         owner = path.name[len(here) + 1 :].partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        if owner.isdigit() and not platform.is_running(int(owner)):
             path.unlink(missing_ok=True)
             removed += 1
     return removed
@@ -66,19 +54,7 @@ def remove_stale_partials(folder: str | os.PathLike) -> int:
 
 def _mark(process: int) -> str:
     """How the name of an unfinished file begins: this machine and the process, so that it can be seen to be stale."""
-    return f".partial-{zlib.crc32(platform.node().encode()):08x}-{process}-"
-
-
-def _alive(process: int) -> bool:
-    if os.name == "nt":
-        return True  # os.kill would end it
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+    return f".partial-{zlib.crc32(socket.gethostname().encode()):08x}-{process}-"
 
 
 def write_bytes(target: str | os.PathLike, data: bytes) -> None:
