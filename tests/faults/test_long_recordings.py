@@ -8,7 +8,6 @@ import soundfile
 import torch
 from tiny_voice import tiny_model
 
-from vqvc.audio import level, running_level
 from vqvc.config import from_dict
 from vqvc.errors import AudioError
 from vqvc.nn.vqvae import VQVAE
@@ -79,25 +78,13 @@ def test_row_74_the_context_is_what_a_code_depends_on(model):
     assert moved[middle] and not moved[: middle - context].any() and not moved[middle + context + 1 :].any()
 
 
-@pytest.mark.parametrize("rate", [16000, 11025])
-def test_row_74_the_level_in_blocks_is_that_of_the_whole(speechlike, rate):
-    rng = np.random.default_rng(3)
-    for seconds, silence_s in ((0.02, 0.0), (1.0, 0.3), (4.3, 0.01)):
-        samples = speechlike(seconds, rate, seed=1, silence_s=silence_s) + np.float32(0.01)
-        whole = level.normalise(samples, rate, trim=False)
-        gain = running_level.measure(blocks_of(samples, rng), rate)
-        assert gain.length_samples == len(samples)
-        assert 20 * np.log10(gain.factor) == pytest.approx(whole.gain_db, abs=1e-4 if rate == 16000 else 0.15)
-        assert np.allclose(gain.apply(samples), whole.samples, atol=1e-5 if rate == 16000 else 2e-2)
-    loud = np.zeros(16000, np.float32)
-    loud[8000] = 0.9
-    assert running_level.measure([loud], rate).factor == pytest.approx(
-        10 ** (level.normalise(loud, rate, trim=False).gain_db / 20), rel=1e-3
-    )
-    with pytest.raises(AudioError, match="silence"):
-        running_level.measure([np.zeros(5000, np.float32)], rate)
-    with pytest.raises(AudioError, match="no samples"):
-        running_level.measure([], rate)
+def test_row_74_a_file_has_the_codes_of_its_samples(tmp_path, speechlike):
+    """Read in blocks, levelled by what was measured over all of it: the codes of ``convert.levelled`` of the whole."""
+    model, samples = tiny_model(), speechlike(5.0, seed=4) + np.float32(0.01)
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    codes, length = encoding.encode_recording(model, tmp_path / "a.wav", piece_s=1.0)
+    assert length == len(samples)
+    assert np.array_equal(codes, convert.encode(model, convert.levelled(model, samples).samples))
 
 
 def test_row_74_memory_does_not_grow_with_the_recording(tmp_path, speechlike):

@@ -5,13 +5,13 @@ sentences of their own (test).
 """
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vqvc._util.platform import cores
 from vqvc.audio import io
 from vqvc.corpus import alignment, phones, synthetic, textgrid
 from vqvc.corpus.alignment import Segment
@@ -46,7 +46,7 @@ def speak_and_encode(package, folder: Path, jobs: int | None = None) -> EncodedC
 
     from vqvc.synthesis.encoding import encode_recording
 
-    jobs = jobs or os.cpu_count() or 1
+    jobs = jobs or cores()
     made = synthetic.generate(folder, speakers=VOICES, count=SENTENCES, jobs=jobs)
     paths = [(subset, path) for path in sorted(folder.glob("wav/*/*.wav")) if (subset := _subset(path))]
     logger.info("encoding %d sentences of %d voices, %.1f min", len(paths), made.speakers, made.seconds / 60)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vqvc.audio import io, resample, running_level
+from vqvc.audio import io, level, resample
 from vqvc.errors import AudioError
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.vqvae import VQVAE
@@ -88,10 +88,14 @@ def encode_recording(model: VQVAE, path: str | Path, piece_s: float = PIECE_S) -
     def blocks() -> Iterator[np.ndarray]:
         return resample.resample_blocks(io.stream(path), rate, settings.sample_rate)
 
+    meter = level.LevelMeter(settings.sample_rate)
+    for block in blocks():
+        meter.add(block)
     try:
-        gain = running_level.measure(blocks(), settings.sample_rate, settings.level_rms)
-        parts = list(encode_blocks(model, map(gain.apply, blocks()), piece_s))
+        dc, gain = meter.result(settings.level_rms)
+        levelled = ((block - np.float32(dc)) * np.float32(gain) for block in blocks())
+        parts = list(encode_blocks(model, levelled, piece_s))
     except AudioError as error:
         text = str(error)
         raise AudioError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
-    return np.concatenate(parts), gain.length_samples
+    return np.concatenate(parts), meter.length
