@@ -12,7 +12,7 @@ from tiny_voice import SPEAKERS, tiny_model
 from vqvc.cli import encode, evaluate, prior, probe, report
 from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import UsageError
-from vqvc.evaluation.run_folder import RunPaths
+from vqvc.evaluation.run_paths import RunPaths
 from vqvc.synthesis import package
 
 

@@ -9,7 +9,7 @@ from vqvc.errors import MissingExtraError
 def load(package: str, extra: str) -> ModuleType:
     """Import ``package``; raises MissingExtraError when it is absent, or present but broken.
 
-    A package beside the wrong build of another fails with OSError or RuntimeError rather than ImportError.
+    A package beside the wrong build of another fails in any way: OSError, RuntimeError, TypeError, AttributeError.
     """
     try:
         return importlib.import_module(package)
@@ -17,7 +17,7 @@ def load(package: str, extra: str) -> ModuleType:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package.partition(".")[0]
         reason = "is not installed" if absent else f"cannot be imported ({first_line(error)})"
         raise MissingExtraError(package, extra, reason) from error
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         raise MissingExtraError(package, extra, f"cannot be imported ({first_line(error)})") from error
 
 

@@ -80,7 +80,7 @@ def work(args: argparse.Namespace) -> None:
 def _find(args: argparse.Namespace) -> None:
     """What a folder in the place of a recording is: a packed store, or a run, whose model and store are then taken."""
     if args.recording is not None and args.recording.is_dir():
-        from vqvc.evaluation.run_folder import RunPaths
+        from vqvc.evaluation.run_paths import RunPaths
 
         if (args.recording / "store.json").exists():
             args.recording, args.store = None, args.recording

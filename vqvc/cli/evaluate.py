@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int | None:
     """Convert held-out utterances and measure what came out."""
-    from vqvc.evaluation.run_folder import fill_in
+    from vqvc.evaluation.run_paths import fill_in
 
     fill_in(args, {"model": "model", "store": "store"}, "eval", "vqvc-evaluate")
 

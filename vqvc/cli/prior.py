@@ -44,7 +44,7 @@ def work(args: argparse.Namespace) -> int:
     """Train or score."""
     if args.max_minutes is not None and args.max_minutes <= 0:
         raise UsageError("--max-minutes: must be above 0")
-    from vqvc.evaluation.run_folder import fill_in
+    from vqvc.evaluation.run_paths import fill_in
 
     fill_in(args, {"codes": "codes"} | ({"model": "model"} if args.run and args.score else {}), "prior", "vqvc-prior")
     return _score(args) if args.score else _train(args)

@@ -59,7 +59,7 @@ class Given:
 
 def work(args: argparse.Namespace) -> int | None:
     """Fit and score the maps from codes to phones."""
-    from vqvc.evaluation.run_folder import RunPaths, fill_in
+    from vqvc.evaluation.run_paths import RunPaths, fill_in
 
     with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
         if args.run is None and args.codes is None and args.align is None:

@@ -55,11 +55,23 @@ def work(args: argparse.Namespace) -> int | None:
         except MissingExtraError as error:
             logger.warning("summary.png left out: %s", error)
     if args.results:
-        earlier = args.results.read_text(encoding="utf-8") if args.results.exists() else ""
+        earlier = _earlier(args.results)
         command = args.command or tables.command_of(earlier, found.tag)
         section = tables.results_section(found, args.title or found.tag, command)
         write_text(args.results, tables.put_section(earlier, found.tag, section))
         print(args.results)
+
+
+def _earlier(path: Path) -> str:
+    """The Markdown that is there, or nothing."""
+    from vqvc.errors import VqvcError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise VqvcError(f"{path}: is not UTF-8 text, and is left as it is; give another --results") from None
 
 
 def main(argv: list[str] | None = None) -> int:
