@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
     p.add_argument("--score", action="store_true", help=f"score {FILE} of --out; writes score.json")
     p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
     p.add_argument("--decoder-bits", type=float, help="with --score: the decoder's bits per sample on unseen sentences")
@@ -57,6 +57,7 @@ def _train(args: argparse.Namespace) -> int:
 
     import torch
 
+    from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.codes import CodeArchive
     from vqvc.synthesis import prior_package
@@ -67,11 +68,12 @@ def _train(args: argparse.Namespace) -> int:
     keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.choose(args.device)
     archive = CodeArchive.load(args.codes)
     speakers = train_speakers(archive)
-    task = PriorTask(settings, archive, speakers, device=device)
-    finished = Loop(task, args.out, minutes_limit=args.max_minutes, restart=args.overwrite).run()
+    with devices.explained(device):
+        task = PriorTask(settings, archive, speakers, device=device)
+        finished = Loop(task, args.out, minutes_limit=args.max_minutes, restart=args.overwrite).run()
     facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "train_codes": task.crops.total_codes}
     if finished.held_out is not None:
         facts["held_out_bits_per_code"] = finished.held_out.bits_per_code

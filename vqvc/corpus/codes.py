@@ -16,7 +16,7 @@ from vqvc.errors import CorpusError
 
 TEXTS = ("utt_ids", "speakers", "subsets")
 SCALARS = {"hop_length": int, "sample_rate": int, "codebook_size": int, "model": str}
-KINDS = {"codes": "iu", "offsets": "iu", "lengths_samples": "iu"} | dict.fromkeys(TEXTS, "U")
+KINDS = {"codes": "i", "offsets": "i", "lengths_samples": "i"} | dict.fromkeys(TEXTS, "U")
 RANGES = {"hop_length": (1, 1 << 16), "sample_rate": (1, 1_000_000), "codebook_size": (1, 1 << 15)}
 
 
