@@ -119,6 +119,12 @@ class VQVAE(nn.Module):
     def hop_length(self) -> int:
         return self.config.hop_length
 
+    @property
+    def encoder_window_samples(self) -> int:
+        """Samples of one frame of the encoder's features; 1 for the waveform itself."""
+        front = getattr(self.front, "log_mel", self.front)
+        return 1 if front is None else front.n_fft
+
     def listen(self, waveform: Tensor) -> Tensor:
         """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
         features = waveform[:, None] if self.front is None else self.front(waveform)
