@@ -29,7 +29,7 @@ from vqvc.errors import CorpusError, UsageError
 logger = logging.getLogger("vqvc.corpus")
 
 UNALIGNED, FACTS, PARTIAL = "unaligned.tsv", "align.json", "partial.jsonl"
-RULE_VERSION = 1  # raise it when the same input would come out differently
+RULE_VERSION = 2  # raise it when the same input would come out differently
 CHUNK = 4  # utterances handed to a worker at a time
 
 
