@@ -1,0 +1,85 @@
+"""Folders that are made under ``NAME.partial`` and appear under ``NAME`` when they are whole.
+
+A file inside marks what was begun here. Only a folder with that mark is ever taken up or removed: one that somebody
+else called ``NAME.partial`` stays as it is.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from vqvc._util import atomic
+from vqvc.errors import UsageError
+
+MARKER = ".vqvc-unfinished"
+_NOTE = "Unfinished work of vqvc. The command that made this folder takes it up or begins again; it may be removed.\n"
+
+
+def path_of(target: str | os.PathLike) -> Path:
+    """Where the unfinished ``target`` is made."""
+    target = Path(target)
+    return target.with_name(target.name + ".partial")
+
+
+def take(target: str | os.PathLike) -> Path:
+    """The folder for unfinished work on ``target``: the one that an earlier run left, or a new empty one.
+
+    Raises UsageError when something else has its name.
+    """
+    partial = path_of(target)
+    require_ours(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    if not (partial / MARKER).exists():
+        atomic.write_text(partial / MARKER, _NOTE)
+    return partial
+
+
+def begin(target: str | os.PathLike) -> Path:
+    """The same, always empty: what an earlier run left is removed."""
+    remove(path_of(target))
+    return take(target)
+
+
+def require_ours(partial: Path) -> None:
+    """Raise UsageError when ``partial`` exists and is not unfinished work of ours. An empty folder counts as ours."""
+    if not os.path.lexists(partial):
+        return
+    if partial.is_dir() and not partial.is_symlink() and ((partial / MARKER).is_file() or not any(partial.iterdir())):
+        return
+    raise UsageError(
+        f"{partial}: was not made by vqvc, and unfinished work needs that name; move it, or give another --out"
+    )
+
+
+def remove(partial: Path) -> None:
+    """Remove unfinished work; raises UsageError for what is not ours, nothing when there is none.
+
+    The mark goes last, so that a removal that is cut short can be finished.
+    """
+    require_ours(partial)
+    if not partial.exists():
+        return
+    for entry in partial.iterdir():
+        if entry.name == MARKER:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    (partial / MARKER).unlink(missing_ok=True)
+    partial.rmdir()
+
+
+def finish(made: Path, target: str | os.PathLike, *, overwrite: bool) -> None:
+    """Rename ``made`` to ``target``, without the mark; an existing ``target`` is moved aside first and deleted last."""
+    target, old = Path(target), None
+    if target.exists():
+        if not overwrite:
+            raise UsageError(f"{target}: exists already; give --overwrite to replace it")
+        old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
+        os.rename(target, old)
+    (made / MARKER).unlink(missing_ok=True)
+    os.rename(made, target)
+    atomic.fsync_directory(target.parent)
+    if old is not None:
+        shutil.rmtree(old)
