@@ -8,16 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqvc._util import platform
 from vqvc.errors import VqvcError
-
-
-def fsync_directory(directory: Path) -> None:
-    """Make a rename inside ``directory`` survive a power cut."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -32,13 +24,9 @@ def atomic_path(target: str | os.PathLike, *, needs_bytes: int | None = None) ->
     partial = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name}")
     try:
         yield partial
-        fd = os.open(partial, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        platform.fsync_file(partial)
         os.replace(partial, target)
-        fsync_directory(target.parent)
+        platform.fsync_directory(target.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = f", needs about {needs_bytes / 1e6:.0f} MB" if needs_bytes else ""

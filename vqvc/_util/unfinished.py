@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, platform
 from vqvc.errors import UsageError
 
 MARKER = ".vqvc-unfinished"
@@ -80,6 +80,6 @@ def finish(made: Path, target: str | os.PathLike, *, overwrite: bool) -> None:
         os.rename(target, old)
     (made / MARKER).unlink(missing_ok=True)
     os.rename(made, target)
-    atomic.fsync_directory(target.parent)
+    platform.fsync_directory(target.parent)
     if old is not None:
         shutil.rmtree(old)

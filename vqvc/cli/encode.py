@@ -67,11 +67,11 @@ def work(args: argparse.Namespace) -> None:
 
 def _encode_store(converter, args: argparse.Namespace) -> list[tuple]:
     """Every utterance of the store by itself, so that a code does not depend on what stands beside it."""
-    import os
     from concurrent.futures import ThreadPoolExecutor
 
     import torch
 
+    from vqvc._util.platform import cores
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import convert
 
@@ -88,7 +88,7 @@ def _encode_store(converter, args: argparse.Namespace) -> list[tuple]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one utterance per core is faster than one utterance on all
     try:
-        with ThreadPoolExecutor(args.jobs or len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(args.jobs or cores()) as pool:
             rows = list(pool.map(encode, store.utterances))
     finally:
         torch.set_num_threads(threads)

@@ -51,7 +51,7 @@ def _train(args: argparse.Namespace) -> int:
 
     import torch
 
-    from vqvc._util.memory import keep_freed_memory
+    from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.codes import CodeArchive
     from vqvc.synthesis import prior_package
     from vqvc.training.code_crops import train_speakers

@@ -40,7 +40,7 @@ def work(args: argparse.Namespace) -> int:
 
     import torch
 
-    from vqvc._util.memory import keep_freed_memory
+    from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import package
     from vqvc.training import distributed

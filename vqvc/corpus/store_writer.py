@@ -4,28 +4,25 @@ Work goes into ``<store>.partial``: samples are appended to audio.s16 and each f
 with its checksum. A writer for the same inputs takes up what is whole there; ``finish`` renames the folder into place.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
-import shutil
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
+from vqvc._util import atomic, lock, unfinished
 from vqvc.corpus import store
 from vqvc.corpus.store import Speaker, Utterance
-from vqvc.errors import CorpusError, UsageError
+from vqvc.errors import CorpusError
 
 logger = logging.getLogger("vqvc.corpus")
 
 ITEMS = "items.jsonl"
 INPUTS = "inputs.txt"
-LOCK = "lock"
 SYNC_EVERY = 500  # items between fsyncs
 
 
@@ -46,16 +43,16 @@ class StoreWriter:
 
     def __init__(self, target: str | Path, *, sample_rate: int, level_rms: float, fingerprint: str = ""):
         self.target = Path(target)
-        self.partial = self.target.with_name(self.target.name + ".partial")
+        self.partial = unfinished.path_of(self.target)
         self.sample_rate, self.level_rms, self.fingerprint = sample_rate, level_rms, fingerprint
         self.utterances: list[Utterance] = []
         self.left_out: list[LeftOut] = []
         self.limited = 0  # utterances under level_rms because a peak would have clipped
         self._digest = hashlib.sha256()
         self._total = self._unsynced = 0
-        self.partial.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.partial / LOCK)
+        self._lock = lock.Hold(self.target)
         try:
+            unfinished.take(self.target)
             self.resumed = self._take_up()  # items that were finished before
             self._audio = open(self.partial / store.AUDIO, "ab")
             self._items = open(self.partial / ITEMS, "a", encoding="utf-8")
@@ -117,7 +114,8 @@ class StoreWriter:
     def finish(self, speakers: list[Speaker], facts: dict | None = None, *, overwrite: bool = False) -> None:
         """Write the tables and let the whole store appear under its name. ``facts`` join store.json."""
         self._sync()
-        self.close()
+        self._audio.close()
+        self._items.close()
         atomic.write_text(self.partial / store.UTTERANCES, store.format_table(Utterance, self.utterances))
         used = {utterance.speaker for utterance in self.utterances}
         table = sorted((speaker for speaker in speakers if speaker.speaker in used), key=lambda s: s.speaker.encode())
@@ -135,9 +133,10 @@ class StoreWriter:
             "inputs": self.fingerprint,
         }
         atomic.write_json(self.partial / store.STORE, {**own, **(facts or {})})
-        for name in (ITEMS, INPUTS, LOCK):
+        for name in (ITEMS, INPUTS):
             (self.partial / name).unlink(missing_ok=True)
-        replace_directory(self.partial, self.target, overwrite=overwrite)
+        unfinished.finish(self.partial, self.target, overwrite=overwrite)
+        self._lock.close()
 
     def _keep(self, utterance: Utterance, data: bytes, limited: bool) -> None:
         self.utterances.append(utterance)
@@ -204,32 +203,3 @@ def quantise(samples: np.ndarray) -> np.ndarray:
     if samples.dtype.kind == "f":
         samples = np.rint(samples * store.FULL_SCALE).clip(-store.FULL_SCALE, store.FULL_SCALE - 1)
     return samples.astype("<i2")
-
-
-def replace_directory(made: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename ``made`` to ``target``; an existing one is moved aside first and deleted last."""
-    old = None
-    if target.exists():
-        if not overwrite:
-            raise UsageError(f"{target}: exists already; give --overwrite to replace it")
-        old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-        os.rename(target, old)
-    os.rename(made, target)
-    atomic.fsync_directory(target.parent)
-    if old is not None:
-        shutil.rmtree(old)
-
-
-def _lock(path: Path):
-    file = open(path, "a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip()
-        file.close()
-        raise UsageError(f"{path.parent}: in use by process {owner or '?'}; wait for it or stop it") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
