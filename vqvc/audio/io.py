@@ -12,6 +12,7 @@ import soundfile
 
 from vqvc._util import atomic
 from vqvc.audio import resample as _resample
+from vqvc.audio.formats import FOREIGN_SUFFIXES, READABLE_SUFFIXES  # noqa: F401
 from vqvc.audio.headers import promised_bytes
 from vqvc.errors import AudioError, UsageError
 
