@@ -4,8 +4,10 @@ A file inside marks what was begun here. Only a folder with that mark is ever ta
 else called ``NAME.partial`` stays as it is.
 """
 
+import fnmatch
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from vqvc._util import atomic, platform
@@ -68,6 +70,14 @@ def remove(partial: Path) -> None:
             entry.unlink()
     (partial / MARKER).unlink(missing_ok=True)
     partial.rmdir()
+
+
+def require_only(folder: Path, names: Collection[str]) -> None:
+    """Raise UsageError when ``folder``, which is to be replaced, holds what we did not write there: other than ``names``
+    (patterns as ``audio*.s16``). Hidden files, which file managers leave, do not count."""
+    for entry in sorted(folder.iterdir()):
+        if not entry.name.startswith(".") and not any(fnmatch.fnmatch(entry.name, name) for name in names):
+            raise UsageError(f"{folder}: holds {entry.name}, which is not of this command; move it, or give another --out")
 
 
 def finish(made: Path, target: str | os.PathLike, *, overwrite: bool) -> None:

@@ -48,13 +48,19 @@ def work(args: argparse.Namespace) -> int:
         ):
             if count % LOG_EVERY == 0 and not sys.stderr.isatty():
                 logger.info("%d of %d utterances", count, len(tasks))
+        if not writer.utterances:
+            writer.give_up()
+            raise CorpusError(
+                f"{args.data}: none of its {len(tasks)} recordings can be used; the first: {writer.left_out[0].detail}"
+            )
         writer.finish(speakers, overwrite=args.overwrite)
     return _report(args.out)
 
 
 def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
     """Whether ``out`` is the store of these inputs; raises UsageError when it is something that stays."""
-    from vqvc.corpus.store import STORE, PackedStore
+    from vqvc._util import unfinished
+    from vqvc.corpus.store import STORE, WRITTEN, PackedStore
 
     if not out.is_dir() or (not (out / STORE).exists() and any(out.iterdir())):
         raise UsageError(f"{out}: exists and is no packed store; give another --out")
@@ -65,6 +71,8 @@ def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
         logger.warning("%s", error)
     if not same and not overwrite:
         raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
+    if not same:
+        unfinished.require_only(out, WRITTEN)
     return same
 
 

@@ -78,7 +78,9 @@ def first_unique(candidates: Mapping[object, tuple[str, ...]]) -> dict[object, s
         users: dict[str, list[object]] = {}
         for key, choices in candidates.items():
             users.setdefault(choices[level[key]], []).append(key)
-        moved = [key for keys in users.values() if len(keys) > 1 for key in keys if level[key] + 1 < len(candidates[key])]
+        moved = [
+            key for keys in users.values() if len(keys) > 1 for key in keys if level[key] + 1 < len(candidates[key])
+        ]
         if not moved:
             return {key: choices[level[key]] for key, choices in candidates.items()}
         for key in moved:

@@ -116,12 +116,16 @@ class StoreWriter:
         self._sync()
         self._audio.close()
         self._items.close()
-        atomic.write_text(self.partial / store.UTTERANCES, store.format_table(Utterance, self.utterances))
         used = {utterance.speaker for utterance in self.utterances}
         table = sorted((speaker for speaker in speakers if speaker.speaker in used), key=lambda s: s.speaker.encode())
         missing = sorted(used - {speaker.speaker for speaker in table})
         table = sorted(table + [Speaker(name) for name in missing], key=lambda s: s.speaker.encode())
-        atomic.write_text(self.partial / store.SPEAKERS, store.format_table(Speaker, table))
+        tables = {
+            store.UTTERANCES: store.format_table(Utterance, self.utterances),
+            store.SPEAKERS: store.format_table(Speaker, table),
+        }
+        for name, text in tables.items():
+            atomic.write_text(self.partial / name, text)
         atomic.write_text(self.partial / store.LEFT_OUT, store.format_table(LeftOut, self.left_out))
         own = {
             "format_version": store.FORMAT_VERSION,
@@ -129,6 +133,7 @@ class StoreWriter:
             "level_rms": self.level_rms,
             "total_samples": self._total,
             "sha256": self._digest.hexdigest(),
+            "tables": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
             "peak_limited_utterances": self.limited,
             "inputs": self.fingerprint,
         }
@@ -137,6 +142,12 @@ class StoreWriter:
             (self.partial / name).unlink(missing_ok=True)
         unfinished.finish(self.partial, self.target, overwrite=overwrite)
         self._lock.close()
+
+    def give_up(self) -> None:
+        """Remove what was written: nothing of it is worth going on with."""
+        self._audio.close()
+        self._items.close()
+        unfinished.remove(self.partial)
 
     def _keep(self, utterance: Utterance, data: bytes, limited: bool) -> None:
         self.utterances.append(utterance)

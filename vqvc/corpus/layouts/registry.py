@@ -1,0 +1,42 @@
+"""All layouts by name, and which one a folder has: decided by what is there, refused where that is not plain."""
+
+from pathlib import Path
+
+from vqvc.audio.folder import recordings_in
+from vqvc.corpus.layouts import folders, jvs, kaldi, librispeech, libritts, ljspeech, vctk
+from vqvc.corpus.source import Source, require_directory
+from vqvc.errors import UsageError
+
+LAYOUTS = {layout.NAME: layout for layout in (vctk, librispeech, libritts, ljspeech, jvs, kaldi, folders)}
+AUTO = "auto"
+
+
+def detect(source: Path) -> str:
+    """The name of the layout of ``source``; raises UsageError when it holds several corpora.
+
+    A folder of none of the known corpora is ``folders``, whose reader refuses what is not plainly a folder per speaker.
+    """
+    roots = {name: root for name, layout in LAYOUTS.items() if name != folders.NAME and (root := layout.find(source))}
+    if not roots:
+        return folders.NAME
+    name, root = next(iter(roots.items()))
+    several = {found for found in roots.values() if found != source}
+    beside = root != source and len(recordings_in(source, [root]).recordings)
+    if len(several) > 1 or beside:
+        raise UsageError(
+            f"{source}: holds {name} in {root} and other recordings beside it; give each corpus as a --source"
+        )
+    return name
+
+
+def read(source: str | Path, layout: str = AUTO, mic: str = "mic2") -> Source:
+    """The corpus in ``source``, its layout found out or given. ``mic``: of VCTK 0.92.
+
+    Raises UsageError or CorpusError when it has another layout, or none that is known.
+    """
+    source = Path(source)
+    require_directory(source)
+    name = detect(source) if layout == AUTO else layout
+    if name == vctk.NAME:
+        return vctk.read(source, mic)
+    return folders.read(source, forced=layout == name) if name == folders.NAME else LAYOUTS[name].read(source)
