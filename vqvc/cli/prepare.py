@@ -121,6 +121,10 @@ def _write(args: argparse.Namespace, corpus, split_options: dict, settings: dict
 
 
 def _report(summary: dict, out: Path) -> int:
+    from vqvc.corpus.prepare import LEFT_OUT, first_failures
+    from vqvc.corpus.source import LeftOut
+    from vqvc.corpus.store import read_table
+
     print("subset\tutterances\tspeakers")
     for subset, counts in summary["subsets"].items():
         print(f"{subset}\t{counts['utterances']}\t{counts['speakers']}")
@@ -128,7 +132,9 @@ def _report(summary: dict, out: Path) -> int:
         print(f"left out: {reason}\t{count}\t")
     if not summary["failed"]:
         return 0
-    logger.warning("%d utterances could not be used; %s lists them", summary["failed"], out / "left_out.tsv")
+    logger.warning("%d utterances could not be used; %s lists them", summary["failed"], out / LEFT_OUT)
+    for reason, detail in first_failures(read_table(out / LEFT_OUT, LeftOut)).items():
+        logger.warning("  %s: %s", reason, detail)
     return EXIT_SOME_FAILED
 
 

@@ -45,6 +45,7 @@ def require(names: Collection[str], where: object, what: str = "id") -> None:
 
 def spell(text: str) -> str:
     """Any file name as an id: spaces, slashes and control characters become ``_``. Two names may come out alike."""
+    text = unicodedata.normalize("NFC", text)  # macOS takes accents apart in file names
     text = "".join(c if c.isspace() or not problem(f"x{c}") else "_" for c in text)
     plain = "_".join(text.split()).encode()[:MOST_BYTES].decode(errors="ignore")
     return "_" if problem(plain) else plain

@@ -188,6 +188,15 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     return summary
 
 
+def first_failures(left_out: Sequence[LeftOut]) -> dict[str, str]:
+    """For each reason that is a failure, what was said of the first utterance."""
+    result: dict[str, str] = {}
+    for item in left_out:
+        if item.reason not in EXPECTED:
+            result.setdefault(item.reason, item.detail)
+    return result
+
+
 def read_summary(data: Path) -> dict:
     """What an earlier prepare wrote; raises UsageError when ``data`` is not its work."""
     try:

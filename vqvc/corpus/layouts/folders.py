@@ -93,12 +93,19 @@ def _require_speakers(source: Path, inside: dict[Path, list[Path]]) -> None:
             continue
         others = set().union(*(names for other, names in below.items() if other != folder))
         direct = any(path.parent == folder for path in paths)
-        if NO_SPEAKER.fullmatch(folder.name) or not (direct or below[folder] & others):
+        styles = bool(below[folder] & others) and not any(_below_a_collection(path, folder) for path in paths)
+        if NO_SPEAKER.fullmatch(folder.name) or not (direct or styles):
             raise CorpusError(
                 f"{source}: its layout is not understood: the folder {ids.shown(folder.name)} does not look like a "
                 "speaker's; arrange the recordings as SPEAKER/NAME.wav, name the corpus by --layout, or give --layout "
                 "folders if every folder is a speaker"
             )
+
+
+def _below_a_collection(path: Path, folder: Path) -> bool:
+    """Whether ``folder`` holds the recording as ``wav/NAME/...``: then NAME is a speaker, rather than the folder."""
+    parts = path.relative_to(folder).parts
+    return len(parts) > 2 and bool(NO_SPEAKER.fullmatch(parts[0]))
 
 
 def _utterance_ids(inside: dict[Path, list[Path]], speakers: dict[str, str]) -> dict[Path, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus.layouts import folders, jvs, kaldi, librispeech, libritts, ljspeech, vctk
-from vqvc.corpus.source import Source, require_directory
+from vqvc.corpus.source import Source, require_directory, subfolders
 from vqvc.errors import UsageError
 
 LAYOUTS = {layout.NAME: layout for layout in (vctk, librispeech, libritts, ljspeech, jvs, kaldi, folders)}
@@ -16,17 +16,22 @@ def detect(source: Path) -> str:
 
     A folder of none of the known corpora is ``folders``, whose reader refuses what is not plainly a folder per speaker.
     """
-    roots = {name: root for name, layout in LAYOUTS.items() if name != folders.NAME and (root := layout.find(source))}
+    roots = _known(source)
     if not roots:
+        for folder in subfolders(source):
+            for name in _known(folder):
+                raise UsageError(f"{source}: holds {name} in {folder.name}; give each corpus as a --source")
         return folders.NAME
     name, root = next(iter(roots.items()))
     several = {found for found in roots.values() if found != source}
-    beside = root != source and len(recordings_in(source, [root]).recordings)
-    if len(several) > 1 or beside:
-        raise UsageError(
-            f"{source}: holds {name} in {root} and other recordings beside it; give each corpus as a --source"
-        )
+    if len(several) > 1 or (root != source and recordings_in(source, [root]).recordings):
+        raise UsageError(f"{source}: holds {name} in {root} and more beside it; give each corpus as a --source")
     return name
+
+
+def _known(source: Path) -> dict[str, Path]:
+    """Every layout but ``folders`` that ``source`` has, with the folder where it begins."""
+    return {name: root for name, layout in LAYOUTS.items() if layout is not folders and (root := layout.find(source))}
 
 
 def read(source: str | Path, layout: str = AUTO, mic: str = "mic2") -> Source:
