@@ -9,7 +9,7 @@ import soundfile
 
 from vqvc.audio import formats
 from vqvc.cli import prepare
-from vqvc.corpus import ids, kaldi_dir
+from vqvc.corpus import alignment, ids, kaldi_dir
 from vqvc.corpus.layouts import registry
 from vqvc.errors import CorpusError, UsageError
 
@@ -202,6 +202,12 @@ def test_row_58_lists_saved_by_windows_editors_are_read(put, saved):
         source = registry.read(put(files, base=name))
         assert {item.utt_id: (item.speaker, item.text) for item in source.items} == items, name
         assert {speaker.speaker: speaker.gender for speaker in source.speakers.values()} == genders, name
+
+
+@pytest.mark.parametrize("saved", WINDOWS)
+def test_row_58_phone_times_saved_by_windows_editors_are_read(tmp_path, saved):
+    (tmp_path / "phones.ctm").write_bytes(WINDOWS[saved]("amy_1 0.0 0.5 aa\namy_1 0.5 0.5 s\n"))
+    assert [s.phone for s in alignment.read_ctm(tmp_path / "phones.ctm")["amy_1"]] == ["aa", "s"]
 
 
 def test_row_61_the_same_name_in_several_style_folders_is_kept(put, tmp_path):

@@ -93,6 +93,45 @@ def test_row_69_what_we_left_ourselves_is_removed_or_taken_up(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "x"] and not list((tmp_path / "x").iterdir())
 
 
+@pytest.mark.parametrize("moment", range(8))
+def test_row_69_a_kill_while_a_result_is_replaced_leaves_nothing_that_stays(tmp_path, monkeypatch, moment):
+    """Whatever call was the last, the same again ends with the new result alone."""
+    for name, content in (("x", "old"), ("x.partial", "new")):
+        partial = unfinished.take(tmp_path / "x")
+        (partial / "value").write_text(content)
+        (partial / "items").write_text("")
+        if name == "x":
+            unfinished.finish(partial, tmp_path / "x", overwrite=False, notes=("items",))
+    calls = []
+
+    class Killed(BaseException):
+        pass
+
+    def counted(real):
+        def call(*args, **options):
+            calls.append(real)
+            if len(calls) > moment:
+                raise Killed
+            return real(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((os, "rename"), (Path, "unlink"), (unfinished.shutil, "rmtree")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        try:
+            unfinished.finish(partial, tmp_path / "x", overwrite=True, notes=("items",))
+        except Killed:
+            pass
+    assert unfinished.take(tmp_path / "x") == partial
+    (partial / "value").write_text("new")
+    unfinished.finish(partial, tmp_path / "x", overwrite=True, notes=("items",))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["value"] and (
+        tmp_path / "x/value"
+    ).read_text() == "new"
+
+
 def test_row_69_a_result_that_somebody_added_to_is_not_replaced(speakers, tmp_path, capsys):
     assert _prepare(speakers, tmp_path / "data") == 0 and _pack(tmp_path / "data", tmp_path / "dump") == 0
     (tmp_path / "data/notes.md").write_text("mine")

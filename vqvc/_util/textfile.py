@@ -16,6 +16,12 @@ def encoding_of(data: bytes) -> str:
     return "utf-16-be" if data[:1] == b"\0" and data[1:2] != b"\0" else "utf-8-sig"
 
 
+def encoding_of_file(path: str | os.PathLike) -> str:
+    """The same for a file that is to be read line by line. Raises OSError."""
+    with open(path, "rb") as file:
+        return encoding_of(file.read(4))
+
+
 def decode(data: bytes, *, fallback: str | None = None) -> str:
     """``data`` as text with LF line ends and no byte order mark.
 

@@ -5,7 +5,9 @@ else called ``NAME.partial`` stays as it is.
 """
 
 import fnmatch
+import glob
 import os
+import secrets
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +16,7 @@ from vqvc._util import atomic, platform
 from vqvc.errors import UsageError
 
 MARKER = ".vqvc-unfinished"
+_REPLACED = ".replaced-"
 _NOTE = "Unfinished work of vqvc. The command that made this folder takes it up or begins again; it may be removed.\n"
 
 
@@ -77,19 +80,27 @@ def require_only(folder: Path, names: Collection[str]) -> None:
     (patterns as ``audio*.s16``). Hidden files, which file managers leave, do not count."""
     for entry in sorted(folder.iterdir()):
         if not entry.name.startswith(".") and not any(fnmatch.fnmatch(entry.name, name) for name in names):
-            raise UsageError(f"{folder}: holds {entry.name}, which is not of this command; move it, or give another --out")
+            raise UsageError(
+                f"{folder}: holds {entry.name}, which is not of this command; move it, or give another --out"
+            )
 
 
-def finish(made: Path, target: str | os.PathLike, *, overwrite: bool) -> None:
-    """Rename ``made`` to ``target``, without the mark; an existing ``target`` is moved aside first and deleted last."""
-    target, old = Path(target), None
+def finish(made: Path, target: str | os.PathLike, *, overwrite: bool, notes: Collection[str] = ()) -> None:
+    """Rename ``made`` to ``target``; an existing ``target`` is moved aside first and deleted last.
+
+    ``notes``: files that only unfinished work needs. They and the mark go after the renaming, so that work which is cut
+    short at any moment is taken up again.
+    """
+    target = Path(target)
     if target.exists():
         if not overwrite:
             raise UsageError(f"{target}: exists already; give --overwrite to replace it")
-        old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-        os.rename(target, old)
-    (made / MARKER).unlink(missing_ok=True)
+        atomic.write_text(target / MARKER, _NOTE)
+        os.rename(target, target.with_name(f".{target.name}{_REPLACED}{secrets.token_hex(4)}"))
     os.rename(made, target)
     platform.fsync_directory(target.parent)
-    if old is not None:
-        shutil.rmtree(old)
+    for name in (*notes, MARKER):
+        (target / name).unlink(missing_ok=True)
+    for old in target.parent.glob(f".{glob.escape(target.name)}{_REPLACED}*"):  # one may be left by a kill
+        if (old / MARKER).is_file():
+            shutil.rmtree(old)

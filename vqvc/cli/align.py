@@ -12,7 +12,8 @@ from vqvc.errors import EXIT_SOME_FAILED, UsageError
 
 logger = logging.getLogger("vqvc.align")
 
-EXAMPLES = """  vqvc-align --store dump --out align
+EXAMPLES = """\
+  vqvc-align
   vqvc-align --store dump --out align --textgrids mfa/ --phone-set mfa"""
 LOG_EVERY_S = 30.0  # where stderr is no terminal
 PHONE_SETS = ("auto", "classes", "arpabet", "mfa", "ipa", "sampa", "timit", "pocketsphinx")  # of phone_sets.MAPS
@@ -21,8 +22,10 @@ PHONE_SETS = ("auto", "classes", "arpabet", "mfa", "ipa", "sampa", "timit", "poc
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
-    result.add_argument("--store", type=Path, required=True, metavar="DIR", help="what vqvc-pack wrote")
-    result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where phones.ctm and unaligned.tsv go")
+    result.add_argument("--store", type=Path, default=Path("dump"), metavar="DIR", help="what vqvc-pack wrote")
+    result.add_argument(
+        "--out", type=Path, default=Path("align"), metavar="DIR", help="where phones.ctm and unaligned.tsv go"
+    )
     result.add_argument("--textgrids", type=Path, metavar="DIR", help="TextGrids, or TIMIT's .phn, in the recordings' own times")
     result.add_argument(
         "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: found out by the labels"

@@ -11,7 +11,7 @@ logger = logging.getLogger("vqvc.prepare")
 
 LAYOUTS = ("auto", "vctk", "librispeech", "libritts", "ljspeech", "jvs", "kaldi", "folders")  # of corpus/layouts
 EXAMPLES = """\
-  vqvc-prepare --source downloads/VCTK-Corpus --out data
+  vqvc-prepare --source downloads/VCTK-Corpus
   vqvc-prepare --source VCTK-Corpus --source read6 --out data --keep-speakers p225,bdl
   vqvc-prepare --source LibriSpeech --source my_speakers --out data
   vqvc-prepare --validate data/train
@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a corpus; may be given again",
     )
     result.add_argument(
-        "--out", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where data/{train,dev,test} go"
+        "--out", type=Path, metavar="DIR", default=Path("data"), help="where train, dev and test go"
     )
     result.add_argument(
         "--layout", choices=LAYOUTS, default="auto", help="of the sources; auto: found out by what is there"
@@ -59,8 +59,8 @@ def work(args: argparse.Namespace) -> int:
         return _validate(args.validate)
     if args.fix:
         return _fix(args.fix)
-    if "source" not in args or "out" not in args:
-        raise UsageError("--source and --out are needed (or --validate DIR, or --fix DIR)")
+    if "source" not in args:
+        raise UsageError("--source is needed: the folder of a corpus (or --validate DIR, or --fix DIR)")
     return _prepare(args)
 
 

@@ -175,9 +175,11 @@ def _take_up(partial, fingerprint: str) -> dict[str, str | list]:
         for line in lines[1:]:
             try:
                 utt_id, value = json.loads(line)
-            except ValueError:
+                whole = line.endswith(b"\n") and isinstance(utt_id, str)
+                whole = whole and (isinstance(value, str) or all(Segment(*row).end_s for row in value))
+            except (ValueError, TypeError):
                 break
-            if not line.endswith(b"\n"):
+            if not whole:
                 break
             finished[utt_id] = value
             good += len(line)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
+from vqvc._util import atomic, textfile
 from vqvc.corpus import phones
 from vqvc.corpus.textgrid import TextGrid, Tier
 from vqvc.errors import CorpusError
@@ -47,7 +47,7 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
     done: set[str] = set()
     utt_id, segments = "", []
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=textfile.encoding_of_file(path)) as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -71,7 +71,7 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; make it with vqvc-align") from None
     except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8 text") from None
+        raise CorpusError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     if segments:
         yield utt_id, segments
 

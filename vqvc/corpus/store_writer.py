@@ -138,9 +138,7 @@ class StoreWriter:
             "inputs": self.fingerprint,
         }
         atomic.write_json(self.partial / store.STORE, {**own, **(facts or {})})
-        for name in (ITEMS, INPUTS):
-            (self.partial / name).unlink(missing_ok=True)
-        unfinished.finish(self.partial, self.target, overwrite=overwrite)
+        unfinished.finish(self.partial, self.target, overwrite=overwrite, notes=(ITEMS, INPUTS))
         self._lock.close()
 
     def give_up(self) -> None:
