@@ -22,6 +22,19 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def is_running(process: int) -> bool:
+    """Whether a process of this machine has that id; True where the system does not say (Windows)."""
+    if os.name == "nt":
+        return True  # os.kill would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 class LockedError(Exception):
     """Another process holds the lock; ``owner`` is its process id as text, "?" where that is not known."""
 

@@ -99,3 +99,7 @@ def _encode_store(converter, args: argparse.Namespace) -> list[tuple]:
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
