@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
+from vqvc._util import textfile
 from vqvc.audio import formats
-from vqvc.cli import prepare
+from vqvc.cli import _conversions, prepare
 from vqvc.corpus import alignment, ids, kaldi_dir
 from vqvc.corpus.layouts import registry
 from vqvc.errors import CorpusError, UsageError
@@ -208,6 +211,33 @@ def test_row_58_lists_saved_by_windows_editors_are_read(put, saved):
 def test_row_58_phone_times_saved_by_windows_editors_are_read(tmp_path, saved):
     (tmp_path / "phones.ctm").write_bytes(WINDOWS[saved]("amy_1 0.0 0.5 aa\namy_1 0.5 0.5 s\n"))
     assert [s.phone for s in alignment.read_ctm(tmp_path / "phones.ctm")["amy_1"]] == ["aa", "s"]
+
+
+@pytest.mark.parametrize("saved", WINDOWS)
+def test_row_58_pairs_saved_by_windows_editors_are_read(tmp_path, saved):
+    (tmp_path / "pairs.tsv").write_bytes(WINDOWS[saved]("a.wav\tp225\tb.wav\nc d.wav\tp226\te.wav\n"))
+    jobs = _conversions._read_pairs(tmp_path / "pairs.tsv")
+    assert [(str(job.src), job.speaker, str(job.out)) for job in jobs] == [
+        ("a.wav", "p225", "b.wav"),
+        ("c d.wav", "p226", "e.wav"),
+    ]
+
+
+@given(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\ufeff\0"), min_size=1))
+def test_row_58_a_text_is_the_same_however_it_was_saved(text):
+    text = "a" + text  # UTF-16 without a mark is known by where its zero bytes stand
+    for data in (text.encode(), ("\ufeff" + text).encode(), text.encode("utf-16"), text.encode("utf-16-be")):
+        assert textfile.decode(data) == text
+    assert textfile.decode(text.replace("\n", "\r\n").encode()) == text
+
+
+def test_row_58_what_is_no_text_is_named_with_its_line(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"one\ntwo\n\xff\xe9\n")
+    with pytest.raises(CorpusError, match="list.txt:3: is not UTF-8 text; save it as UTF-8"):
+        textfile.read(tmp_path / "list.txt", error=CorpusError)
+    assert textfile.read(tmp_path / "list.txt", fallback="cp1252").endswith("\u00e9\n")
+    with pytest.raises(CorpusError, match="no such file; make it"):
+        textfile.read(tmp_path / "none.txt", error=CorpusError, remedy="make it")
 
 
 def test_row_61_the_same_name_in_several_style_folders_is_kept(put, tmp_path):

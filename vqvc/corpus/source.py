@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vqvc._util import textfile
+from vqvc._util import log, textfile
 from vqvc.audio.folder import Found
 from vqvc.corpus.store import Speaker
 from vqvc.corpus.store_writer import LeftOut
@@ -100,6 +100,5 @@ def _relative(result: Source, path: Path) -> str:
 
 
 def printable(text: object) -> str:
-    """A name for lists and terminals: control characters escaped, bytes that are not UTF-8 as question marks."""
-    plain = str(text).encode(errors="replace").decode()
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
+    """A name for lists: control characters escaped, bytes that are not UTF-8 as question marks."""
+    return log.printable(str(text).encode(errors="replace").decode())
