@@ -1,7 +1,9 @@
 """Fixtures that several parts of the tests share."""
 
 import os
-from collections.abc import Callable
+import platform
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,50 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent
+THREADS = 1  # these tensors are too small to share out, and sums over threads would round by the number of cores
+torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the session find it too
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The processor, and which of its units the tests of the sampling loop run on."""
+    from vqvc.synthesis.units import available
+
+    return f"processor: {_processor()}; units of the sampling loop: {', '.join(available())}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+
+
+_seed()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """One thread and the same random numbers, whatever ran before; threads, environment and current folder are put back."""
+
+    def environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+    _seed()
+    folder, before = Path.cwd(), environment()
+    yield
+    torch.set_num_threads(THREADS)
+    os.chdir(folder)
+    after = environment()
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    _seed()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from vqvc.nn.contrast import Contrast
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
-from vqvc.nn.linear_prediction import predict, predictor
+from vqvc.nn.linear_prediction import HINT_GAIN, HINTS, SURPRISE_LIMIT, predict, predictor
 from vqvc.nn.pitch import Intonation
 from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
@@ -279,8 +279,3 @@ def disturbed(classes: Tensor, deviation: float, generator: Generator | None = N
     much = deviation * torch.rand(len(classes), 1, generator=generator, device=classes.device)
     noise = much * torch.randn(classes.shape, generator=generator, device=classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
-
-
-HINTS = 2
-HINT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
-SURPRISE_LIMIT = 8.0
