@@ -28,6 +28,11 @@ THREADS = 1  # these tensors are too small to share out, and sums over threads w
 torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the session find it too
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the marker of what the quick tests, -m "not slow", leave out: they end within two minutes on two cores."""
+    config.addinivalue_line("markers", "slow: starts processes or compiles kernels anew")
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """The processor, and which of its units the tests of the sampling loop run on."""
     from vqvc.synthesis.units import available
