@@ -17,6 +17,7 @@ BANDS, WINDOW_SAMPLES, STEP_SAMPLES = 40, 400, 160  # 25 ms every 10 ms
 PART_FRAMES = 160  # 1.6 s: what the network was trained on
 PARTS_PER_SECOND = 1.3
 LEAST_COVERAGE = 0.75  # of a last part that is filled up with silence
+TOGETHER = 64  # parts that go through the network at once
 LEVEL_DBFS = -30.0  # quieter recordings are raised to it
 
 
@@ -30,8 +31,8 @@ class SpeakerEncoder(Protocol):
     checksum: str
     recipe: str
 
-    def embed(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """(D,) float64 of unit length for (T,) float samples."""
+    def embed(self, recordings: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
+        """(N, D) float64, rows of unit length, for N recordings of (T,) float samples."""
         ...
 
 
@@ -75,11 +76,13 @@ class GE2E:
         self.checksum = sha256_of_file(path)
 
     @torch.inference_mode()
-    def embed(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """See ``SpeakerEncoder``."""
-        parts = mel_parts(samples, sample_rate)
-        mean = self._network(torch.from_numpy(parts)).double().mean(0).numpy()
-        return mean / max(float(np.linalg.norm(mean)), 1e-12)
+    def embed(self, recordings: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
+        """See ``SpeakerEncoder``. Parts of all recordings go through the network together, which is much faster."""
+        parts = [mel_parts(samples, sample_rate) for samples in recordings]
+        stacked = torch.from_numpy(np.concatenate(parts))
+        found = torch.cat([self._network(batch) for batch in stacked.split(TOGETHER)]).double().numpy()
+        ends = np.cumsum([len(part) for part in parts])
+        return np.stack([centre(rows) for rows in np.split(found, ends[:-1])])
 
 
 def mel_parts(samples: np.ndarray, sample_rate: int) -> np.ndarray:
