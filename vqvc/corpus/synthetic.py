@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
+from vqvc._util import atomic, platform
 from vqvc.corpus import espeak, phones, textgrid
 from vqvc.errors import CorpusError, UsageError
 
@@ -109,7 +109,7 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
     if out.exists():
         shutil.rmtree(out)
     unfinished.rename(out)
-    atomic.fsync_directory(out.parent)
+    platform.fsync_directory(out.parent)
     return Made(speakers, speakers * count, seconds)
 
 

@@ -9,10 +9,10 @@ before t and the conditioning frame of t.
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from vqvc.config import AudioConfig, Config, EncoderConfig
-from vqvc.nn import likelihood
+from vqvc.nn import draws, likelihood
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.conditioning import Conditioning
@@ -40,7 +40,8 @@ class Told:
 
 @dataclass(frozen=True)
 class Losses:
-    """One training step's figures: nll (B, S) in nats per sample of the ``said`` part; scalars; codes (B, T / hop)."""
+    """One training step's figures: nll (N, S) in nats per sample of the ``said`` part of the first N crops; scalars; codes (B, T / hop);
+    frames (B, F, C), what the WaveNet is conditioned on, and the melody (B, 3, S / hop) that they were made with, or None."""
 
     nll: Tensor
     said: slice
@@ -48,6 +49,8 @@ class Losses:
     contrast: Tensor
     quantizer: Tensor
     codes: Tensor
+    frames: Tensor
+    melody: Tensor | None
 
 
 class VQVAE(nn.Module):
@@ -115,6 +118,12 @@ class VQVAE(nn.Module):
     @property
     def hop_length(self) -> int:
         return self.config.hop_length
+
+    @property
+    def encoder_window_samples(self) -> int:
+        """Samples of one frame of the encoder's features; 1 for the waveform itself."""
+        front = getattr(self.front, "log_mel", self.front)
+        return 1 if front is None else front.n_fft
 
     def listen(self, waveform: Tensor) -> Tensor:
         """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
@@ -212,18 +221,21 @@ class VQVAE(nn.Module):
         speaker: Tensor,
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
-        generator: Generator | None = None,
+        generator: draws.AnyGenerator = None,
         resting: bool = False,
         free: bool = False,
+        source: Tensor | None = None,
     ) -> Losses:
         """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
 
         resting: leave the WaveNet out, as in ``negative_log_likelihood``; free: leave the codebook out, z_q = z_e.
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
+        source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
+        While training, the samples of the first ``training.wavenet_fraction`` of the batch alone are scored.
         """
         settings = self.config.training
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            z_e = self.listen(waveform)
+            z_e = self.listen(waveform if source is None else source)
         if free:
             codes = self.quantizer.encode(z_e)
             quantized = Quantized(z_q=z_e, codes=codes, loss=z_e.new_zeros(()))
@@ -245,18 +257,27 @@ class VQVAE(nn.Module):
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             told = self.tell(z_q, speaker, melody)
             mel = self.mel_error(waveform, told) if settings.mel_weight else waveform.new_zeros(())
+        frames = told.frames
+        if self.training and settings.wavenet_fraction < 1:
+            rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
+            waveform, before = waveform[rows], before[rows]
+            told = Told(*(None if t is None else t[rows] for t in (told.frames, told.predictor, told.log_gain)))
         classes = mulaw_encode(waveform)
         heard = disturbed(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
-        nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
-        return Losses(nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes)
+        if len(classes):
+            nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
+        else:
+            nll = waveform.new_zeros(classes.shape)
+        return Losses(
+            nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes, frames=frames, melody=melody
+        )
 
-    def _said(self, samples: int, generator: Generator | None) -> slice:
+    def _said(self, samples: int, generator: draws.AnyGenerator) -> slice:
         """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""
         wanted = self.config.training.said_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
-        device = generator.device if generator else None
-        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator, device=device))
+        start = self.hop_length * draws.integer((samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device)
         return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
@@ -270,14 +291,14 @@ class VQVAE(nn.Module):
         return self.mel_head(told.frames).float()
 
 
-def disturbed(classes: Tensor, deviation: float, generator: Generator | None = None) -> Tensor:
+def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
     """Classes (B, T) with Gaussian noise of up to ``deviation`` classes, as much for all of a sequence.
 
     What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not
     (noise injection of LPCNet, Valin & Skoglund 2019).
     """
-    much = deviation * torch.rand(len(classes), 1, generator=generator, device=classes.device)
-    noise = much * torch.randn(classes.shape, generator=generator, device=classes.device)
+    much = deviation * draws.rand((len(classes), 1), generator, classes.device)
+    noise = much * draws.randn(tuple(classes.shape), generator, classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
 
 

@@ -10,7 +10,6 @@ stream's samples depend on its seed, its position and what it is told, not on it
 
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqvc._util.platform import cores
 from vqvc.errors import UsageError
 from vqvc.nn.features import CLASSES, mulaw_decode
 from vqvc.nn.vqvae import HINTS, VQVAE, Told
@@ -87,7 +87,7 @@ class Sampler:
         if precision == "auto":
             precision = "bfloat16" if HAS_BFLOAT16 and model.config.training.precision == "bfloat16" else "float32"
         self.precision = precision
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self.streams = LANES * self.threads  # that ``run`` keeps busy
         self.mixture = model.mixture
         self.order = model.config.decoder.lpc_order if model.mixture else 1
