@@ -107,7 +107,7 @@ def test_folding_is_repeatable_and_begins_as_the_plain_loop(speaking):
     assert np.isclose(np.std(first), np.std(plain), rtol=0.1)
 
 
-def test_a_stream_that_forgets_folds_exactly(make_model):
+def test_row_49_a_stream_that_forgets_folds_exactly(make_model):
     """A categorical model without a past says the same folded or not: parts, places of draws and joins are right."""
     model = make_model("categorical")
     with torch.no_grad():

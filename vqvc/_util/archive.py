@@ -9,6 +9,7 @@ import shutil
 import struct
 import sys
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _BLOCK = 1 << 20
 DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, KeyError, IndexError,
     OverflowError, NotImplementedError, RuntimeError, MemoryError, RecursionError,
+    SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 
 

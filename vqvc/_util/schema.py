@@ -127,6 +127,7 @@ def read_json(path: str | Path, check: Check, remedy: str) -> dict | None:
     path = Path(path)
     try:
         value = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # halves of characters cannot be written again
         check(value, "")
     except FileNotFoundError:
         return None

@@ -152,8 +152,9 @@ def verdicts(run) -> list[Verdict]:
     found = []
 
     def value(section: str, kind: str, name: str) -> float | None:
-        item = (figures.get(section) or {}).get(kind) or {}
-        return (item.get(name) or {}).get("value")
+        group = (figures.get(section) or {}).get(kind)
+        item = group.get(name) if isinstance(group, dict) else None
+        return item["value"] if is_figure(item) else None
 
     said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
     if heard is not None and said is not None:
