@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from vqvc._util import lock, unfinished
 from vqvc.cli import pack, prepare, synth_corpus
-from vqvc.corpus import kaldi_dir
+from vqvc.corpus import ids, kaldi_dir
 from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError, UsageError
@@ -156,6 +157,27 @@ def test_row_70_an_id_that_leads_elsewhere_is_refused_with_its_line(speakers, tm
     said = capsys.readouterr().err
     assert ":2: id " in said and "Traceback" not in said and "\x1b" not in said
     assert _contents(tmp_path) == before
+
+
+def test_row_70_pieces_of_a_long_recording_have_ids_too(tmp_path, speechlike):
+    (tmp_path / "kaldi").mkdir()
+    soundfile.write(tmp_path / "kaldi/x.wav", np.tile(speechlike(1.0, 8000), 41), 8000)
+    longest = "x" * ids.MOST_BYTES
+    (tmp_path / "kaldi/wav.scp").write_text(f"{longest} x.wav\n")
+    (tmp_path / "kaldi/utt2spk").write_text(f"{longest} amy\n")
+    assert _prepare(tmp_path / "kaldi", tmp_path / "data") == 0
+    names = [item.utt_id for item in kaldi_dir.read(tmp_path / "data/train").items]
+    assert len(set(names)) == 3 and not any(map(ids.problem, names))
+
+
+def test_a_recording_and_an_utterance_of_one_name_are_listed(tmp_path, speakers):
+    (tmp_path / "kaldi").mkdir()
+    (tmp_path / "kaldi/wav.scp").write_text(f"amy_0 {speakers}/bob/0.wav\n")
+    (tmp_path / "kaldi/utt2spk").write_text("cat_1 cat\n")
+    (tmp_path / "kaldi/segments").write_text("cat_1 amy_0 0 0.4\n")
+    words = [word for path in (tmp_path / "kaldi", speakers) for word in ("--source", str(path))]
+    assert prepare.main([*words, "--out", str(tmp_path / "data"), "--held-out-sentences", "0"]) == 3
+    assert "amy_0\tduplicate recording id\t" in (tmp_path / "data/left_out.tsv").read_text()
 
 
 def test_row_70_ids_of_a_forged_store_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from vqvc.errors import CorpusError
 
 MOST_BYTES = 200  # a file name may have 255, and stages add to it
+SPELLED_BYTES = 180  # of ids that are made here, for pieces of long recordings get a number
 HASH_DIGITS = 6  # hex digits that tell two names apart which would otherwise be written alike
 
 
@@ -47,7 +48,7 @@ def spell(text: str) -> str:
     """Any file name as an id: spaces, slashes and control characters become ``_``. Two names may come out alike."""
     text = unicodedata.normalize("NFC", text)  # macOS takes accents apart in file names
     text = "".join(c if c.isspace() or not problem(f"x{c}") else "_" for c in text)
-    plain = "_".join(text.split()).encode()[:MOST_BYTES].decode(errors="ignore")
+    plain = "_".join(text.split()).encode()[:SPELLED_BYTES].decode(errors="ignore")
     return "_" if problem(plain) else plain
 
 
@@ -66,7 +67,7 @@ def distinct(names: Collection[str]) -> dict[str, str]:
 def with_hash(plain: str, name: str) -> str:
     """``plain`` and some digits that depend on ``name`` alone."""
     digits = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:HASH_DIGITS]
-    return f"{plain.encode()[: MOST_BYTES - HASH_DIGITS - 1].decode(errors='ignore')}-{digits}"
+    return f"{plain.encode()[: SPELLED_BYTES - HASH_DIGITS - 1].decode(errors='ignore')}-{digits}"
 
 
 def first_unique(candidates: Mapping[object, tuple[str, ...]]) -> dict[object, str]:

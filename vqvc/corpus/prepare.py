@@ -57,11 +57,10 @@ def combine(sources: Sequence[Source]) -> Corpus:
                     LeftOut(item.utt_id, "duplicate utterance id", f"{item.path}: {items[item.utt_id].path} has it")
                 )
                 continue
-            if recordings.setdefault(item.recording_id or item.utt_id, item.path) != item.path:
+            recording = item.recording_id or item.utt_id
+            if recordings.setdefault(recording, item.path) != item.path:
                 left_out.append(
-                    LeftOut(
-                        item.utt_id, "duplicate recording id", f"{item.path}: {recordings[item.recording_id]} has it"
-                    )
+                    LeftOut(item.utt_id, "duplicate recording id", f"{item.path}: {recordings[recording]} has it")
                 )
                 continue
             items[item.utt_id] = item
@@ -124,11 +123,11 @@ def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
     count = math.ceil((end_s - start_s) / PIECE_S)
     edges = [start_s + (end_s - start_s) * n / count for n in range(count)] + [end_s]
     recording = item.recording_id or item.utt_id
+    names = [f"{item.utt_id}_{n:05d}" for n in range(count)]
+    names = [ids.with_hash(item.utt_id, name) if ids.problem(name) else name for name in names]  # too long
     return [
-        replace(
-            item, utt_id=f"{item.utt_id}_{n:05d}", text="", start_s=edges[n], end_s=edges[n + 1], recording_id=recording
-        )
-        for n in range(count)
+        replace(item, utt_id=name, text="", start_s=start_s, end_s=end_s, recording_id=recording)
+        for name, start_s, end_s in zip(names, edges, edges[1:])
     ]
 
 
