@@ -34,11 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts processes or compiles kernels anew")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """The processor, and which of its units the tests of the sampling loop run on."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The processor, and which of its units the tests of the sampling loop ran on."""
     from vqvc.synthesis.units import available
 
-    return f"processor: {_processor()}; units of the sampling loop: {', '.join(available())}"
+    terminalreporter.write_line(f"processor: {_processor()}; units of the sampling loop: {', '.join(available())}")
 
 
 def _processor() -> str:

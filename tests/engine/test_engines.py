@@ -1,6 +1,7 @@
 """Every engine and unit makes the outputs and the draws of the one specification, ``vqvc.engine.spec``."""
 
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
@@ -10,11 +11,15 @@ import engine_cases
 import numpy as np
 import pytest
 from engine_cases import GPU, KERNELS, NETWORK, PROCESSOR, PYTORCH
+from tiny_voice import tiny_model
 
 from vqvc.audio import mulaw
 from vqvc.audio.mulaw import CLASSES
 from vqvc.engine import spec
+from vqvc.engine.protocol import Engine
 from vqvc.synthesis import kernels
+from vqvc.synthesis.gpu import GpuSampler
+from vqvc.synthesis.sampler import Sampler
 
 HERE = Path(__file__).resolve().parent
 OUTPUTS = ("mixture", "categorical")
@@ -52,3 +57,18 @@ def test_classes_of_amplitudes_are_the_compiled_loops():
     found = np.array([kernels.mulaw_class(x) for x in amplitudes])
     expected = mulaw.encode(amplitudes)
     assert np.array_equal(found, expected) and set(expected) == set(range(CLASSES))
+
+
+@pytest.mark.parametrize(
+    "make", [Sampler, lambda model: GpuSampler(model, "float32", "cpu")], ids=["Sampler", "GpuSampler"]
+)
+def test_an_engine_is_used_as_the_protocol_says(make):
+    """Names, order and defaults of the arguments alike, so that either takes the other's place."""
+    engine = make(tiny_model())
+    assert isinstance(engine, Engine)
+    for method in ("start", "feed", "run"):
+        ours, wanted = (inspect.signature(getattr(one, method)).parameters for one in (engine, Engine))
+        assert list(ours) == list(wanted)[1:]
+        for name, parameter in ours.items():
+            both = parameter.default, wanted[name].default
+            assert both[0] == both[1] or all(map(callable, both)), (method, name)

@@ -22,7 +22,7 @@ def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     Scaled so that log amplitude = c0 + sum_m c_m cos(m w): the distortion of two frames is then the root mean square
     difference of their (smoothed, mel-warped) spectra in dB.
     """
-    from scipy.fft import dct
+    import librosa
 
     from vqvc.audio.features import log_mel
 
@@ -36,9 +36,10 @@ def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         win_length=round(0.025 * sample_rate),
         n_mels=MCD_BANDS,
         f_max=min(8000.0, sample_rate / 2),
-    ).T
-    loud = loud_frames(samples, hop, len(log_amplitude), MCD_FLOOR_DB)
-    return dct(log_amplitude[loud].astype(np.float64), type=2, axis=1)[:, 1 : MCD_ORDER + 1] / MCD_BANDS
+    )
+    loud = loud_frames(samples, hop, log_amplitude.shape[1], MCD_FLOOR_DB)
+    cepstra = librosa.feature.mfcc(S=log_amplitude[:, loud].astype(np.float64), n_mfcc=MCD_ORDER + 1, norm=None)
+    return cepstra[1:].T / MCD_BANDS
 
 
 def loud_frames(samples: np.ndarray, hop_length: int, count: int, below_db: float) -> np.ndarray:

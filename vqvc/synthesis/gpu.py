@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from vqvc.engine.protocol import Engine, Job
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
 from vqvc.nn.vqvae import VQVAE, Told
@@ -27,7 +28,7 @@ STREAMS = 256  # rows of a launch
 SPAN = 8  # frames between two looks at the list of jobs
 
 
-def make_sampler(model: VQVAE, unit: str | None = None):
+def make_sampler(model: VQVAE, unit: str | None = None) -> Engine:
     """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere.
 
     unit: one of the processor's, see ``units.choose``, which leaves the GPU aside.
@@ -40,7 +41,7 @@ def make_sampler(model: VQVAE, unit: str | None = None):
 
 
 class GpuSampler:
-    """A model's decoder on a device, with the interface of ``sampler.Sampler``.
+    """A model's decoder on a device: an ``Engine``.
 
     precision: "float32" or "bfloat16" (layers; the draws are float32 and float64 in both); "auto" is that of training
     on a GPU that has it and float32 elsewhere. device: the GPU when None, else the CPU; the model stays where it is.
@@ -88,7 +89,7 @@ class GpuSampler:
         forced: np.ndarray | None = None,
         observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """As ``Sampler.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
+        """See ``Engine.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
         gain = told.log_gain.exp() if self.mixture else None
         return self._advance(state, told.frames, told.predictor, gain, temperature, forced, observe)
 
@@ -111,12 +112,12 @@ class GpuSampler:
     @torch.inference_mode()
     def run(
         self,
-        jobs: Sequence,
+        jobs: Sequence[Job],
         temperature: float = 1.0,
         lanes: int | None = None,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
-        """Classes (F * hop,) uint8 of every ``sampler.Job``, up to ``lanes`` (``streams`` when None) at a time."""
+        """Classes (F * hop,) uint8 of every job, up to ``lanes`` (``streams`` when None) at a time."""
         results = [np.zeros(len(job.frames) * self.hop, np.uint8) for job in jobs]
         waiting = sorted((i for i, job in enumerate(jobs) if len(job.frames)), key=lambda i: len(jobs[i].frames))
         if not waiting:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from vqvc._util.platform import cores
+from vqvc.engine.protocol import Job
 from vqvc.errors import UsageError
 from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode
 from vqvc.nn.linear_prediction import HINTS
@@ -41,21 +42,6 @@ class State:
 
     buffers: kernels.Buffers
     active: int
-
-
-@dataclass(frozen=True)
-class Job:
-    """One stretch of speech to be said from a cold start.
-
-    frames: (F, C); predictor: (F, P) and gain: (F,) or None for the categorical output; float32.
-    seed: of its draws; position: of its first sample in the recording, so that draws belong to places.
-    """
-
-    frames: np.ndarray
-    predictor: np.ndarray | None
-    gain: np.ndarray | None
-    seed: int
-    position: int = 0
 
 
 @dataclass
@@ -141,10 +127,10 @@ class Sampler:
         self,
         jobs: Sequence[Job],
         temperature: float = 1.0,
-        lanes: int = LANES,
+        lanes: int | None = None,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
-        """Classes (F * hop,) uint8 of every job, with up to ``lanes`` of them at a time on each core.
+        """Classes (F * hop,) uint8 of every job, with up to ``lanes`` (LANES when None) of them at a time on each core.
 
         progress: called from the workers with the number of samples that were just made. What one worker raises, and
         Ctrl-C, ends the others within a span.
@@ -159,7 +145,7 @@ class Sampler:
             return None if index is None else _Lane(index, jobs[index], results[index])
 
         workers = max(1, min(self.threads, len(jobs)))
-        lanes = min(lanes, -(-len(jobs) // workers))
+        lanes = min(lanes or LANES, -(-len(jobs) // workers))
         if workers == 1:
             self._work(next_lane, lanes, temperature, progress, stop)
             return results
