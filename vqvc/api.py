@@ -114,8 +114,8 @@ class VoiceConverter:
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
         """Many recordings at once, which is faster than one after the other: (recording, speaker) -> samples."""
-        heard = {id(recording): recording for recording, _ in pairs}  # one said in several voices is heard once
-        heard = {key: self.listen(recording) for key, recording in heard.items()}
+        sources = {id(recording): recording for recording, _ in pairs}  # one with several targets is read once
+        heard = {key: self.listen(recording) for key, recording in sources.items()}
         return self.say(
             [(heard[id(recording)], speaker) for recording, speaker in pairs],
             seed=seed, temperature=temperature, fold=fold, postfilter=postfilter, progress=progress,

@@ -90,7 +90,7 @@ _ABOUT_THE_PATH = {
 
 
 def explained(
-    error: BaseException, path: str | os.PathLike | None = None, *, needs_bytes: int | None = None
+    error: BaseException, path: str | os.PathLike[str] | None = None, *, needs_bytes: int | None = None
 ) -> VqvcError | None:
     """The sentence for an error of the operating system or of libsndfile; None for any other kind of error.
 
@@ -101,7 +101,7 @@ def explained(
     name = getattr(error, "filename", None) if path is None else path
     where = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else "output"
     if isinstance(error, OSError):
-        reason = _REASONS.get(error.errno) or (error.strerror or str(error) or type(error).__name__)
+        reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error) or type(error).__name__)
         if needs_bytes and error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = f"disk full, needs about {needs_bytes / 1e6:.0f} MB; what was there before is untouched"
         return FileError(f"{where}: {reason}", error.errno)

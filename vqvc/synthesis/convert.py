@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, mulaw
+from vqvc.engine.protocol import Engine
 from vqvc.errors import UsageError
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis.encoding import encode_blocks
 from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
-from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.postfilter import PostFilter
-from vqvc.synthesis.sampler import Job, Sampler
+from vqvc.synthesis.sampler import Job
 
 FOLDS = ("auto", "off")
 # After so much speech what a cold network says next lies less than 0.002 nats from what one with all its past says (0.0013;
@@ -104,7 +104,7 @@ class Plan:
 
 @torch.inference_mode()
 def plan(
-    model: VQVAE, sampler: Sampler | GpuSampler, requests: Sequence[Request], folding: str = "auto"
+    model: VQVAE, sampler: Engine, requests: Sequence[Request], folding: str = "auto"
 ) -> list[Plan]:
     """What ``say`` does for every request when it says them together: where each is cut, and what each stream is told."""
     if folding not in FOLDS:
@@ -144,7 +144,7 @@ def plan(
     return plans
 
 
-def warm_up_frames(model: VQVAE, sampler: Sampler | GpuSampler) -> int:
+def warm_up_frames(model: VQVAE, sampler: Engine) -> int:
     """Frames that a stream says before its part begins; the end of them fades in."""
     rate = model.config.audio.sample_rate
     past = min(sampler.receptive_field, int(WARM_UP_S * rate))
@@ -152,7 +152,7 @@ def warm_up_frames(model: VQVAE, sampler: Sampler | GpuSampler) -> int:
 
 
 def spoken(
-    sampler: Sampler | GpuSampler,
+    sampler: Engine,
     plans: Sequence[Plan],
     sample_rate: int,
     temperature: float = 1.0,
@@ -169,7 +169,7 @@ def spoken(
 @torch.inference_mode()
 def say(
     model: VQVAE,
-    sampler: Sampler | GpuSampler,
+    sampler: Engine,
     requests: Sequence[Request],
     temperature: float = 1.0,
     folding: str = "auto",

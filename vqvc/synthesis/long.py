@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from vqvc.audio import io, level, resample
+from vqvc.engine.protocol import Engine
 from vqvc.nn.vqvae import VQVAE
 from vqvc.synthesis import convert
 from vqvc.synthesis.fold import Part, join
-from vqvc.synthesis.gpu import GpuSampler
-from vqvc.synthesis.sampler import Sampler
 
 PIECE_S = 40.0  # a longer recording is converted in pieces of about this length
 SEARCH_S = 8.0  # a piece ends at the quietest place of its last so many seconds
@@ -160,7 +159,7 @@ def stream(
     path: str | Path,
     found: Survey,
     model: VQVAE,
-    sampler: Sampler | GpuSampler,
+    sampler: Engine,
     speaker_index: int,
     *,
     seed: int = 0,
