@@ -50,6 +50,11 @@ if ((opt_stage <= -1 && opt_stop_stage >= -1)); then
   stamps=$work/.stamps inputs=() outputs=("$corpus/speakers.tsv") resumes=no
   step corpus vqvc-synth-corpus --out "$corpus" --speakers "$opt_speakers" --sentences "$opt_sentences" \
     --jobs "$opt_jobs" --overwrite
+  # one recording by the model that comes with the package: something to listen to before anything is trained
+  for first in "$corpus"/wav/*/*.wav; do break; done
+  inputs=("$first") outputs=("$work/first.wav")
+  step first vqvc-convert --src "$first" --speaker p225 --out "$work/first.wav" --overwrite
+  log "listen: $first, and converted to speaker p225: $work/first.wav"
 fi
 
 opt_textgrids=$corpus/phones # the synthesiser's own phone times
