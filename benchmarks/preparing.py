@@ -10,7 +10,6 @@ a machine that has other work. Peak memory is of the whole process.
 import argparse
 import contextlib
 import io
-import resource
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from vqvc._util.platform import peak_memory_bytes
 from vqvc.cli import pack, prepare
 from vqvc.corpus.prepare import read_source
 
@@ -96,7 +96,7 @@ def main() -> None:
     for key, (seconds, core_s) in best.items():
         ratios = best["limit"] / (seconds, core_s)
         print(f"{key:16}{seconds:10.2f}{total_s / seconds:13.0f}{ratios[0]:14.2f}{core_s:14.2f}{ratios[1]:14.2f}")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    print(f"peak memory {(peak_memory_bytes() or 0) / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

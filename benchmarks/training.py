@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vqvc._util.memory import keep_freed_memory
+from vqvc._util.platform import keep_freed_memory
 from vqvc.nn.likelihood import categorical_nll
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.wavenet import ResidualStack, WaveNet

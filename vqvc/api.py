@@ -1,6 +1,6 @@
 """The Python face: a model file as an object that listens, says and converts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,15 @@ class Heard:
     melody: np.ndarray | None  # (3, T), for a model that is told one
     gain_db: float  # what brought it to the level of training
     length_samples: int
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A conversion that is made as it is read."""
+
+    blocks: Iterator[np.ndarray]  # (T,) float32 each, at the model's rate
+    source_rate: int  # Hz
+    source_length_samples: int  # at that rate
 
 
 class VoiceConverter:
@@ -54,9 +63,14 @@ class VoiceConverter:
     def encode(self, recording: np.ndarray | str | Path) -> np.ndarray:
         """Codes (ceil(T / hop_length),) int64 of a recording: a path, or samples (T,) float at ``sample_rate``.
 
+        A recording that is read from a path may have any length: it is encoded in pieces, whose codes are those of the whole.
         Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
         """
-        return self.listen(recording).codes
+        from vqvc.synthesis import convert, encoding
+
+        if isinstance(recording, (str, Path)):
+            return encoding.encode_recording(self.model, recording)[0]
+        return convert.encode(self.model, convert.levelled(self.model, self._samples(recording)).samples)
 
     def decode(
         self,
@@ -139,6 +153,32 @@ class VoiceConverter:
             samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
             for samples, (heard, _) in zip(said, pairs)
         ]
+
+    def convert_file(
+        self,
+        recording: str | Path,
+        speaker: str,
+        *,
+        seed: int = 0,
+        temperature: float = TEMPERATURE,
+        fold: str = "auto",
+        postfilter: bool = True,
+        progress: Callable[[int], None] = lambda samples: None,
+    ) -> "Speech":
+        """A recording of any length in the voice of ``speaker``, in pieces that memory holds one at a time.
+
+        What belongs to all of it (level, mean pitch) is found in passes over the file before; raises AudioError as
+        ``encode`` does.
+        """
+        from vqvc.synthesis import long
+
+        index = self._package.speaker_index(speaker)
+        found = long.survey(recording, self.model)
+        blocks = long.stream(
+            recording, found, self.model, self._sampler, index,
+            seed=seed, temperature=temperature, folding=fold, postfilter=postfilter, progress=progress,
+        )  # fmt: skip
+        return Speech(blocks, found.sample_rate, found.length_samples)
 
     def _samples(self, recording: np.ndarray | str | Path) -> np.ndarray:
         if isinstance(recording, (str, Path)):

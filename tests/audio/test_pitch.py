@@ -27,7 +27,7 @@ def test_a_glide_is_followed():
     assert np.nanmax(np.abs(found_hz - wanted[(times_s * 16000).astype(int)])) < 3
 
 
-def test_silence_noise_and_snippets_are_unvoiced():
+def test_row_12_silence_noise_and_snippets_are_unvoiced():
     noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.05
     assert np.isfinite(f0(noise, 16000)[1]).mean() < 0.1
     for samples in (np.zeros(8000), np.zeros(0), _buzz(100.0)[:300]):

@@ -35,18 +35,18 @@ def _error(path):
     return text
 
 
-def test_row_1_missing_file(tmp_path):
+def test_row_01_missing_file(tmp_path):
     assert _error(tmp_path / "a.wav").endswith("a.wav: no such file")
     assert "not a file" in _error(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello, this is text\n" * 50, b"RIFF", b"fLaC", b"\0" * 5000])
-def test_row_2_not_audio(tmp_path, data):
+def test_row_02_not_audio(tmp_path, data):
     (tmp_path / "a.wav").write_bytes(data)
     assert "not a readable audio file" in _error(tmp_path / "a.wav")
 
 
-def test_row_2_header_only(tmp_path):
+def test_row_02_header_only(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16000)
     assert "not a readable audio file (it holds no samples)" in _error(tmp_path / "a.wav")
 
@@ -54,7 +54,7 @@ def test_row_2_header_only(tmp_path):
 @pytest.mark.parametrize(
     "options", [{}, {"subtype": "FLOAT"}, {"subtype": "PCM_24"}, {"format": "AIFF"}, {"format": "RF64"}]
 )
-def test_row_3_cut_short(tmp_path, options):
+def test_row_03_cut_short(tmp_path, options):
     path = _wav(tmp_path / "a.wav", **options)
     whole = path.read_bytes()
     path.write_bytes(whole[: -(len(whole) // 2)])
@@ -66,13 +66,13 @@ def test_row_3_cut_short(tmp_path, options):
         io.info(path)
 
 
-def test_row_3_one_missing_sample_is_enough(tmp_path):
+def test_row_03_one_missing_sample_is_enough(tmp_path):
     path = _wav(tmp_path / "a.wav")
     path.write_bytes(path.read_bytes()[:-2])
     assert "header says" in _error(path)
 
 
-def test_row_3_a_length_left_open_by_a_pipe_is_no_cut(tmp_path):
+def test_row_03_a_length_left_open_by_a_pipe_is_no_cut(tmp_path):
     path = _wav(tmp_path / "a.wav", 0.5)
     data = bytearray(path.read_bytes())
     at = data.index(b"data")
@@ -82,14 +82,14 @@ def test_row_3_a_length_left_open_by_a_pipe_is_no_cut(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-def test_row_4_cut_flac(tmp_path, share):
+def test_row_04_cut_flac(tmp_path, share):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).standard_normal(32000) * 0.1, 16000)
     text = _error(_cut(path, share))
     assert "file holds" in text or "damaged" in text
 
 
-def test_row_4_damaged_flac(tmp_path):
+def test_row_04_damaged_flac(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).standard_normal(64000) * 0.1, 16000)
     data = bytearray(path.read_bytes())
@@ -100,20 +100,20 @@ def test_row_4_damaged_flac(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_row_5_not_finite(tmp_path, bad):
+def test_row_05_not_finite(tmp_path, bad):
     samples = np.zeros(20000, np.float32)
     samples[12345] = bad
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     assert "non-finite at sample 12345" in _error(tmp_path / "a.wav")
 
 
-def test_row_7_silence_has_no_level():
+def test_row_07_silence_has_no_level():
     for silence in (np.zeros(16000), np.full(16000, 0.25)):
         with pytest.raises(AudioError, match="digital silence"):
             normalise(silence, 16000)
 
 
-def test_row_9_a_rate_of_zero(tmp_path):
+def test_row_09_a_rate_of_zero(tmp_path):
     path = _wav(tmp_path / "a.wav")
     data = bytearray(path.read_bytes())
     data[24:28] = struct.pack("<I", 0)
@@ -121,7 +121,7 @@ def test_row_9_a_rate_of_zero(tmp_path):
     assert "0 Hz" in _error(path) or "not a readable" in _error(path)
 
 
-def test_row_9_a_huge_length_costs_no_memory(tmp_path):
+def test_row_09_a_huge_length_costs_no_memory(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).standard_normal(16000) * 0.1, 16000)
     data = bytearray(path.read_bytes())
@@ -138,7 +138,7 @@ def test_row_10_pieces_of_a_long_file_are_the_file(tmp_path):
     assert np.array_equal(np.concatenate(blocks), io.read(path).samples)
 
 
-def test_rows_2_to_7_a_batch_goes_on_lists_them_and_says_3(tmp_path, speechlike, capsys):
+def test_row_02_to_07_a_batch_goes_on_lists_them_and_says_3(tmp_path, speechlike, capsys):
     """What headers show is found by prepare, the rest by pack; the good ones are packed."""
     folder = tmp_path / "own/amy"
     folder.mkdir(parents=True)

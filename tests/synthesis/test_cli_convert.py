@@ -53,7 +53,7 @@ def say(src, out, speaker="p226"):
     ("rate", "channels", "subtype"),
     [(8000, 1, "PCM_16"), (11025, 2, "PCM_24"), (16000, 1, "FLOAT"), (44100, 2, "PCM_16"), (96000, 1, "PCM_16")],
 )
-def test_row_8_every_kind_of_recording_keeps_its_rate_and_length(run, tmp_path, speechlike, rate, channels, subtype):
+def test_row_08_every_kind_of_recording_keeps_its_rate_and_length(run, tmp_path, speechlike, rate, channels, subtype):
     samples = speechlike(0.4, rate)[:-3]
     soundfile.write(tmp_path / "a.wav", np.stack([samples] * channels, 1), rate, subtype=subtype)
     status, _, _ = run(convert, *say(tmp_path / "a.wav", tmp_path / "b.wav"))
@@ -63,7 +63,7 @@ def test_row_8_every_kind_of_recording_keeps_its_rate_and_length(run, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.mp3"])
-def test_row_8_other_formats(run, tmp_path, speechlike, name):
+def test_row_08_other_formats(run, tmp_path, speechlike, name):
     soundfile.write(tmp_path / name, speechlike(0.5, 24000), 24000)
     status, _, err = run(convert, *say(tmp_path / name, tmp_path / "b.flac"), "--rate", 16000)
     expected = round(io.info(tmp_path / name).length_samples * 16000 / 24000)
@@ -128,7 +128,7 @@ def test_codes_go_out_and_come_back(run, tmp_path, wav):
 # what is refused
 
 
-def test_row_1_missing(run, tmp_path):
+def test_row_01_missing(run, tmp_path):
     status, _, err = run(convert, *say(tmp_path / "a.wav", tmp_path / "b.wav"))
     assert status == 1 and "a.wav: no such file" in err and not (tmp_path / "b.wav").exists()
     assert run(encode, tmp_path / "a.wav", "--out", tmp_path / "a.npz")[0] == 1
@@ -164,14 +164,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_rows_2_to_9_a_bad_recording_is_named_and_the_others_go_on(run, tmp_path, wav, how):
+def test_row_06_and_02_to_09_a_bad_recording_is_named_and_the_others_go_on(run, tmp_path, wav, how):
     source = tmp_path / "in"
     source.mkdir()
     spoil(source / "bad.wav", how)
     (source / "good.wav").write_bytes(wav.read_bytes())
     status, _, err = run(convert, *say(source, tmp_path / "out"))
     assert status == 3 and BAD[how] in err and "bad.wav" in err and "1 of 2" in err
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.wav"]
+    assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["good.wav"]  # the list of what is finished is hidden
     assert run(convert, *say(source / "bad.wav", tmp_path / "c.wav"))[0] == 1
     assert run(encode, source / "bad.wav", "--out", tmp_path / "c.npz")[0] == 1
     assert not (tmp_path / "c.wav").exists() and not (tmp_path / "c.npz").exists()
@@ -216,8 +216,11 @@ def test_row_27_two_recordings_for_one_output_are_not_lost_silently(run, tmp_pat
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.wav").write_bytes(wav.read_bytes())
     soundfile.write(tmp_path / "in" / "a.flac", io.read(wav).samples, 16000)
-    status, _, err = run(convert, *say(tmp_path / "in", tmp_path / "out"))
-    assert status == 2 and "a.flac" in err and "a.wav" in err
+    assert run(convert, *say(tmp_path / "in", tmp_path / "out"))[0] == 0
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["a.flac.wav", "a.wav.wav"]
+    (tmp_path / "pairs.tsv").write_text("".join(f"{tmp_path}/in/a.{kind}\tp225\t{tmp_path}/b.wav\n" for kind in ("flac", "wav")))
+    status, _, err = run(convert, "--pairs", tmp_path / "pairs.tsv")
+    assert status == 2 and "a.flac" in err and "a.wav" in err and not (tmp_path / "b.wav").exists()
 
 
 def test_an_output_of_no_known_format_is_refused_before_any_work(run, tmp_path, wav, model_file):

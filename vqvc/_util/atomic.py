@@ -1,51 +1,60 @@
 """The one door to the disk: a file is either the old one or the whole new one, never half of it."""
 
-import errno
 import json
 import os
 import secrets
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqvc.errors import VqvcError
+from vqvc._util import platform
+from vqvc.errors import explained
 
-
-def fsync_directory(directory: Path) -> None:
-    """Make a rename inside ``directory`` survive a power cut."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+TAIL = 40  # characters of the target's name that the temporary name keeps: together they are short enough
 
 
 @contextmanager
 def atomic_path(target: str | os.PathLike, *, needs_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on a clean exit it is fsynced and renamed onto ``target``.
 
-    On any error the temporary file is removed and ``target`` is as it was. A full disk becomes one sentence.
-    The temporary name keeps the suffix of ``target``, for writers that choose the format by it.
+    On any error the temporary file is removed and ``target`` is as it was. An OSError becomes a FileError, which names
+    ``target``. The temporary name is hidden, names the process that writes it, and ends as ``target`` does, for writers
+    that choose the format by its suffix.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name}")
+    partial = target.with_name(f"{_mark(os.getpid())}{secrets.token_hex(4)}-{target.name[-TAIL:]}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        fd = os.open(partial, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        platform.fsync_file(partial)
         os.replace(partial, target)
-        fsync_directory(target.parent)
+        platform.fsync_directory(target.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = f", needs about {needs_bytes / 1e6:.0f} MB" if needs_bytes else ""
-            raise VqvcError(f"{target}: disk full{size}; what was there before is untouched") from error
-        raise
+        ours = error.filename is None or os.fsdecode(error.filename) == str(partial)
+        raise explained(error, target if ours else None, needs_bytes=needs_bytes) from error
     finally:
-        partial.unlink(missing_ok=True)
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            pass  # the error above says why
+
+
+def remove_stale_partials(folder: str | os.PathLike) -> int:
+    """Remove what processes of this machine that are gone left unfinished in ``folder``; returns how many files."""
+    here, removed = _mark(0).rsplit("-", 2)[0], 0
+    for path in Path(folder).glob(f"{here}-*-*-*"):
+        owner = path.name[len(here) + 1 :].partition("-")[0]
+        if owner.isdigit() and not platform.is_running(int(owner)):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _mark(process: int) -> str:
+    """How the name of an unfinished file begins: this machine and the process, so that it can be seen to be stale."""
+    return f".partial-{zlib.crc32(socket.gethostname().encode()):08x}-{process}-"
 
 
 def write_bytes(target: str | os.PathLike, data: bytes) -> None:

@@ -1,8 +1,6 @@
 """Sound files in and out: any format of libsndfile, mono float32 inside, nothing wrong passed on silently."""
 
-import itertools
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from vqvc._util import atomic
+from vqvc.audio import channels, mpeg
 from vqvc.audio import resample as _resample
+from vqvc.audio.formats import FOREIGN_SUFFIXES, READABLE_SUFFIXES, format_of, is_foreign, remedy
 from vqvc.audio.headers import promised_bytes
-from vqvc.errors import AudioError, UsageError
+from vqvc.audio.output import native_name, write, write_blocks
+from vqvc.errors import AudioError, explained
 
-logger = logging.getLogger("vqvc.audio")
+__all__ = [
+    "FOREIGN_SUFFIXES", "READABLE_SUFFIXES", "Info", "Recording", "format_of", "info", "read", "stream", "write", "write_blocks",
+]  # fmt: skip
 
 BLOCK_S = 30.0
 WHOLE_FRAMES = 1 << 23  # files that claim more frames are read by the block: a header may lie
-LOSSY = {"MP3", "OGG"}  # their headers estimate the length
-LOSSY_SLACK_FRAMES = 4 * 1152
 RATES_HZ = (1000, 768000)
 
 
@@ -30,12 +30,17 @@ class Info:
 
     sample_rate: int  # Hz
     channels: int
-    length_samples: int  # per channel
+    length_samples: int  # per channel; an estimate where ``is_lossy``
     encoding: str  # as "FLAC PCM_16"
 
     @property
     def duration_s(self) -> float:
         return self.length_samples / self.sample_rate
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the length is what the decoder delivers, whatever the header says."""
+        return self.encoding.startswith(("MP3", "OGG")) or "MPEG" in self.encoding
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,14 @@ class Recording:
     samples: np.ndarray  # (T,) float32, finite, full scale 1
     sample_rate: int  # Hz
     notes: tuple[str, ...] = ()  # what was converted on the way in
+    source_rate: int = 0  # Hz, of the file
+    source_length_samples: int = 0  # of what was read of it, at that rate
 
 
 def info(path: str | Path) -> Info:
     """The header of a sound file, checked against the file's size. Raises AudioError."""
     with _opened(path) as sound:
-        return _info(sound)
+        return _info(path, sound)
 
 
 def read(
@@ -59,10 +66,10 @@ def read(
     """The recording (or its part from ``start_s`` to ``end_s``), mixed to mono and, when asked, resampled.
 
     Raises AudioError for a file that is missing, unreadable, cut short, empty or not finite, and for a part that
-    ends beyond it.
+    ends beyond it. Of formats whose headers estimate the length, it is what the decoder delivers.
     """
     with _opened(path) as sound:
-        facts = _info(sound)
+        facts = _info(path, sound)
         first = round(start_s * facts.sample_rate)
         last = facts.length_samples if end_s is None else round(end_s * facts.sample_rate)
         if not 0 <= first < last <= facts.length_samples:
@@ -72,15 +79,17 @@ def read(
         try:
             if first:
                 sound.seek(first)
-            samples = _read_frames(sound, last - first)
+            samples = _read_frames(path, sound, last - first)
         except (soundfile.LibsndfileError, MemoryError) as error:
             raise AudioError(f"{path}: damaged: {_reason(error)}; get the file again") from None
-    samples = _checked(path, samples, first)
-    _require_whole(path, first + len(samples), last, facts)
-    notes = _notes(facts, sample_rate)
+    counted = channels.Channels()
+    counted.add(samples)
+    mono = _checked(path, samples, first, counted.cancel)
+    _require_whole(path, first + len(mono), last, facts)
+    length, notes = len(mono), _notes(facts, sample_rate, counted.cancel)
     if sample_rate is not None and sample_rate != facts.sample_rate:
-        samples = _resample.resample(samples, facts.sample_rate, sample_rate)
-    return Recording(samples, sample_rate or facts.sample_rate, notes)
+        mono = _resample.resample(mono, facts.sample_rate, sample_rate)
+    return Recording(mono, sample_rate or facts.sample_rate, notes, facts.sample_rate, length)
 
 
 def stream(path: str | Path, block_s: float = BLOCK_S) -> Iterator[np.ndarray]:
@@ -88,82 +97,48 @@ def stream(path: str | Path, block_s: float = BLOCK_S) -> Iterator[np.ndarray]:
 
     Raises AudioError as ``read`` does, for a cut file after the last block that it holds.
     """
+    cancel = channels_cancel(path, block_s)
     with _opened(path) as sound:
-        facts = _info(sound)
+        facts = _info(path, sound)
         done = 0
-        try:
-            for block in _blocks(sound, max(int(block_s * facts.sample_rate), 1)):
-                mono = _checked(path, block, done)
-                done += len(mono)
-                yield mono
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{path}: damaged: {_reason(error)}; get the file again") from None
+        for block in _blocks(path, sound, max(int(block_s * facts.sample_rate), 1)):
+            mono = _checked(path, block, done, cancel)
+            done += len(mono)
+            yield mono
     _require_whole(path, done, facts.length_samples, facts)
 
 
-def write(path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str | None = None) -> int:
-    """Write mono float ``samples`` atomically, in the format of the suffix (16-bit unless ``subtype`` says else).
-
-    Returns how many samples were beyond full scale; they are limited, never wrapped, and a warning counts them.
-    """
-    samples = np.asarray(samples, dtype=np.float32)
-    finite = np.isfinite(samples)
-    if not finite.all():
-        raise AudioError(f"{path}: not written: non-finite at sample {int(np.argmin(finite))}")
-    kind = format_of(path)
-    clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
-    if clipped:
-        logger.warning(
-            "%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, len(samples)
-        )
-    with atomic.atomic_path(path, needs_bytes=4 * len(samples)) as partial:
-        soundfile.write(partial, samples.clip(-1.0, 1.0), sample_rate, format=kind, subtype=subtype or _subtype(kind))
-    return clipped
+def channels_cancel(path: str | Path, block_s: float = BLOCK_S) -> bool:
+    """Whether the mean of the recording's channels throws its speech away; read once through where there are several."""
+    with _opened(path) as sound:
+        if sound.channels == 1:
+            return False
+        return channels.cancels(_blocks(path, sound, max(int(block_s * sound.samplerate), 1)))
 
 
-def write_blocks(path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int, length_samples: int) -> int:
-    """``write`` for a recording that comes in blocks, cut or padded with silence to ``length_samples``; 16 bits.
-
-    Memory holds one block. Returns how many samples were beyond full scale and are limited.
-    """
-    kind, clipped, left = format_of(path), 0, length_samples
-    with atomic.atomic_path(path, needs_bytes=2 * length_samples) as partial:
-        with soundfile.SoundFile(partial, "w", sample_rate, 1, _subtype(kind), format=kind) as sound:
-            for block in itertools.chain(blocks, [np.zeros(0, np.float32)]):
-                block = block[:left]
-                clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-                sound.write(block.clip(-1.0, 1.0))
-                left -= len(block)
-            sound.write(np.zeros(left, np.float32))
-    if clipped:
-        logger.warning(
-            "%s: %d of %d samples were beyond full scale and are limited; lower the level", path, clipped, length_samples
-        )
-    return clipped
-
-
-def format_of(path: str | Path) -> str:
-    """libsndfile's name of the format that ``write`` makes of the suffix; raises UsageError for an unknown one."""
-    kind = Path(path).suffix[1:].upper()
-    if kind not in soundfile.available_formats():
-        raise UsageError(f"{path}: the suffix names no known sound format; use .wav or .flac")
-    return kind
-
-
-def _subtype(kind: str) -> str | None:
-    return "PCM_16" if "PCM_16" in soundfile.available_subtypes(kind) else None
+def notes_on(path: str | Path, sample_rate: int | None = None) -> tuple[str, ...]:
+    """What ``read`` would say in its notes, without holding the recording."""
+    return _notes(info(path), sample_rate, channels_cancel(path))
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     path = Path(path)
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
-    if not path.is_file():
-        raise AudioError(f"{path}: not a file; name one recording")
+    file = None
     try:
-        sound = soundfile.SoundFile(path)
+        if not path.exists():
+            raise AudioError(f"{path}: no such file")
+        if not path.is_file():
+            raise AudioError(f"{path}: not a file; name one recording")
+        file = mpeg.with_length(path)
+        promise = promised_bytes(path)
+    except OSError as error:
+        raise explained(error, path) from None
+    try:
+        sound = soundfile.SoundFile(file or native_name(path))
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        if is_foreign(path):
+            raise AudioError(f"{path}: not a readable audio file; convert it first: {remedy(path)}") from None
         raise AudioError(f"{path}: not a readable audio file ({_reason(error)})") from None
     with sound:
         low, high = RATES_HZ
@@ -171,31 +146,35 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
             raise AudioError(
                 f"{path}: the header says {sound.samplerate} Hz, {sound.channels} channels; get the file again"
             )
-        promise = promised_bytes(path)
         if promise is not None and promise.missing > 0:
             said = promise.data_bytes / promise.bytes_per_second if promise.bytes_per_second else 0.0
             held = promise.held_bytes / promise.bytes_per_second if promise.bytes_per_second else 0.0
             raise AudioError(f"{path}: header says {said:.2f} s, file holds {held:.2f} s; get the file again")
         yield sound
+    if file is not None:
+        file.close()
 
 
-def _info(sound: soundfile.SoundFile) -> Info:
+def _info(path: str | Path, sound: soundfile.SoundFile) -> Info:
     if sound.frames <= 0:
-        raise AudioError(f"{sound.name}: not a readable audio file (it holds no samples)")
+        raise AudioError(f"{path}: not a readable audio file (it holds no samples)")
     return Info(sound.samplerate, sound.channels, sound.frames, f"{sound.format} {sound.subtype}")
 
 
-def _blocks(sound: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
-    while len(block := sound.read(frames, dtype="float32", always_2d=True)):
-        yield block
+def _blocks(path: str | Path, sound: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+    try:
+        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+            yield block
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: damaged: {_reason(error)}; get the file again") from None
 
 
-def _read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
+def _read_frames(path: str | Path, sound: soundfile.SoundFile, count: int) -> np.ndarray:
     """(count or fewer, channels): in blocks when the header claims much, so that a lie costs no memory."""
     if count <= WHOLE_FRAMES:
         return sound.read(count, dtype="float32", always_2d=True)
     parts, left = [], count
-    for block in _blocks(sound, int(BLOCK_S * sound.samplerate)):
+    for block in _blocks(path, sound, int(BLOCK_S * sound.samplerate)):
         parts.append(block[:left])
         left -= len(parts[-1])
         if left <= 0:
@@ -203,26 +182,25 @@ def _read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, sound.channels), np.float32)
 
 
-def _checked(path: str | Path, samples: np.ndarray, done: int) -> np.ndarray:
+def _checked(path: str | Path, samples: np.ndarray, done: int, cancel: bool) -> np.ndarray:
     """(T, channels) to finite (T,)."""
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    mono = channels.mix(samples, False)
     if len(mono) and not np.isfinite(mono.sum(dtype=np.float64)):
         where = done + int(np.argmin(np.isfinite(mono)))
         raise AudioError(f"{path}: non-finite at sample {where}; write the file again without it")
-    return mono
+    return channels.mix(samples, True) if cancel else mono
 
 
 def _require_whole(path: str | Path, held: int, promised: int, facts: Info) -> None:
-    slack = LOSSY_SLACK_FRAMES if facts.encoding.split()[0] in LOSSY else 0
-    if held < promised - slack:
+    if facts.is_lossy and held:
+        return
+    if held < promised:
         said_s, held_s = promised / facts.sample_rate, held / facts.sample_rate
         raise AudioError(f"{path}: header says {said_s:.2f} s, file holds {held_s:.2f} s; get the file again")
 
 
-def _notes(facts: Info, sample_rate: int | None) -> tuple[str, ...]:
-    notes = []
-    if facts.channels > 1:
-        notes.append(f"{facts.channels} channels averaged")
+def _notes(facts: Info, sample_rate: int | None, cancel: bool) -> tuple[str, ...]:
+    notes = [channels.note(facts.channels, cancel)] if facts.channels > 1 else []
     if sample_rate is not None and sample_rate != facts.sample_rate:
         notes.append(f"{facts.sample_rate} Hz resampled to {sample_rate} Hz")
     if "PCM_16" not in facts.encoding:

@@ -5,11 +5,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vqvc._util import log
-from vqvc.errors import EXIT_USAGE, UsageError, VqvcError
+from vqvc.errors import UsageError, explained
 
 logger = logging.getLogger("vqvc")
 
@@ -18,9 +20,14 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
     """Help with defaults shown and examples kept as they are written."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        super()._print_message(log.printable(message) if message else message, file)
+
+
 def parser(description: str, *, examples: str = "") -> argparse.ArgumentParser:
     """An argument parser in the house style: no abbreviations, ``--verbose``, examples at the end."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         description=description,
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=Formatter,
@@ -46,26 +53,70 @@ def run(
 ) -> int:
     """Parse, work, and turn what happened into an exit status (FAULTS: 0, 1, 2, 3, 130, 143).
 
-    ``work`` returns a status or None for 0. SIGTERM raises SystemExit(143) in ``work``, so that ``finally`` runs.
+    ``work`` returns a status or None for 0. SIGTERM raises SystemExit(143) in ``work``, so that ``finally`` runs. Every
+    error of the operating system and of libsndfile becomes one sentence here, if nothing below has made one of it.
     """
-    args = make_parser().parse_args(argv)
-    log.setup(args.verbose)
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with _safe_stdout():
+        args = make_parser().parse_args(argv)
+        log.setup(args.verbose)
+        previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            status = work(args) or 0
+            sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            logger.error("stopped by Ctrl-C")
+            return 128 + signal.SIGINT
+        except BrokenPipeError:  # `| head` closed our stdout: a quiet end
+            _drop_stdout()
+            return 0
+        except Exception as error:
+            sentence = explained(error)
+            if sentence is None:
+                raise
+            logger.error("%s", f"error: {sentence}")
+            _drop_unwritable_stdout()
+            return sentence.exit_status
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminal:
+    """Text to a terminal, the control characters of names escaped."""
+
+    def __init__(self, stream: IO[str]):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(log.printable(text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def _safe_stdout() -> Iterator[None]:
+    """A stdout that takes every name: closed, it takes none; a terminal gets escapes; a pipe the bytes of the name."""
+    before = sys.stdout
+    if before is None:  # closed by the caller; its number must not go to another file
+        sys.stdout = open(os.open(os.devnull, os.O_WRONLY), "w")
+    elif before.isatty():
+        sys.stdout = _Terminal(before)
+    elif hasattr(before, "reconfigure"):
+        before.reconfigure(errors="surrogateescape")
     try:
-        status = work(args) or 0
-        sys.stdout.flush()
-        return status
-    except VqvcError as error:
-        logger.error("%s", f"error: {error}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        logger.error("stopped by Ctrl-C")
-        return 128 + signal.SIGINT
-    except BrokenPipeError:  # `| head` closed our stdout: a quiet end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except PermissionError as error:
-        logger.error("error: %s: not permitted; choose another path or change its rights", error.filename)
-        return EXIT_USAGE
+        yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        sys.stdout = before
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _drop_unwritable_stdout() -> None:
+    """What could not be written would be tried again, and complained of, when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()

@@ -15,18 +15,18 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-train."""
     p = parser(
         "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
-        examples="  vqvc-train --conf recipes/conf/small.yaml --store dump --out exp/small --max-minutes 60\n"
-        "  vqvc-train --conf recipes/conf/small.yaml --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
+        examples="  vqvc-train --conf small --store dump --out exp/small --max-minutes 60\n"
+        "  vqvc-train --conf small --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )
-    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings")
+    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings, or one that comes with the package by its name: small")
     p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
     return p
 
 
@@ -39,7 +39,8 @@ def work(args: argparse.Namespace) -> int:
 
     import torch
 
-    from vqvc._util.memory import keep_freed_memory
+    from vqvc._util import devices
+    from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import package
     from vqvc.training import distributed
@@ -50,7 +51,7 @@ def work(args: argparse.Namespace) -> int:
     keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = torch.device(args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.choose(args.device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
@@ -60,7 +61,7 @@ def work(args: argparse.Namespace) -> int:
     if args.init:
         begin = package.read(args.init)
         start = Start(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
-    with distributed.workers(device) as worker:
+    with devices.explained(device), distributed.workers(device) as worker:
         names = tuple(s.speaker for s in speakers)
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()

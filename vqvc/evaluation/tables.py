@@ -152,8 +152,9 @@ def verdicts(run) -> list[Verdict]:
     found = []
 
     def value(section: str, kind: str, name: str) -> float | None:
-        item = (figures.get(section) or {}).get(kind) or {}
-        return (item.get(name) or {}).get("value")
+        group = (figures.get(section) or {}).get(kind)
+        item = group.get(name) if isinstance(group, dict) else None
+        return item["value"] if is_figure(item) else None
 
     said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
     if heard is not None and said is not None:
@@ -274,9 +275,11 @@ CURVE_ROWS = 12
 
 def _curve(run) -> list[str]:
     """The learning curve as a table of at most CURVE_ROWS + 1 rows, the last one the end of training."""
-    found = [item for item in run.events if item.get("event") == "valid" and "bits_per_sample" in item]
+    wanted = ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "usage")
+    whole = [item for item in run.events if all(key in item for key in wanted)]
+    found = [item for item in whole if item["event"] == "valid"]
     found = found[:: -(-len(found) // CURVE_ROWS)] if found else []
-    found += [item for item in run.events if item.get("event") == "end"][-1:]
+    found += [item for item in whole if item["event"] == "end"][-1:]
     if not found:
         return []
     lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]

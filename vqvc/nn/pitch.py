@@ -82,10 +82,15 @@ class Intonation(nn.Module):
         # of each speaker in training: sum of pitch times voicing, and sum of voicing
         self.register_buffer("spoken", torch.zeros(speakers, 2, dtype=torch.float64))
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Of whole recordings, relative to the mean of what is voiced in each."""
+    def forward(self, waveform: Tensor, centre: Tensor | None = None) -> Tensor:
+        """Of whole recordings, relative to the mean of what is voiced in each; of parts, to that of their recordings.
+
+        centre: (B,) log2 of Hz, of the recordings that the waveforms are parts of.
+        """
         pitch, voicing = self.track(waveform)
-        return _told(pitch, voicing, (pitch * voicing).sum(1) / voicing.sum(1).clamp(min=1e-6))
+        if centre is None:
+            centre = (pitch * voicing).sum(1) / voicing.sum(1).clamp(min=1e-6)
+        return _told(pitch, voicing, centre)
 
     @torch.no_grad()
     def of_crops(self, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator = None) -> Tensor:

@@ -20,7 +20,7 @@ from vqvc.nn.contrast import Contrast
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
-from vqvc.nn.linear_prediction import predict, predictor
+from vqvc.nn.linear_prediction import HINT_GAIN, HINTS, SURPRISE_LIMIT, predict, predictor
 from vqvc.nn.pitch import Intonation
 from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
@@ -118,6 +118,12 @@ class VQVAE(nn.Module):
     @property
     def hop_length(self) -> int:
         return self.config.hop_length
+
+    @property
+    def encoder_window_samples(self) -> int:
+        """Samples of one frame of the encoder's features; 1 for the waveform itself."""
+        front = getattr(self.front, "log_mel", self.front)
+        return 1 if front is None else front.n_fft
 
     def listen(self, waveform: Tensor) -> Tensor:
         """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
@@ -294,8 +300,3 @@ def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator =
     much = deviation * draws.rand((len(classes), 1), generator, classes.device)
     noise = much * draws.randn(tuple(classes.shape), generator, classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
-
-
-HINTS = 2
-HINT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
-SURPRISE_LIMIT = 8.0

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, mulaw
-from vqvc.errors import AudioError, UsageError
-from vqvc.nn.precision import working_dtype
+from vqvc.errors import UsageError
 from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis.encoding import encode_blocks
 from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.postfilter import PostFilter
 from vqvc.synthesis.sampler import Job, Sampler
 
 FOLDS = ("auto", "off")
-# After so much speech what a cold network says next lies less than 0.001 nats from what one with all its past says (0.0003;
-# 0.0014 after 26 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to that.
+# After so much speech what a cold network says next lies less than 0.002 nats from what one with all its past says (0.0013;
+# 0.0050 after 25 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to that.
 WARM_UP_S = 0.030
 SHORTEST_PART = 4  # a part is at least so many times its warm-up
 
@@ -28,6 +28,8 @@ class Request:
 
     loudness: (T,) of the source at each code, on any scale, tells where to cut; None takes what the codes tell.
     melody: (3, T) of the source, see ``nn.pitch.Intonation``; None leaves it to the model.
+    first, last: the codes to say, all when None; those on either side are context that the conditioning looks at.
+    position: of the first code in its recording, in samples: draws belong to places.
     """
 
     codes: np.ndarray
@@ -35,35 +37,48 @@ class Request:
     seed: int = 0
     loudness: np.ndarray | None = None
     melody: np.ndarray | None = None
+    first: int = 0
+    last: int | None = None
+    position: int = 0
+
+    @property
+    def span(self) -> slice:
+        """The codes to say."""
+        return slice(self.first, len(self.codes) if self.last is None else self.last)
 
 
-def listening_precision(model: VQVAE):
-    """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
-    dtype = working_dtype(model.config.training.precision, "cpu")
-    return torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
-
-
-@torch.inference_mode()
 def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
     """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
 
     Raises AudioError for fewer samples than one code stands for.
     """
-    hop = model.hop_length
-    if len(samples) < hop:
-        rate = model.config.audio.sample_rate
-        raise AudioError(f"{len(samples)} samples are shorter than one code: at least {hop} ({1000 * hop / rate:.0f} ms) are needed")
-    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % hop))
-    with listening_precision(model):
-        return model.encode(torch.from_numpy(padded)[None])[0].numpy()
+    return np.concatenate(list(encode_blocks(model, [samples])))
 
 
 @torch.inference_mode()
-def melody(model: VQVAE, samples: np.ndarray) -> np.ndarray | None:
-    """The melody (3, ceil(T / hop)) of samples (T,) that ``Request`` takes; None for a model that is not told any."""
+def melody(model: VQVAE, samples: np.ndarray, centre: float | None = None) -> np.ndarray | None:
+    """The melody (3, ceil(T / hop)) of samples (T,) that ``Request`` takes; None for a model that is not told any.
+
+    centre: mean pitch (log2 of Hz) of the recording that the samples are a part of; their own when None.
+    """
+    if model.intonation is None:
+        return None
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
-    told = model.melody(torch.from_numpy(padded)[None])
-    return told[0].numpy() if told is not None else None
+    mean = None if centre is None else torch.tensor([centre], dtype=torch.float32)
+    return model.intonation(torch.from_numpy(padded)[None], mean)[0].numpy()
+
+
+@torch.inference_mode()
+def pitch_sums(model: VQVAE, samples: np.ndarray, first: int, last: int) -> tuple[float, float]:
+    """Of codes first to last of samples (T,): the sum of log2 pitch in Hz times voicing, and the sum of voicing.
+
+    The first by the second is the ``centre`` of ``melody``; 0, 0 for a model that is not told any.
+    """
+    if model.intonation is None:
+        return 0.0, 0.0
+    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
+    pitch, voicing = (rows[0, first:last].double() for rows in model.intonation.track(torch.from_numpy(padded)[None]))
+    return float((pitch * voicing).sum()), float(voicing.sum())
 
 
 def levelled(model: VQVAE, samples: np.ndarray) -> level.Levelled:
@@ -95,23 +110,22 @@ def plan(
     if folding not in FOLDS:
         raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
     repeat = model.hop_length // sampler.hop
-    rate = model.config.audio.sample_rate
-    past = min(sampler.receptive_field, int(WARM_UP_S * rate))
-    warm_up = -(-(past + int(OVERLAP_S * rate)) // sampler.hop)  # over before it fades in
-    total = sum(len(request.codes) for request in requests) * repeat
+    warm_up = warm_up_frames(model, sampler)
+    total = sum(len(request.codes[request.span]) for request in requests) * repeat
     part_frames = max(SHORTEST_PART * warm_up, total / sampler.streams)
     plans: list[Plan] = []
     for request in requests:
         codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
         told_melody = torch.from_numpy(request.melody)[None] if request.melody is not None else None
         told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), told_melody)
-        frames = told.frames[0].float().numpy()
-        predictor = told.predictor[0].numpy() if told.predictor is not None else None
-        gain = told.log_gain[0].exp().numpy() if told.log_gain is not None else None
+        said = slice(request.span.start * repeat, request.span.stop * repeat)  # frames
+        frames = told.frames[0, said].float().numpy()
+        predictor = told.predictor[0, said].numpy() if told.predictor is not None else None
+        gain = told.log_gain[0, said].exp().numpy() if told.log_gain is not None else None
         if folding == "off":
             parts = [Part(0, 0, len(frames))]
         else:
-            quiet = np.repeat(request.loudness, repeat) if request.loudness is not None else gain
+            quiet = np.repeat(request.loudness[request.span], repeat) if request.loudness is not None else gain
             count = max(1, round(len(frames) / part_frames))
             parts = fold(quiet if quiet is not None else np.zeros(len(frames)), count, warm_up)
         jobs = []
@@ -123,11 +137,18 @@ def plan(
                     predictor[span] if predictor is not None else None,
                     gain[span] if gain is not None else None,
                     request.seed,
-                    part.start * sampler.hop,
+                    request.position + (said.start + part.start) * sampler.hop,
                 )
             )
-        plans.append(Plan(parts, jobs, model.told_mel(told)[0] if model.has_mel else None))
+        plans.append(Plan(parts, jobs, model.told_mel(told)[0, said] if model.has_mel else None))
     return plans
+
+
+def warm_up_frames(model: VQVAE, sampler: Sampler | GpuSampler) -> int:
+    """Frames that a stream says before its part begins; the end of them fades in."""
+    rate = model.config.audio.sample_rate
+    past = min(sampler.receptive_field, int(WARM_UP_S * rate))
+    return -(-(past + int(OVERLAP_S * rate)) // sampler.hop)
 
 
 def spoken(
@@ -155,7 +176,7 @@ def say(
     postfilter: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> list[np.ndarray]:
-    """Amplitudes (T * hop,) float32 at the level of training, for every request.
+    """Amplitudes (T * hop,) float32 at the level of training, for the T codes that every request says.
 
     All requests share the streams. folding "auto" cuts them so that every lane of every core has work; "off" keeps
     each in one stream. postfilter: see ``synthesis.postfilter``; a model without the auxiliary log-mel head has none.

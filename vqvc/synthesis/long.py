@@ -1,58 +1,196 @@
-"""Recordings of any length in pieces, so that memory does not grow with them."""
+"""Recordings of any length in pieces: memory does not grow with them, and no piece differs from the whole.
+
+What belongs to a whole recording (its mean, its level, the mean of its pitch) is found in passes before the conversion.
+A piece is then analysed with as much of its surroundings as the network can see, said from a little before its beginning
+until the decoder's past is filled, and faded into what came before.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vqvc.audio import io, resample
-from vqvc.errors import AudioError
+from vqvc.audio import io, level, resample
+from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis import convert
+from vqvc.synthesis.fold import Part, join
+from vqvc.synthesis.gpu import GpuSampler
+from vqvc.synthesis.sampler import Sampler
 
 PIECE_S = 40.0  # a longer recording is converted in pieces of about this length
 SEARCH_S = 8.0  # a piece ends at the quietest place of its last so many seconds
 FRAME_S = 0.02
+MARGIN_S = 0.25  # of context beside what the network's own layers reach: windows of pitch and spectra
 
 
-def convert_file(
-    path: str | Path, out: str | Path, convert: Callable[[np.ndarray], np.ndarray], model_hz: int, out_hz: int | None = None
-) -> int:
-    """Convert the recording at ``path`` piece by piece and write ``out``; returns the samples said (at ``model_hz``).
+@dataclass(frozen=True)
+class Survey:
+    """What belongs to all of a recording."""
 
-    convert: (T,) float32 at ``model_hz`` -> as many. out_hz: rate of the output, the source's when None; the output
-    is exactly as long as the source. Silent pieces stay silent; raises AudioError when all of them are.
-    """
+    sample_rate: int  # Hz, of the file
+    length_samples: int  # what its decoder delivers, at that rate
+    dc: float  # of full scale, to be taken off
+    gain: float  # what brings it to the level of training then
+    pitch: float | None = None  # mean of log2 of Hz, weighted by voicing; None where nothing is voiced or told
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a recording with its surroundings, at the level of training."""
+
+    samples: np.ndarray  # (T,) float32
+    begin: int  # the piece is samples[begin:end]; begin is on the grid of codes
+    end: int
+    position: int  # of samples[0] in the recording
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing comes before the piece."""
+        return self.position + self.begin == 0
+
+
+def survey(path: str | Path, model: VQVAE) -> Survey:
+    """Read the recording through, twice where the model takes its pitch; raises AudioError as reading does, and for silence."""
+    settings = model.config.audio
     facts = io.info(path)
-    rate = out_hz or facts.sample_rate
-    length = resample.resampled_length(facts.length_samples, facts.sample_rate, rate)
-    said = 0
+    meter, length = level.LevelMeter(settings.sample_rate), 0
 
-    def spoken() -> Iterator[np.ndarray]:
-        nonlocal said
-        heard = resample.resample_blocks(io.stream(path), facts.sample_rate, model_hz)
-        for piece in pieces(heard, model_hz):
-            try:
-                result = convert(piece)
-                said += len(piece)
-            except AudioError:
-                result = np.zeros_like(piece)
-            yield result
-        if not said:
-            raise AudioError("digital silence: there is nothing to hear")
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal length
+        for block in io.stream(path):
+            length += len(block)
+            yield block
 
-    io.write_blocks(out, resample.resample_blocks(spoken(), model_hz, rate), rate, length)
-    return said
+    for block in resample.resample_blocks(counted(), facts.sample_rate, settings.sample_rate):
+        meter.add(block)
+    found = Survey(facts.sample_rate, length, *meter.result(settings.level_rms))
+    if model.intonation is None:
+        return found
+    weighted = weight = 0.0
+    for window in windows(levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)):
+        first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
+        sums = convert.pitch_sums(model, window.samples, first, last)
+        weighted, weight = weighted + sums[0], weight + sums[1]
+    pitch = weighted / max(weight, 1e-6)
+    return Survey(found.sample_rate, found.length_samples, found.dc, found.gain, pitch)
 
 
-def pieces(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
-    """Blocks of any size as pieces of at most about ``PIECE_S``, cut where it is quiet; together they are the blocks."""
-    longest, search, frame = (int(s * sample_rate) for s in (PIECE_S, SEARCH_S, FRAME_S))
-    held = np.zeros(0, np.float32)
+def context(model: VQVAE) -> int:
+    """Samples on either side of a piece that can change what it is encoded and conditioned as; on the grid of codes."""
+    hop = model.hop_length
+    frame = model.config.decoder.conditioning_hop
+    codes = model.encoder.context_codes + model.encoder.norm_reach + 2
+    reach = codes * hop + model.conditioning.context_frames * frame + int(MARGIN_S * model.config.audio.sample_rate)
+    return -(-reach // hop) * hop
+
+
+def levelled(path: str | Path, found: Survey, model_hz: int) -> Iterator[np.ndarray]:
+    """The recording in blocks at ``model_hz`` and at the level of training."""
+    for block in resample.resample_blocks(io.stream(path), found.sample_rate, model_hz):
+        yield (block - np.float32(found.dc)) * np.float32(found.gain)
+
+
+def windows(blocks: Iterable[np.ndarray], sample_rate: int, hop: int, around: int) -> Iterator[Window]:
+    """Blocks of any size as pieces of about ``PIECE_S``, cut where it is quiet and on the grid of ``hop`` samples.
+
+    Together the pieces are the blocks. around: samples that each brings with it on either side, where there are as many;
+    on the grid.
+    """
+    frame = max(round(FRAME_S * sample_rate / hop), 1) * hop
+    longest, search = (max(int(seconds * sample_rate) // frame, 1) * frame for seconds in (PIECE_S, SEARCH_S))
+    search = min(search, longest)
+    before, held, position = np.zeros(0, np.float32), np.zeros(0, np.float32), 0  # held begins at position
     for block in blocks:
         held = np.concatenate([held, block])
-        while len(held) > longest + search:  # never leaves a crumb for the last piece
-            window = held[longest - search : longest].reshape(-1, frame)
-            cut = longest - search + int(np.argmin((window**2).sum(1))) * frame
-            yield held[:cut]
-            held = held[cut:]
+        while len(held) > longest + max(search, around):  # never leaves a crumb for the last piece
+            quiet = held[longest - search : longest].reshape(-1, frame)
+            cut = longest - search + int(np.argmin((quiet**2).sum(1))) * frame
+            cut = max(cut, frame)
+            yield _window(before, held, cut, around, position)
+            before = np.concatenate([before, held[:cut]])[-around:] if around else before
+            held, position = held[cut:], position + cut
     if len(held):
-        yield held
+        yield _window(before, held, len(held), around, position)
+
+
+def _window(before: np.ndarray, held: np.ndarray, length: int, around: int, position: int) -> Window:
+    samples = np.concatenate([before, held[: length + around]])
+    return Window(samples, len(before), len(before) + length, position - len(before))
+
+
+def said(
+    pieces: Iterable[Window], say: Callable[[Window, int], np.ndarray], lead: int, hop: int, sample_rate: int
+) -> Iterator[np.ndarray]:
+    """Pieces in another voice, in blocks that together are as long as they: joined as the streams of an utterance are.
+
+    say: (window, samples before its piece that it says too) -> samples; it says ``lead`` before all but the first piece.
+    hop: of frames, that ``lead`` is a multiple of. A piece of digital silence stays silent.
+    """
+    tail = None
+    for window in pieces:
+        before = 0 if tail is None else min(lead, len(tail), window.begin) // hop * hop
+        piece = window.samples[window.begin : window.end]
+        if float(np.abs(piece - piece.mean()).max()) < level.SILENT_RMS:
+            result = np.zeros(before + len(piece), np.float32)
+        else:
+            result = say(window, before)
+        if tail is not None:
+            result = _joined(tail, result, before, hop, sample_rate)
+        kept = min(lead, len(result))
+        yield result[: len(result) - kept]
+        tail = result[len(result) - kept :]
+    if tail is not None:
+        yield tail
+
+
+def _joined(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_rate: int) -> np.ndarray:
+    """``tail``, its last ``before`` samples fading into those that ``result`` begins with, and the rest of ``result``."""
+    kept, fading = tail[: len(tail) - before], tail[len(tail) - before :]
+    if not before:
+        return np.concatenate([tail, result])
+    frames = -(-len(result) // hop)
+    padded = np.pad(result, (0, frames * hop - len(result)))
+    lead = before // hop
+    mixed = join([fading, padded], [Part(0, 0, lead), Part(0, lead, frames)], hop, sample_rate).samples
+    return np.concatenate([kept, mixed[: len(result)]])
+
+
+def stream(
+    path: str | Path,
+    found: Survey,
+    model: VQVAE,
+    sampler: Sampler | GpuSampler,
+    speaker_index: int,
+    *,
+    seed: int = 0,
+    temperature: float = 1.0,
+    folding: str = "auto",
+    postfilter: bool = True,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> Iterator[np.ndarray]:
+    """The recording in another voice: blocks at the model's rate, as long and as loud together as the recording.
+
+    found: what ``survey`` says of it. Codes, pitch and level are those that the recording has as a whole.
+    """
+    hop, rate = model.hop_length, model.config.audio.sample_rate
+    lead = -(-convert.warm_up_frames(model, sampler) * sampler.hop // hop) * hop
+
+    def say(window: Window, before: int) -> np.ndarray:
+        first = (window.begin - before) // hop
+        request = convert.Request(
+            convert.encode(model, window.samples),
+            speaker_index,
+            seed,
+            convert.loudness(window.samples, hop),
+            convert.melody(model, window.samples, found.pitch),
+            first,
+            -(-window.end // hop),
+            window.position,
+        )
+        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][: window.end - first * hop]
+
+    around = max(context(model), lead)
+    pieces = windows(levelled(path, found, rate), rate, hop, around)
+    for block in said(pieces, say, lead, hop, rate):
+        yield block * np.float32(1 / found.gain)

@@ -14,7 +14,7 @@ POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-
 
 def text(value: object) -> str:
     """``value`` escaped for HTML text and attributes: no name or transcript can become markup."""
-    return html.escape(str(value), quote=True)
+    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
 def document(title: str, body: Sequence[str]) -> str:
