@@ -97,6 +97,9 @@ class TrainingConfig:
     contrast_weight: float = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
     said_samples: int = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
     input_noise: float = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
+    perturbed_fraction: float = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
+    wavenet_fraction: float = 1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
+    teacher_weight: float = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
     speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
     valid_minutes: float = 3.0  # minutes between validations
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
@@ -134,6 +137,16 @@ class Config:
             raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
         if self.training.said_samples and not self.training.lead_samples < self.training.said_samples <= self.training.crop_samples:
             raise ConfigError("training.said_samples: must be above training.lead_samples and at most training.crop_samples, or 0")
+        if not 0 <= self.training.perturbed_fraction <= 1:
+            raise ConfigError(f"training.perturbed_fraction: must be 0 to 1, not {self.training.perturbed_fraction}")
+        if not 0 <= self.training.wavenet_fraction <= 1:
+            raise ConfigError(f"training.wavenet_fraction: must be 0 to 1, not {self.training.wavenet_fraction}")
+        if not self.training.wavenet_fraction and not self.training.teacher_weight:
+            raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
+        if self.training.wavenet_fraction < 1 and not self.training.mel_weight:
+            raise ConfigError("training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing")
+        if self.training.teacher_weight and self.training.said_samples:
+            raise ConfigError("training.teacher_weight: wants training.said_samples: 0")
         if self.training.said_samples % self.hop_length:
             raise ConfigError(f"training.said_samples: must be a multiple of the hop of {self.hop_length} samples")
         if self.training.crop_samples % self.hop_length:

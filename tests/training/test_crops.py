@@ -19,7 +19,7 @@ def _crops(store, **options) -> Crops:
 
 def _equal(a, b) -> bool:
     return a.utt_ids == b.utt_ids and all(
-        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("waveform", "history", "speaker", "scored")
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("waveform", "history", "source", "speaker", "scored")
     )
 
 
@@ -51,7 +51,7 @@ def test_the_stream_goes_on_where_it_is_told(store):
 def test_the_shares_of_all_workers_are_the_batch_of_one(store, workers):
     whole = _crops(store).batch(11)
     shares = [_crops(store, share=(rank, workers)).batch(11) for rank in range(workers)]
-    for name in ("waveform", "history", "speaker", "scored"):
+    for name in ("waveform", "history", "source", "speaker", "scored"):
         together = np.empty_like(getattr(whole, name))
         for rank, share in enumerate(shares):
             together[rank::workers] = getattr(share, name)

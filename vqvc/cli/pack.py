@@ -24,7 +24,11 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--level-rms", type=float, default=0.06, metavar="X", help="root mean square of each utterance, full scale 1"
     )
-    result.add_argument("--jobs", type=int, default=2, help="threads; the result does not depend on their number")
+    result.add_argument(
+        "--perturb", type=int, default=0, metavar="N",
+        help="also N perturbed copies, in other voices and rooms, which training.perturbed_fraction lets the encoder read",
+    )  # fmt: skip
+    result.add_argument("--jobs", type=int, default=2, help="threads (processes for --perturb); the result does not depend on their number")
     result.add_argument("--overwrite", action="store_true", help="replace a store of other inputs")
     return result
 
@@ -39,7 +43,7 @@ def work(args: argparse.Namespace) -> int:
     inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
     if args.out.exists() and _unchanged(args.out, inputs, args.overwrite):
         logger.info("%s: inputs have not changed; nothing to do", args.out)
-        return _report(args.out)
+        return _perturb_and_report(args)
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
         if writer.resumed:
             logger.info("%s: going on after %d of %d finished utterances", args.out, writer.resumed, len(tasks))
@@ -49,6 +53,19 @@ def work(args: argparse.Namespace) -> int:
             if count % LOG_EVERY == 0 and not sys.stderr.isatty():
                 logger.info("%d of %d utterances", count, len(tasks))
         writer.finish(speakers, overwrite=args.overwrite)
+    return _perturb_and_report(args)
+
+
+def _perturb_and_report(args: argparse.Namespace) -> int:
+    from vqvc.corpus.store import PackedStore
+
+    if args.perturb:
+        from vqvc.corpus import perturbation
+
+        store = PackedStore(args.out)
+        made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
+        for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
+            pass
     return _report(args.out)
 
 
@@ -73,6 +90,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--sample-rate {args.sample_rate}: must be 1000 to 192000 Hz")
     if not 0 < args.level_rms <= 0.5:
         raise UsageError(f"--level-rms {args.level_rms}: must be over 0 and at most 0.5")
+    if not 0 <= args.perturb <= 100:
+        raise UsageError(f"--perturb {args.perturb}: must be 0 to 100 copies")
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
 

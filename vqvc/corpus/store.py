@@ -4,6 +4,7 @@
     dump/utts.tsv       one line per utterance, in byte order of utt_id
     dump/speakers.tsv   speaker, gender, accent
     dump/store.json     format version, sample rate, level, total, checksum
+    dump/perturbed-1.s16, ..., perturbed.json   where they were asked for: perturbed copies, see ``perturbation``
 
 A sample is int16 / 32768. Needs NumPy alone. The writer is in ``store_writer``.
 """
@@ -21,6 +22,7 @@ from vqvc.errors import CorpusError
 FORMAT_VERSION = 1
 FULL_SCALE = 32768.0
 AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT = "audio.s16", "utts.tsv", "speakers.tsv", "store.json", "left_out.tsv"
+PERTURBED = "perturbed.json"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class PackedStore:
         self.utterances: tuple[Utterance, ...] = tuple(read_table(self.path / UTTERANCES, Utterance))
         self.speakers: tuple[Speaker, ...] = tuple(read_table(self.path / SPEAKERS, Speaker))
         self._check_tables()
+        self.perturbed_facts = self._read_perturbed_facts()
+        self.perturbed_sha256: tuple[str, ...] = tuple(self.perturbed_facts.get("sha256", ()))  # one for each perturbed copy
 
     def __reduce__(self):
         return type(self), (self.path,)
@@ -110,6 +114,26 @@ class PackedStore:
             return np.zeros(0, "<i2")
         return np.memmap(self.path / AUDIO, dtype="<i2", mode="r")
 
+    def _read_perturbed_facts(self) -> dict:
+        target = self.path / PERTURBED
+        if not target.exists():
+            return {}
+        try:
+            facts = json.loads(target.read_text(encoding="utf-8"))
+            sizes = [(self.path / perturbed_name(number)).stat().st_size for number, _ in enumerate(facts["sha256"], 1)]
+            sound = facts["audio_sha256"] == self.sha256 and all(size == 2 * self.total_samples for size in sizes)
+        except (ValueError, KeyError, TypeError, OSError):
+            sound = False
+        if not sound:
+            raise CorpusError(f"{target}: its copies are not those of {AUDIO}; delete it and run vqvc-pack --perturb again")
+        return facts
+
+    @cached_property
+    def perturbed(self) -> tuple[np.ndarray, ...]:
+        """Perturbed copies of ``audio``, each (total_samples,) int16, mapped read-only; none where none were made."""
+        names = (perturbed_name(number) for number, _ in enumerate(self.perturbed_sha256, 1))
+        return tuple(np.memmap(self.path / name, dtype="<i2", mode="r") for name in names)
+
     @cached_property
     def _by_id(self) -> dict[str, Utterance]:
         return {utterance.utt_id: utterance for utterance in self.utterances}
@@ -139,6 +163,11 @@ class PackedStore:
             raise CorpusError(
                 f"{self.path / AUDIO}: checksum {found[:12]}, expected {self.sha256[:12]}; run vqvc-pack again"
             )
+
+
+def perturbed_name(copy: int) -> str:
+    """The file of perturbed copy 1, 2, ..."""
+    return f"perturbed-{copy}.s16"
 
 
 def file_sha256(path: str | Path, block_bytes: int = 1 << 22) -> str:

@@ -6,6 +6,7 @@ Read this file first. Code i stands for samples [i * hop, (i + 1) * hop); the Wa
 before t and the conditioning frame of t.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,8 @@ class Told:
 
 @dataclass(frozen=True)
 class Losses:
-    """One training step's figures: nll (B, S) in nats per sample of the ``said`` part; scalars; codes (B, T / hop)."""
+    """One training step's figures: nll (N, S) in nats per sample of the ``said`` part of the first N crops; scalars; codes (B, T / hop);
+    frames (B, F, C), what the WaveNet is conditioned on, and the melody (B, 3, S / hop) that they were made with, or None."""
 
     nll: Tensor
     said: slice
@@ -48,6 +50,8 @@ class Losses:
     contrast: Tensor
     quantizer: Tensor
     codes: Tensor
+    frames: Tensor
+    melody: Tensor | None
 
 
 class VQVAE(nn.Module):
@@ -215,15 +219,18 @@ class VQVAE(nn.Module):
         generator: Generator | None = None,
         resting: bool = False,
         free: bool = False,
+        source: Tensor | None = None,
     ) -> Losses:
         """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
 
         resting: leave the WaveNet out, as in ``negative_log_likelihood``; free: leave the codebook out, z_q = z_e.
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
+        source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
+        While training, the samples of the first ``training.wavenet_fraction`` of the batch alone are scored.
         """
         settings = self.config.training
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            z_e = self.listen(waveform)
+            z_e = self.listen(waveform if source is None else source)
         if free:
             codes = self.quantizer.encode(z_e)
             quantized = Quantized(z_q=z_e, codes=codes, loss=z_e.new_zeros(()))
@@ -245,10 +252,20 @@ class VQVAE(nn.Module):
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             told = self.tell(z_q, speaker, melody)
             mel = self.mel_error(waveform, told) if settings.mel_weight else waveform.new_zeros(())
+        frames = told.frames
+        if self.training and settings.wavenet_fraction < 1:
+            rows = slice(math.ceil(settings.wavenet_fraction * len(waveform)))
+            waveform, before = waveform[rows], before[rows]
+            told = Told(*(None if t is None else t[rows] for t in (told.frames, told.predictor, told.log_gain)))
         classes = mulaw_encode(waveform)
         heard = disturbed(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
-        nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
-        return Losses(nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes)
+        if len(classes):
+            nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
+        else:
+            nll = waveform.new_zeros(classes.shape)
+        return Losses(
+            nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes, frames=frames, melody=melody
+        )
 
     def _said(self, samples: int, generator: Generator | None) -> slice:
         """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""

@@ -13,11 +13,12 @@ from vqvc.errors import CorpusError
 @dataclass(frozen=True)
 class Batch:
     """waveform (B, T) and history (B, P) float32, the P samples before each crop (0 where there are none);
-    speaker (B,) int64; scored (B, T) bool, False in the lead and where an utterance had ended; utt_ids."""
+    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a perturbed copy; speaker (B,) int64; scored (B, T) bool, False in the lead and where an utterance had ended; utt_ids."""
 
     step: int
     waveform: np.ndarray
     history: np.ndarray
+    source: np.ndarray
     speaker: np.ndarray
     scored: np.ndarray
     utt_ids: tuple[str, ...]
@@ -28,6 +29,7 @@ class Crops:
 
     A speaker is drawn first: ``speaker_balance`` 0 in proportion to how much was spoken, 1 evenly; then an
     utterance in proportion to its length, then a start at any sample (which shifts the code grid at random).
+    ``perturbed_fraction`` of the crops have one of the store's perturbed copies, drawn evenly, as their source.
     """
 
     def __init__(
@@ -41,10 +43,14 @@ class Crops:
         lead_samples: int = 0,
         history_samples: int = 64,
         speaker_balance: float = 0.0,
+        perturbed_fraction: float = 0.0,
         seed: int = 1,
         share: tuple[int, int] = (0, 1),
     ):
         self.store, self.seed = store, seed
+        self.perturbed_fraction = perturbed_fraction
+        if perturbed_fraction and not store.perturbed:
+            raise CorpusError(f"{store.path}: has no perturbed copies, which training.perturbed_fraction wants; run vqvc-pack --perturb")
         self.batch_size, self.crop_samples = batch_size, crop_samples
         self.lead_samples, self.history_samples = lead_samples, history_samples
         self.rank, self.workers = share
@@ -70,32 +76,41 @@ class Crops:
         picks = [self._pick(rng) for _ in range(self.batch_size)]
         if not whole:
             picks = picks[self.rank :: self.workers]
+        audio = [self.store.audio, *self.store.perturbed]
         size, lead, past = len(picks), self.lead_samples, self.history_samples
         padded = np.zeros((size, past + self.crop_samples), np.float32)
+        source = np.zeros((size, self.crop_samples), np.float32)
         scored = np.zeros((size, self.crop_samples), bool)
-        for row, (utterance, start) in enumerate(picks[i][1:] for i in range(size)):
+        for row, (_, utterance, start, copy) in enumerate(picks):
             first, end = max(0, start - past), min(start + self.crop_samples, utterance.length_samples)
             pcm = self.store.audio[utterance.offset_samples + first : utterance.offset_samples + end]
             if len(pcm) < end - first:
                 raise CorpusError(f"{self.store.path}: {utterance.utt_id} is cut short in the store; run vqvc-pack again")
             at = past - (start - first)
             padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
+            heard = audio[copy][utterance.offset_samples + start : utterance.offset_samples + end]
+            source[row, : len(heard)] = heard / np.float32(FULL_SCALE)
             scored[row, lead if start else 0 : end - start] = True  # at its start an utterance has its whole history
         return Batch(
             step=step,
             waveform=padded[:, past:],
             history=padded[:, :past],
+            source=source,
             speaker=np.array([self.index[pick[0]] for pick in picks], np.int64),
             scored=scored,
             utt_ids=tuple(pick[1].utt_id for pick in picks),
         )
 
-    def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int]:
+    def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int, int]:
+        """Speaker, utterance, start, and which audio is the source: 0 the original, 1, 2, ... a perturbed copy."""
         speaker = int(rng.choice(len(self.weights), p=self.weights))
         lengths = self.lengths[speaker]
         utterance = self.by_speaker[speaker][int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
         start = int(rng.integers(-self.lead_samples, max(1, utterance.length_samples - self.crop_samples + 1)))
-        return speaker, utterance, max(0, start)
+        copy = 0
+        if self.perturbed_fraction and rng.random() < self.perturbed_fraction:
+            copy = int(rng.integers(1, len(self.store.perturbed) + 1))
+        return speaker, utterance, max(0, start), copy
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps first_step .. last_step - 1, each made while the one before is in use."""

@@ -14,19 +14,20 @@ from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
 from vqvc.training.crops import Batch
 from vqvc.training.muon import optimizers
+from vqvc.training.teacher import Teacher
 
 UNRECORDED = 3  # steps of a phase before its recording: libraries set themselves up, optimizers make their state
-FIGURES = ("nll", "mel", "contrast", "quantizer", "gradient_norm")
+FIGURES = ("nll", "mel", "contrast", "quantizer", "teacher", "gradient_norm")
 
 
 class TrainingStep:
     """Steps of one worker (rank, workers) on the model's device; ``optimizers`` have the state that has to be kept.
 
-    What a step draws at random comes from a generator of that device, seeded by the step's number.
+    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes from a generator of that device, seeded by the step's number.
     """
 
-    def __init__(self, model: VQVAE, settings: TrainingConfig, dtype: torch.dtype, worker: tuple[int, int] = (0, 1)):
-        self.model, self.settings, self.dtype = model, settings, dtype
+    def __init__(self, model: VQVAE, settings: TrainingConfig, dtype: torch.dtype, worker: tuple[int, int] = (0, 1), teacher: Teacher | None = None):
+        self.model, self.settings, self.dtype, self.teacher = model, settings, dtype, teacher
         self.rank, self.workers = worker
         self.optimizers = optimizers(model, settings)
         self.device = next(model.parameters()).device
@@ -38,7 +39,7 @@ class TrainingStep:
         self._steps, self._recorded = 0, {}  # in this phase
 
     def __call__(self, batch: Batch, number: int, rate: float, resting: bool, free: bool) -> tuple[Tensor, Tensor] | None:
-        """FIGURES (5,) and how often each code was chosen (K,), float32 on the device and good until the next step.
+        """FIGURES (6,) and how often each code was chosen (K,), float32 on the device and good until the next step.
 
         number, rate: of this step, and its learning rate. resting, free: see ``VQVAE.forward``. None when a figure is not
         finite, on every worker; no weight has moved then.
@@ -49,7 +50,7 @@ class TrainingStep:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        inputs = [torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)]
+        inputs = [torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)]
         if (resting, free) != self._phase:
             self._phase, self._steps, self._recorded = (resting, free), 0, {}
         self.model.train()
@@ -78,23 +79,27 @@ class TrainingStep:
             self._recorded[work.__name__] = Recording(work, inputs, self.device, self.generator)
         return self._recorded[work.__name__](inputs)
 
-    def _learn(self, waveform: Tensor, history: Tensor, speaker: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    def _learn(self, waveform: Tensor, history: Tensor, source: Tensor, speaker: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
-        losses = model(waveform, speaker, history, self.dtype, self.generator, *self._phase)
+        losses = model(waveform, speaker, history, self.dtype, self.generator, *self._phase, source=source)
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
-        scored = scored[:, losses.said]
+        scored = scored[: len(losses.nll), losses.said]
         if losses.said.start:
             scored[:, : settings.lead_samples] = False
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
         mel, contrast, quantizer = share * losses.mel, share * losses.contrast, share * losses.quantizer
         total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
+        teacher = torch.zeros_like(mel)
+        if self.teacher is not None:
+            teacher = share * self.teacher.error(losses.frames, waveform, speaker, losses.melody, self.dtype)
+            total = total + settings.teacher_weight * teacher
         model.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, contrast, quantizer]).detach())
+        figures = distributed.mean_over_workers(torch.stack([nll, mel, contrast, quantizer, teacher]).detach())
         return torch.cat([figures, norm[None]]), count(losses.codes, model.config.quantizer.codebook_size)
 
     def _move(self) -> None:

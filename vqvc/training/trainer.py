@@ -26,6 +26,7 @@ from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
 from vqvc.training.start import Start, require_same_model
 from vqvc.training.step import FIGURES, TrainingStep
+from vqvc.training.teacher import Teacher
 from vqvc.training.tracker import Tracker
 from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
@@ -90,17 +91,22 @@ class Trainer:
         self.crops = Crops(
             store, "train", speakers, batch_size=settings.batch_size, crop_samples=settings.crop_samples,
             lead_samples=settings.lead_samples, history_samples=max(64, config.decoder.lpc_order),
-            speaker_balance=settings.speaker_balance, seed=settings.seed, share=worker,
+            speaker_balance=settings.speaker_balance, perturbed_fraction=settings.perturbed_fraction, seed=settings.seed, share=worker,
         )  # fmt: skip
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
         self.listen_first, self.free = settings.listen_first, True  # free: the codebook has not started
         self.begun_from = str(start.path) if start else None
+        teacher = None
+        if settings.teacher_weight and start is None:
+            raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
         if start is not None:
             start.give(self.model, speakers)
             self.listen_first, self.free = 0.0, False
+            if settings.teacher_weight:
+                teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.work = TrainingStep(self.model, settings, self.dtype, worker)
+        self.work = TrainingStep(self.model, settings, self.dtype, worker, teacher)
         self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         self.step, self.seconds = 0, 0.0
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
@@ -273,7 +279,7 @@ class Trainer:
         heard = []
         for number in range(CODEBOOK_BATCHES):
             batch = self.crops.batch(2**31 + number, whole=True)
-            z_e = self.model.listen(torch.from_numpy(batch.waveform).to(self.device))
+            z_e = self.model.listen(torch.from_numpy(batch.source).to(self.device))
             heard.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
         generator = torch.Generator().manual_seed(self.config.training.seed)
         self.model.quantizer.initialise(torch.cat(heard), generator)
