@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vqvc._util import textfile
 from vqvc.cli._finished import LIST, Finished
 from vqvc.cli._outputs import STANDARD, check_form, check_output, form_of, name_for, place, suffix
 from vqvc.errors import AudioError, UsageError, VqvcError, explained
@@ -98,10 +99,7 @@ def _folder(args: argparse.Namespace, source: Path) -> Batch:
 
 
 def _read_pairs(path: Path) -> list[Job]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")  # names may hold other breaks
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
+    lines = textfile.read(path, errors="surrogateescape", error=UsageError).split("\n")  # names may hold other breaks
     jobs = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc._util import textfile
 from vqvc.cli import _outputs
 from vqvc.cli._code_files import SUFFIX, read_code_file
 from vqvc.cli._common import parser, run
@@ -68,9 +69,7 @@ def _read(args: argparse.Namespace, header) -> tuple:
 
     if args.codes.suffix == ".txt":
         try:
-            codes = np.array(args.codes.read_text().split(), np.int64)
-        except FileNotFoundError:
-            raise UsageError(f"{args.codes}: no such file") from None
+            codes = np.array(textfile.read(args.codes, error=UsageError).split(), np.int64)
         except (ValueError, OverflowError):
             raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
         return codes, len(codes) * header.config.hop_length
