@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from vqvc.config import Config, from_dict
 from vqvc.corpus.store import PackedStore, Speaker
@@ -48,17 +49,30 @@ def tiny_store(path: Path, speakers: int = 3, utterances: int = 4, length_sample
     return PackedStore(path)
 
 
-def trainer(config: Config, store: PackedStore, folder: Path, **options):
-    """A Trainer for all speakers of the store."""
-    from vqvc.training.trainer import Trainer
+def trainer(config: Config, store: PackedStore, folder: Path, *, minutes_limit: float | None = None, **options):
+    """The Loop of a VQVAETask for all speakers of the store."""
+    from vqvc.training.loop import Loop
+    from vqvc.training.vqvae_task import VQVAETask
 
-    return Trainer(config, store, folder, tuple(s.speaker for s in store.speakers), **options)
+    task = VQVAETask(config, store, tuple(s.speaker for s in store.speakers), **options)
+    return Loop(task, folder, minutes_limit=minutes_limit, worker=options.get("worker", (0, 1)))
+
+
+def before_step(monkeypatch, kind: type, act) -> None:
+    """Call ``act(step)`` before every training step of a kind of task."""
+    plain = kind.train_step
+
+    def train_step(self, batch, position, rate):
+        act(position.step)
+        return plain(self, batch, position, rate)
+
+    monkeypatch.setattr(kind, "train_step", train_step)
 
 
 # --- in processes of their own, forked from one server that has imported torch and computed nothing
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pytest", "vqvc.training.trainer", "vqvc.synthesis.package"])
+_server.set_forkserver_preload(["pytest", "vqvc.training.loop", "vqvc.training.vqvae_task", "vqvc.synthesis.package"])
 
 
 def start(work, *args, log: Path) -> multiprocessing.Process:
@@ -98,18 +112,16 @@ def _child(work, args: tuple, log: str) -> None:
 def command(arguments: list[str], signal_at: tuple[int, ...] | None = None) -> int:
     """vqvc-train as a command; ``signal_at`` = (step, signal number[, times]) is sent to itself before that step."""
     from vqvc.cli import train
-    from vqvc.training.trainer import Trainer
+    from vqvc.training.vqvae_task import VQVAETask
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    plain = Trainer._train_step
 
-    def step(self, *given):
-        if signal_at and self.step == signal_at[0]:
+    def kill(step: int) -> None:
+        if signal_at and step == signal_at[0]:
             for _ in range(signal_at[2] if len(signal_at) > 2 else 1):
                 os.kill(os.getpid(), signal_at[1])
-        return plain(self, *given)
 
-    Trainer._train_step = step
+    before_step(pytest.MonkeyPatch(), VQVAETask, kill)
     try:
         return train.main(arguments)
     except SystemExit as leaving:

@@ -63,9 +63,14 @@ class VoiceConverter:
     def encode(self, recording: np.ndarray | str | Path) -> np.ndarray:
         """Codes (ceil(T / hop_length),) int64 of a recording: a path, or samples (T,) float at ``sample_rate``.
 
+        A recording that is read from a path may have any length: it is encoded in pieces, whose codes are those of the whole.
         Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
         """
-        return self.listen(recording).codes
+        from vqvc.synthesis import convert, encoding
+
+        if isinstance(recording, (str, Path)):
+            return encoding.encode_recording(self.model, recording)[0]
+        return convert.encode(self.model, convert.levelled(self.model, self._samples(recording)).samples)
 
     def decode(
         self,

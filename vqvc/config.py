@@ -4,107 +4,118 @@ Every key of ``recipes/conf/*.yaml`` is a field here; the comment beside a field
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-import yaml
-
+from vqvc._util import settings
+from vqvc._util.settings import Range
 from vqvc.errors import ConfigError
+
+Width = Annotated[int, Range(1, 8192)]  # channels, dimensions
+Layers = Annotated[int, Range(0, 256)]
+Taps = Annotated[int, Range(1, 64)]
+Share = Annotated[float, Range(0, 1)]
+Decay = Annotated[float, Range(0, 1, below=True)]
+Weight = Annotated[float, Range(0, 1e6)]  # of a term of the loss
+Steps = Annotated[int, Range(0, 10**9)]
+Batch = Annotated[int, Range(1, 65536)]
+Rate = Annotated[float, Range(0, 1, above=True)]
+Minutes = Annotated[float, Range(0, 1e6)]
+Seed = Annotated[int, Range(0, 2**31 - 1)]
+MOST_SAMPLES, MOST_CODES = 2**27, 2**22  # of a batch: 2.3 hours of speech in half a gigabyte; codes are wider in memory
 
 
 @dataclass(frozen=True)
 class AudioConfig:
     """What the waveform looks like inside the toolkit."""
 
-    sample_rate: int = 16000  # Hz
-    level_rms: float = 0.06  # every utterance is scaled to this root mean square (full scale = 1)
+    sample_rate: Annotated[int, Range(1000, 192_000)] = 16000  # Hz
+    level_rms: Annotated[float, Range(0, 0.5, above=True)] = 0.06  # every utterance is scaled to this root mean square (full scale = 1)
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """From sound to one vector per code (section 4.3 of the paper; context after the strides is ours)."""
 
-    input: str = "waveform"  # waveform, log_mel, mfcc or units (found, not learned: nn/acoustic_units.py)
-    feature_hop: int = 160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
-    n_mels: int = 80  # mel bands, for all but waveform
-    units: int = 2048  # acoustic units, for input: units
-    channels: tuple[int, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
-    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)  # a window is twice its stride: 4 for a stride of 2
-    context_layers: int = 4  # residual convolutions at code rate; 0 is the paper's encoder
-    context_kernel: int = 3  # taps
-    context_dilations: tuple[int, ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
-    norm_reach: float = 0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
+    input: Literal["waveform", "log_mel", "mfcc", "units"] = "waveform"  # units are found, not learned: nn/acoustic_units.py
+    feature_hop: Annotated[int, Range(1, 65536)] = 160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
+    n_mels: Annotated[int, Range(1, 512)] = 80  # mel bands, for all but waveform
+    units: Annotated[int, Range(2, 65536)] = 2048  # acoustic units, for input: units
+    channels: tuple[Width, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
+    strides: tuple[Annotated[int, Range(1, 64)], ...] = (2, 2, 2, 2, 2, 2)  # a window is twice its stride: 4 for a stride of 2
+    context_layers: Layers = 4  # residual convolutions at code rate; 0 is the paper's encoder
+    context_kernel: Taps = 3  # taps
+    context_dilations: tuple[Annotated[int, Range(1, 4096)], ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
+    norm_reach: Annotated[float, Range(0, 60)] = 0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
 
 
 @dataclass(frozen=True)
 class QuantizerConfig:
     """The codebook (section 3 and appendix A of the paper)."""
 
-    codebook_size: int = 512  # codes
-    codebook_dim: int = 64  # numbers per code
-    update: str = "ema"  # ema (appendix A.1) or gradient (equation 3)
-    ema_decay: float = 0.99  # per training step
-    commitment_cost: float = 0.25  # beta of equation 3
-    free_steps: int = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
-    restart_below: float = 0.05  # a code is restarted when its averaged count falls under this share of an even one
+    codebook_size: Annotated[int, Range(2, 32768)] = 512  # codes
+    codebook_dim: Width = 64  # numbers per code
+    update: Literal["ema", "gradient"] = "ema"  # ema (appendix A.1) or gradient (equation 3)
+    ema_decay: Decay = 0.99  # per training step
+    commitment_cost: Weight = 0.25  # beta of equation 3
+    free_steps: Steps = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
+    restart_below: Decay = 0.05  # a code is restarted when its averaged count falls under this share of an even one
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
     """The WaveNet (van den Oord et al. 2016) that says the codes again in a voice."""
 
-    layers: int = 20
-    dilation_cycle: int = 9  # dilations 1, 2, ..., 2**(cycle-1), then again
-    kernel: int = 2  # taps of a dilated convolution
-    residual_channels: int = 64
-    gate_channels: int = 128  # tanh and sigmoid halves together
-    skip_channels: int = 128
-    output: str = "categorical"  # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
-    mixtures: int = 8  # logistics per sample, for output: mixture
-    lpc_order: int = 16  # samples that the linear prediction looks back, for output: mixture
-    speaker_dim: int = 64  # numbers per speaker
-    conditioning_channels: int = 128  # width of the convolutions over codes and speaker
-    conditioning_layers: int = 4  # residual convolutions (3 taps) at the conditioning rate
-    conditioning_hop: int = 64  # samples per conditioning frame; must divide the encoder's hop
+    layers: Annotated[int, Range(1, 256)] = 20
+    dilation_cycle: Annotated[int, Range(1, 16)] = 9  # dilations 1, 2, ..., 2**(cycle-1), then again
+    kernel: Taps = 2  # taps of a dilated convolution
+    residual_channels: Width = 64
+    gate_channels: Annotated[int, Range(2, 8192)] = 128  # tanh and sigmoid halves together
+    skip_channels: Width = 128
+    output: Literal["categorical", "mixture"] = "categorical"  # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
+    mixtures: Annotated[int, Range(1, 64)] = 8  # logistics per sample, for output: mixture
+    lpc_order: Annotated[int, Range(1, 256)] = 16  # samples that the linear prediction looks back, for output: mixture
+    speaker_dim: Width = 64  # numbers per speaker
+    conditioning_channels: Width = 128  # width of the convolutions over codes and speaker
+    conditioning_layers: Layers = 4  # residual convolutions (3 taps) at the conditioning rate
+    conditioning_hop: Annotated[int, Range(1, 65536)] = 64  # samples per conditioning frame; must divide the encoder's hop
     f0: bool = False  # tell the decoder the source's pitch, relative to the voice's own, beside the codes
-    jitter: float = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
+    jitter: Share = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How the model learns."""
 
-    steps: int = 100000  # optimizer steps, unless --max-minutes ends the run before
-    batch_size: int = 16  # crops per step
-    crop_samples: int = 6144  # samples per crop; a multiple of the hop
-    lead_samples: int = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    optimizer: str = "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
-    learning_rate: float = 4e-4  # at its highest
-    warmup_steps: int = 200  # steps of linear rise
-    decay_fraction: float = 0.4  # the last part of the run, in which the rate falls to a hundredth
-    gradient_clip: float = 1.0  # largest norm of the whole gradient
-    weight_average: float = 0.999  # decay of the averaged (Polyak) weights
-    listen_first: float = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
-    mel_weight: float = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
-    n_mels: int = 80  # bands of the auxiliary head
-    contrast_weight: float = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
-    said_samples: int = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
-    input_noise: float = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
-    perturbed_fraction: float = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
-    wavenet_fraction: float = 1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
-    teacher_weight: float = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
-    speaker_balance: float = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
-    valid_minutes: float = 3.0  # minutes between validations
-    checkpoint_minutes: float = 5.0  # minutes between checkpoints
-    precision: str = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
-    seed: int = 1
+    steps: Annotated[int, Range(1, 10**9)] = 100000  # optimizer steps, unless --max-minutes ends the run before
+    batch_size: Batch = 16  # crops per step
+    crop_samples: Annotated[int, Range(1, 2**24)] = 6144  # samples per crop; a multiple of the hop
+    lead_samples: Annotated[int, Range(0, 2**24)] = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
+    optimizer: Literal["adam", "muon", "muon_all"] = "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
+    learning_rate: Rate = 4e-4  # at its highest
+    warmup_steps: Steps = 200  # steps of linear rise
+    decay_fraction: Share = 0.4  # the last part of the run, in which the rate falls to a hundredth
+    gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
+    weight_average: Decay = 0.999  # decay of the averaged (Polyak) weights
+    listen_first: Share = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
+    mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
+    n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
+    contrast_weight: Weight = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
+    said_samples: Annotated[int, Range(0, 2**24)] = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
+    input_noise: Annotated[float, Range(0, 128)] = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
+    perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
+    wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
+    teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
+    speaker_balance: Share = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
+    valid_minutes: Minutes = 3.0  # minutes between validations
+    checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
+    precision: Literal["bfloat16", "float32"] = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
+    seed: Seed = 1
 
 
 @dataclass(frozen=True)
@@ -118,13 +129,14 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        _require_choice("encoder.input", self.encoder.input, ("waveform", "log_mel", "mfcc", "units"))
-        _require_choice("quantizer.update", self.quantizer.update, ("ema", "gradient"))
-        _require_choice("decoder.output", self.decoder.output, ("categorical", "mixture"))
-        _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
-        _require_choice("training.optimizer", self.training.optimizer, ("muon", "muon_all", "adam"))
+        settings.check(self)
         if len(self.encoder.channels) != len(self.encoder.strides):
             raise ConfigError("encoder.channels and encoder.strides: give one channel number for each stride")
+        if self.encoder.context_layers and not self.encoder.context_dilations:
+            raise ConfigError("encoder.context_dilations: give at least one, or set encoder.context_layers to 0")
+        if self.hop_length > 65536:
+            raise ConfigError(f"encoder.strides: a code would stand for {self.hop_length:,} samples; at most 65,536 are allowed")
+        _require_fitting_batch(self.training.batch_size, self.training.crop_samples, "crop_samples", MOST_SAMPLES)
         if self.encoder.input == "units" and (self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)):
             raise ConfigError("encoder.input: units wants strides and channels [], and a feature_hop of whole 10 ms")
         if self.decoder.gate_channels % 2:
@@ -137,10 +149,6 @@ class Config:
             raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
         if self.training.said_samples and not self.training.lead_samples < self.training.said_samples <= self.training.crop_samples:
             raise ConfigError("training.said_samples: must be above training.lead_samples and at most training.crop_samples, or 0")
-        if not 0 <= self.training.perturbed_fraction <= 1:
-            raise ConfigError(f"training.perturbed_fraction: must be 0 to 1, not {self.training.perturbed_fraction}")
-        if not 0 <= self.training.wavenet_fraction <= 1:
-            raise ConfigError(f"training.wavenet_fraction: must be 0 to 1, not {self.training.wavenet_fraction}")
         if not self.training.wavenet_fraction and not self.training.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
         if self.training.wavenet_fraction < 1 and not self.training.mel_weight:
@@ -177,36 +185,36 @@ class Config:
 class PriorConfig:
     """The causal model over codes: a WaveNet of indices (section 4.3 of the paper; sizes are ours)."""
 
-    layers: int = 12
-    dilation_cycle: int = 6  # dilations 1, 2, ..., 2**(cycle-1) codes, then again
-    kernel: int = 2  # taps of a dilated convolution
-    residual_channels: int = 64
-    gate_channels: int = 128  # tanh and sigmoid halves together
-    skip_channels: int = 128
-    speaker_dim: int = 32  # numbers per speaker
-    token_dropout: float = 0.05  # chance that the code before is hidden, in training
-    dropout: float = 0.1  # share of the summed skips that is left out, in training
+    layers: Annotated[int, Range(1, 256)] = 12
+    dilation_cycle: Annotated[int, Range(1, 16)] = 6  # dilations 1, 2, ..., 2**(cycle-1) codes, then again
+    kernel: Taps = 2  # taps of a dilated convolution
+    residual_channels: Width = 64
+    gate_channels: Annotated[int, Range(2, 8192)] = 128  # tanh and sigmoid halves together
+    skip_channels: Width = 128
+    speaker_dim: Width = 32  # numbers per speaker
+    token_dropout: Decay = 0.05  # chance that the code before is hidden, in training
+    dropout: Decay = 0.1  # share of the summed skips that is left out, in training
 
 
 @dataclass(frozen=True)
 class PriorTrainingConfig:
     """How the prior learns."""
 
-    steps: int = 8000  # optimizer steps, unless --max-minutes ends the run before
-    batch_size: int = 16  # crops per step
-    crop_codes: int = 384  # codes per crop
-    lead_codes: int = 64  # first codes of a crop, which give context and are not scored
-    learning_rate: float = 2e-3  # Adam's, at its highest
-    warmup_steps: int = 200  # steps of linear rise
-    decay_fraction: float = 0.7  # the last part of the run, in which the rate falls to a hundredth
-    gradient_clip: float = 1.0  # largest norm of the whole gradient
-    weight_decay: float = 0.02  # AdamW's
-    weight_average: float = 0.995  # decay of the averaged (Polyak) weights
-    anonymous: float = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
-    valid_minutes: float = 2.0  # minutes between validations
-    checkpoint_minutes: float = 5.0  # minutes between checkpoints
-    precision: str = "bfloat16"  # bfloat16 (where the device has it) or float32
-    seed: int = 1
+    steps: Annotated[int, Range(1, 10**9)] = 8000  # optimizer steps, unless --max-minutes ends the run before
+    batch_size: Batch = 16  # crops per step
+    crop_codes: Annotated[int, Range(1, 2**20)] = 384  # codes per crop
+    lead_codes: Annotated[int, Range(0, 2**20)] = 64  # first codes of a crop, which give context and are not scored
+    learning_rate: Rate = 2e-3  # Adam's, at its highest
+    warmup_steps: Steps = 200  # steps of linear rise
+    decay_fraction: Share = 0.7  # the last part of the run, in which the rate falls to a hundredth
+    gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
+    weight_decay: Share = 0.02  # AdamW's
+    weight_average: Decay = 0.995  # decay of the averaged (Polyak) weights
+    anonymous: Share = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
+    valid_minutes: Minutes = 2.0  # minutes between validations
+    checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
+    precision: Literal["bfloat16", "float32"] = "bfloat16"  # bfloat16 (where the device has it) or float32
+    seed: Seed = 1
 
 
 @dataclass(frozen=True)
@@ -217,127 +225,33 @@ class PriorSettings:
     training: PriorTrainingConfig = field(default_factory=PriorTrainingConfig)
 
     def __post_init__(self) -> None:
-        _require_choice("training.precision", self.training.precision, ("bfloat16", "float32"))
+        settings.check(self)
         if self.prior.gate_channels % 2:
             raise ConfigError("prior.gate_channels: must be even (a tanh half and a sigmoid half)")
         if not 0 <= self.training.lead_codes < self.training.crop_codes:
             raise ConfigError("training.lead_codes: must be smaller than training.crop_codes")
-        for key, value in (("prior.dropout", self.prior.dropout), ("prior.token_dropout", self.prior.token_dropout)):
-            if not 0 <= value < 1:
-                raise ConfigError(f"{key}: must be at least 0 and below 1, not {value}")
+        _require_fitting_batch(self.training.batch_size, self.training.crop_codes, "crop_codes", MOST_CODES)
 
     to_dict, hash = Config.to_dict, Config.hash
 
 
-def _require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{key}: {value!r} is not one of {', '.join(choices)}")
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and remembers the line of each."""
-
-
-def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
-    result = _Lines()
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if key in result:
-            raise ConfigError(f"line {line}: {key}: given twice")
-        result[key] = loader.construct_object(value_node, deep=True)
-        result.lines[key] = line
-    return result
-
-
-class _Lines(dict):
-    """A dict that knows on which line of the file each key stood."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.lines: dict = {}
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+def _require_fitting_batch(crops: int, length: int, name: str, most: int) -> None:
+    if crops * length > most:
+        raise ConfigError(
+            f"training.batch_size: {crops:,} crops of training.{name} = {length:,} are {crops * length:,} in all; "
+            f"at most {most:,} are allowed"
+        )
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
     """Read a YAML file and apply ``section.key=value`` overrides; ``kind`` is Config or PriorSettings.
 
-    Raises ConfigError with file, line and key for an unknown, duplicate or wrongly typed key, and for YAML tags.
+    Raises ConfigError with file, line, key and what is allowed for an unknown, duplicate, wrongly typed or out-of-range
+    key, and for YAML tags.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    try:
-        raw = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-        return from_dict(raw or {}, overrides, kind)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{path}: {where}{getattr(error, 'problem', error)}") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return settings.load(kind, path, overrides)
 
 
 def from_dict(raw: dict, overrides: Sequence[str] = (), kind: type = Config):
     """Build a Config (or ``kind``) from nested dicts; raises ConfigError for what does not fit."""
-    if not isinstance(raw, dict):
-        raise ConfigError("the file must hold sections such as 'encoder:', not a single value")
-    merged = _Lines({name: section for name, section in raw.items()})
-    merged.lines = getattr(raw, "lines", {})
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        section, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise ConfigError(f"override {override!r}: write it as section.key=value")
-        chosen = _Lines(merged.get(section) or {})
-        chosen.lines = getattr(merged.get(section), "lines", {})
-        try:
-            chosen[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"override {override!r}: the value is not valid YAML") from None
-        merged[section] = chosen
-    return _build(kind, merged, "")
-
-
-def _build(kind: type, raw: object, prefix: str):
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{prefix.rstrip('.')}: must be a section with keys, not {raw!r}")
-    lines = getattr(raw, "lines", {})
-    types_of = typing.get_type_hints(kind)
-    values = {}
-    for key, value in raw.items():
-        where = f"line {lines[key]}: {prefix}{key}" if key in lines else f"{prefix}{key}"
-        if key not in types_of:
-            near = difflib.get_close_matches(str(key), types_of, n=1)
-            raise ConfigError(f"{where}: unknown key" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
-        if dataclasses.is_dataclass(types_of[key]):
-            values[key] = _build(types_of[key], value, f"{prefix}{key}.")
-        else:
-            values[key] = _convert(where, value, types_of[key])
-    return kind(**values)
-
-
-def _convert(where: str, value: object, kind: object):
-    """``value`` as ``kind``: YAML 1.1 reads 1e-4 as text and no as False, so floats are helped and bools refused."""
-    if isinstance(kind, types.GenericAlias):  # tuple[X, ...]
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: must be a list, not {value!r}")
-        return tuple(_convert(where, item, typing.get_args(kind)[0]) for item in value)
-    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    elif kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif kind in (str, bool) and isinstance(value, kind):
-        return value
-    raise ConfigError(f"{where}: must be {kind.__name__}, not {value!r}")
+    return settings.from_dict(kind, raw, overrides)

@@ -1,23 +1,55 @@
-"""FAULTS 30: an optional package is missing or broken; the sentence names the extra, and the core still imports."""
+"""FAULTS 30 and 84: an optional package is missing or broken; the sentence names the extra, and the core still imports."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vqvc._util import extras
+from vqvc.audio import pitch
 from vqvc.cli import align, synth_corpus
 from vqvc.corpus import espeak, forced
 from vqvc.corpus.store import Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import MissingExtraError
+from vqvc.evaluation import content, plots, suite
 
 FAILURES = [
     (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
     (ImportError("cannot import name 'x'"), "cannot import name 'x'"),
     (OSError("libcuda.so.1: cannot open shared object file"), "libcuda.so.1"),
     (RuntimeError("CUDA versions differ\nand more"), "CUDA versions differ"),
+]
+OTHER_FAILURES = [
+    (TypeError("Descriptors cannot be created directly"), "Descriptors cannot be created"),
+    (AttributeError("module 'numpy' has no attribute 'bool'"), "has no attribute 'bool'"),
+    (SystemError("initialization failed"), "initialization failed"),
+    (ValueError("numpy.dtype size changed\nmay indicate"), "numpy.dtype size changed"),
+    (KeyError(), "KeyError"),
+]
+
+
+def _spectrogram():
+    plots.pyplot()
+
+
+def _pitch():
+    pitch.f0(np.zeros(16000), 16000)
+
+
+USES = [
+    ("espeakng_loader", "synthetic", espeak.Synthesiser),
+    ("pocketsphinx", "align", forced.ForcedAligner),
+    ("pocketsphinx", "evaluate", content.Recogniser),
+    ("jiwer", "evaluate", lambda: content.count_errors(["a"], ["a"])),
+    ("matplotlib", "plots", _spectrogram),
+    ("matplotlib.pyplot", "plots", _spectrogram),
+    ("speechmos.dnsmos", "quality", lambda: suite.quality_figures([], 16000)),
+    ("parselmouth", "evaluate", _pitch),
 ]
 
 
@@ -45,13 +77,33 @@ def broken(monkeypatch):
     ("package", "extra", "use"),
     [("espeakng_loader", "synthetic", espeak.Synthesiser), ("pocketsphinx", "align", forced.ForcedAligner)],
 )
-def test_the_sentence_names_package_reason_and_extra(broken, package, extra, use, error, reason):
+def test_row_30_the_sentence_names_package_reason_and_extra(broken, package, extra, use, error, reason):
     broken(package, error)
     with pytest.raises(
         MissingExtraError, match=f"(?s)^the package .*{reason}.*pip install 'vqvc\\[{extra}\\]'$"
     ) as caught:
         use()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("error", "reason"), OTHER_FAILURES, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("package", "extra", "use"), USES, ids=[package for package, _, _ in USES])
+def test_row_84_any_exception_of_an_optional_package_names_the_extra(broken, package, extra, use, error, reason):
+    if "." in package:
+        pytest.importorskip(package.partition(".")[0])
+    broken(package, error)
+    with pytest.raises(MissingExtraError, match=f"^the package .*{reason}.*pip install 'vqvc\\[{extra}\\]'$") as caught:
+        use()
+    assert "\n" not in str(caught.value)
+
+
+def test_row_84_every_optional_import_goes_through_one_place():
+    """No module catches the import errors of optional packages by itself."""
+    package = Path(extras.__file__).parent.parent
+    allowed = {"_util/extras.py", "_util/platform.py"}
+    for path in package.rglob("*.py"):
+        if path.relative_to(package).as_posix() not in allowed:
+            assert not re.search(r"except \(?(ImportError|ModuleNotFoundError)", path.read_text(encoding="utf-8")), path
 
 
 def test_a_library_that_does_not_load(monkeypatch):

@@ -34,7 +34,7 @@ def test_the_receptive_field_is_what_it_says():
 
 @torch.inference_mode()
 def test_bits_are_the_sum_of_log_probabilities():
-    from vqvc.training.prior_trainer import bits_of
+    from vqvc.training.prior_task import bits_of
 
     model, codes = random_prior(), _codes(batch=1)
     log_p = model(codes, torch.tensor([1])).double().log_softmax(-1)

@@ -42,7 +42,7 @@ def test_a_long_recording_crosses_blocks(under_prior):
 def test_four_seconds_of_codes_are_within_two_percent_of_their_cross_entropy():
     """A file of codes drawn from the prior, against what the float network says they cost: about 3.5 bits each."""
     from vqvc.synthesis.draw import draw
-    from vqvc.training.prior_trainer import bits_of
+    from vqvc.training.prior_task import bits_of
 
     model = random_prior(16, 1.0)
     coder = Coder(MODEL, HOP, 16, in_integers(model), "cd" * 32)

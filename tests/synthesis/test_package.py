@@ -84,7 +84,7 @@ def test_a_cut_file_is_refused(written, kept):
         package.read(path)
 
 
-def test_a_pickle_is_refused_and_not_run(tmp_path):
+def test_row_36_a_pickled_model_is_refused_and_never_run(tmp_path):
     class Evil:
         def __reduce__(self):
             return (tmp_path / "ran").touch, ()
@@ -128,12 +128,12 @@ def test_another_codebook_size_names_the_field(written):
     voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata["speakers"] = json.dumps(voices)
     weights = {k: v for k, v in model.state_dict().items() if not k.startswith(package.TRAINING_ONLY)}
-    rewrite_metadata(path, **metadata, checksum=package._checksum(weights, metadata))
+    rewrite_metadata(path, **metadata, checksum=package.KIND.checksum(weights, metadata))
     with pytest.raises(ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"):
         package.read(path)
 
 
-def test_an_unknown_speaker_is_told_the_nearest_from_the_header_alone(written):
+def test_row_25_an_unknown_speaker_gets_the_nearest_names_from_the_header_alone(written):
     path, _ = written
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # the weights are never looked at

@@ -50,7 +50,7 @@ def test_a_parameter_without_a_gradient_rests():
 @pytest.mark.parametrize("which", ["muon", "muon_all"])
 def test_layers_learn_by_muon_and_the_rest_by_adam(which, store, tmp_path):
     running = trainer(tiny_config(training={"optimizer": which}), store, tmp_path)
-    adam, muon = running.work.optimizers
+    adam, muon = running.task.step.optimizers
     names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
     stack = {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
     around = {name for name in running.names.values() if name.endswith("weight") and name.startswith(("encoder.", "conditioning."))}
@@ -59,10 +59,10 @@ def test_layers_learn_by_muon_and_the_rest_by_adam(which, store, tmp_path):
     assert names == (stack if which == "muon" else stack | around | {"wavenet.mix.weight"})
     assert [group["size"] for group in muon.param_groups] == [2.5, 1.0][: 1 if which == "muon" else 2]
     assert sum(len(g["params"]) for o in (adam, muon) for g in o.param_groups) == len(running.names)
-    before = {name: p.detach().clone() for name, p in running.model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in running.task.model.named_parameters()}
     running.run()
-    still = {name for name, p in running.model.named_parameters() if torch.equal(p, before[name])}
-    assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").work.optimizers) == 1
+    still = {name for name, p in running.task.model.named_parameters() if torch.equal(p, before[name])}
+    assert not still & names and len(trainer(tiny_config(), store, tmp_path / "adam").task.optimizers) == 1
 
 
 def test_weights_stop_growing():

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from tiny_prior import SIZE, tiny_archive, tiny_settings
+from tiny_training import before_step
 
 from vqvc.config import PriorSettings, from_dict
 from vqvc.errors import ConfigError, CorpusError, ModelError, TrainingError
 from vqvc.training import checkpoint
 from vqvc.training.code_crops import CodeCrops, train_speakers
 from vqvc.training.folder import hold
-from vqvc.training.prior_trainer import PriorTrainer
+from vqvc.training.loop import Loop
+from vqvc.training.prior_task import PriorTask
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +23,8 @@ def archive():
     return tiny_archive()
 
 
-def _trainer(archive, folder, settings=None, **options) -> PriorTrainer:
-    return PriorTrainer(settings or tiny_settings(), archive, folder, train_speakers(archive), **options)
+def _trainer(archive, folder, settings=None, **options) -> Loop:
+    return Loop(PriorTask(settings or tiny_settings(), archive, train_speakers(archive)), folder, **options)
 
 
 def _tensors(folder) -> dict:
@@ -30,22 +32,15 @@ def _tensors(folder) -> dict:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_resumed_run_equals_the_uninterrupted_one(archive, tmp_path, monkeypatch, precision):
+def test_row_38_a_resumed_prior_equals_the_uninterrupted_one(archive, tmp_path, monkeypatch, precision):
     settings = tiny_settings(prior={"dropout": 0.2, "token_dropout": 0.2}, training={"precision": precision})
     whole = _trainer(archive, tmp_path / "whole", settings).run()
-    plain = PriorTrainer._train_step
-
-    def step(self, *given):
-        if self.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return plain(self, *given)
-
     with monkeypatch.context() as patch:
-        patch.setattr(PriorTrainer, "_train_step", step)
+        before_step(patch, PriorTask, lambda step: step == 3 and os.kill(os.getpid(), signal.SIGTERM))
         stopped = _trainer(archive, tmp_path / "parts", settings).run()
     assert (stopped.signal, stopped.step, whole.signal, whole.step) == (signal.SIGTERM, 4, None, 8)
     resumed = _trainer(archive, tmp_path / "parts", settings).run()
-    assert resumed.signal is None and resumed.bits_per_code == whole.bits_per_code
+    assert resumed.signal is None and resumed.held_out == whole.held_out
     ours, theirs = _tensors(tmp_path / "parts"), _tensors(tmp_path / "whole")
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -58,7 +53,7 @@ def test_it_learns_what_pairs_of_codes_cannot_tell(tmp_path):
         training={"steps": 250, "batch_size": 16, "crop_codes": 64, "learning_rate": 1e-2, "warmup_steps": 20},
     )
     finished = _trainer(archive, tmp_path, settings).run()
-    assert finished.bits_per_code < 1.8
+    assert finished.held_out.bits_per_code < 1.8
 
 
 def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_path):
@@ -69,19 +64,19 @@ def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_pa
     ):
         with pytest.raises(ModelError, match=f"was made with another {key}; train in another folder, or give --overwrite"):
             other.run()
-    anew = _trainer(archive, tmp_path, tiny_settings(prior={"layers": 3}, training={"steps": 2}), anew=True).run()
+    anew = _trainer(archive, tmp_path, tiny_settings(prior={"layers": 3}, training={"steps": 2}), restart=True).run()
     assert anew.step == 2
 
 
-def test_a_folder_in_use_is_refused(archive, tmp_path):
+def test_row_39_a_folder_in_use_is_refused(archive, tmp_path):
     with hold(tmp_path), pytest.raises(TrainingError, match=f"in use by process {os.getpid()}; wait for it or stop it"):
         _trainer(archive, tmp_path).run()
 
 
-def test_a_loss_that_is_not_a_number_stops(archive, tmp_path):
+def test_row_41_a_loss_that_is_not_a_number_stops_the_prior(archive, tmp_path):
     trainer = _trainer(archive, tmp_path)
     with torch.no_grad():
-        trainer.model.wavenet.out.bias[0] = float("nan")
+        trainer.task.model.wavenet.out.bias[0] = float("nan")
     with pytest.raises(TrainingError, match="step 0: the loss or its gradient is not a number .*last good checkpoint: none yet"):
         trainer.run()
     assert checkpoint.load_newest(tmp_path) is None
@@ -123,7 +118,7 @@ def test_an_archive_without_training_codes_is_said(archive):
     ("change", "says"),
     [
         ({"prior": {"gate_channels": 3}}, "prior.gate_channels: must be even"),
-        ({"prior": {"dropout": 1.0}}, "prior.dropout: must be at least 0 and below 1"),
+        ({"prior": {"dropout": 1.0}}, "prior.dropout: must be a number at least 0 and below 1, not 1.0"),
         ({"prior": {"layrs": 1}}, "did you mean prior.layers"),
         ({"training": {"lead_codes": 384}}, "training.lead_codes: must be smaller"),
     ],

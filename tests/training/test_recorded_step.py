@@ -14,10 +14,10 @@ def _learned(store, folder, records: bool, **training):
     config = tiny_config(training={"steps": STEPS, "optimizer": "muon", "input_noise": 1.0, "listen_first": 0.4} | training,
                          quantizer={"free_steps": 2}, decoder={"f0": True})  # fmt: skip
     run = trainer(config, store, folder, device="cuda")
-    run.work.records = records
+    run.task.step.records = records
     run.run()
-    assert bool(run.work._recorded) == records and run.work._steps > UNRECORDED
-    return {name: tensor.cpu() for name, tensor in run.model.state_dict().items()}
+    assert bool(run.task.step._recorded) == records and run.task.step._steps > UNRECORDED
+    return {name: tensor.cpu() for name, tensor in run.task.model.state_dict().items()}
 
 
 def test_recorded_and_unrecorded_steps_learn_alike(store, tmp_path):

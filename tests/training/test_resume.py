@@ -7,10 +7,10 @@ import signal
 import pytest
 import torch
 import yaml
-from tiny_training import command, start, status, tiny_config, trainer
+from tiny_training import before_step, command, start, status, tiny_config, trainer
 
 from vqvc.training import checkpoint
-from vqvc.training.trainer import Trainer
+from vqvc.training.vqvae_task import VQVAETask
 
 VARIANTS = {
     "ema": {},
@@ -40,18 +40,11 @@ def _assert_equal(folder, other):
 
 def _stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal when it begins a step."""
-    plain = Trainer._train_step
-
-    def train_step(self, *given):
-        if self.step == step:
-            os.kill(os.getpid(), number)
-        return plain(self, *given)
-
-    monkeypatch.setattr(Trainer, "_train_step", train_step)
+    before_step(monkeypatch, VQVAETask, lambda now: now == step and os.kill(os.getpid(), number))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_resumed_run_equals_the_uninterrupted_one(variant, store, tmp_path, monkeypatch):
+def test_row_38_a_resumed_run_equals_the_uninterrupted_one(variant, store, tmp_path, monkeypatch):
     config = tiny_config(**VARIANTS[variant])
     whole = trainer(config, store, tmp_path / "whole").run()
     assert whole.signal is None and whole.step == 8 and whole.held_out.samples > 0
@@ -107,7 +100,7 @@ def arguments(store, tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_the_command_stopped_by_each_signal_goes_on_to_the_same_end(arguments, tmp_path):
+def test_row_34_the_command_stopped_by_each_signal_goes_on_to_the_same_end(arguments, tmp_path):
     """Rows 31, 34, 38, in processes of their own."""
     whole = tmp_path / "whole"
     running = [start(command, arguments(whole), log=tmp_path / "whole.log")]
@@ -128,23 +121,23 @@ def test_the_command_stopped_by_each_signal_goes_on_to_the_same_end(arguments, t
 
 
 @pytest.mark.timeout(600)
-def test_a_second_signal_stops_at_once(arguments, tmp_path):
+def test_row_34_a_second_signal_stops_at_once(arguments, tmp_path):
     process = start(command, arguments(tmp_path / "run"), (4, signal.SIGTERM, 2), log=tmp_path / "log")
     assert status(process) == 143
     assert checkpoint.load_newest(tmp_path / "run") is None and "goes on from here" not in (tmp_path / "log").read_text()
 
 
-def test_a_signal_ends_the_last_validation(store, tmp_path, monkeypatch):
+def test_row_34_a_signal_ends_the_last_validation(store, tmp_path, monkeypatch):
     from vqvc.nn.vqvae import VQVAE
 
-    plain, heard = VQVAE.encode, []
+    plain, scored = VQVAE.encode, []
 
     def encode(self, waveform):
-        heard.append(waveform)
+        scored.append(waveform)
         os.kill(os.getpid(), signal.SIGTERM)
         return plain(self, waveform)
 
     monkeypatch.setattr(VQVAE, "encode", encode)
     finished = trainer(tiny_config(training={"steps": 2}), store, tmp_path).run()
-    assert (finished.signal, finished.held_out, len(heard)) == (signal.SIGTERM, None, 1)
+    assert (finished.signal, finished.held_out, len(scored)) == (signal.SIGTERM, None, 1)
     assert _state(tmp_path)[1] == 2  # what was learned is kept

@@ -9,8 +9,8 @@ from torch import nn
 
 from vqvc.config import TrainingConfig
 from vqvc.training.average import AveragedModel
+from vqvc.training.loop import learning_rate
 from vqvc.training.tracker import Tracker
-from vqvc.training.trainer import learning_rate
 
 RATE = TrainingConfig(learning_rate=1.0, warmup_steps=10, decay_fraction=0.4)
 

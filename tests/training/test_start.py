@@ -23,7 +23,7 @@ def _model(speakers, config=CONFIG):
 def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
     old = _model(2)
     begun = trainer(CONFIG, store, tmp_path / "run", start=Start(old, ("p2", "p0"), tmp_path / "old"))  # p1 is new
-    for found in (begun.model, begun.average.module):
+    for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
         voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
         spoken, spoken_before = (state.pop("intonation.spoken") for state in (ours, theirs))
@@ -39,11 +39,12 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
     asked, forward = [], VQVAE.forward
 
     def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False):
-        asked.append((resting, free))
+        if self.training:
+            asked.append((resting, free))
         return forward(self, waveform, speaker, history, dtype, generator, resting, free)
 
     monkeypatch.setattr(VQVAE, "forward", watched)
-    monkeypatch.setattr(begun, "_start_codebook", lambda: pytest.fail("the codebook was started again"))
+    monkeypatch.setattr(begun.task, "start_codebook", lambda: pytest.fail("the codebook was started again"))
     begun.run()
     assert asked == [(False, False)] * 8
 

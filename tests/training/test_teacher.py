@@ -46,9 +46,9 @@ def _begin(model, store, folder, **training):
 def test_with_no_crops_for_the_wavenet_it_keeps_its_weights(model, tmp_path):
     store = tiny_store(tmp_path / "dump")
     run = _begin(model, store, tmp_path, teacher_weight=1.0, wavenet_fraction=0.0, steps=3)
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    before = {name: value.clone() for name, value in run.task.model.state_dict().items()}
     run.run()
-    after = run.model.state_dict()
+    after = run.task.model.state_dict()
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if name.startswith(("wavenet.", "prediction."))} <= still
     assert not {"conditioning.enter.weight", "encoder.project.weight", "quantizer.codebook"} & still
@@ -78,8 +78,8 @@ def test_crops_of_perturbed_copies_begin_where_their_originals_do(tmp_path):
         trainer(tiny_config(training={"perturbed_fraction": 0.5}), store, tmp_path / "run")
     list(perturbation.add_copies(store, 1))
     store = PackedStore(store.path)
-    crops = trainer(tiny_config(training={"perturbed_fraction": 0.5}), store, tmp_path / "run").crops
-    plain = trainer(tiny_config(), store, tmp_path / "run").crops.batch(0)
+    crops = trainer(tiny_config(training={"perturbed_fraction": 0.5}), store, tmp_path / "run").task.crops
+    plain = trainer(tiny_config(), store, tmp_path / "run").task.crops.batch(0)
     assert (plain.source == plain.waveform).all()
     perturbed = 0
     for step in range(10):

@@ -72,8 +72,7 @@ def test_some_seconds_are_evenly_picked(model, store):
     assert some.samples < everything.samples / 2
 
 
-def test_validation_moves_nothing(model, store):
-    """FAULTS row 44."""
+def test_row_44_validation_moves_nothing(model, store):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     first = validate(model, store, "dev", SPEAKERS)
     assert first == validate(model, store, "dev", SPEAKERS)

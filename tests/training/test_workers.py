@@ -8,17 +8,20 @@ from datetime import timedelta
 
 import pytest
 import torch
-from tiny_training import start, status, tiny_config, trainer
+from tiny_training import before_step, start, status, tiny_config, trainer
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.training import checkpoint
 
 CONFIG = {
-    "decoder": {"jitter": 0.0},
-    "quantizer": {"restart_below": 0.0},  # a restarted code is drawn from the first worker's share
-    "training": {"steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5},
-}
+    "decoder": {"jitter": 0.12, "f0": True},
+    "quantizer": {"restart_below": 0.5},  # so that codes are restarted
+    "training": {
+        "steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5, "input_noise": 2.0, "wavenet_fraction": 0.3,
+        "speaker_balance": 0.5, "optimizer": "muon_all",
+    },
+}  # fmt: skip
 
 
 def _free_port() -> int:
@@ -33,19 +36,12 @@ def worker(rank: int, workers: int, port: int, store: str, folder: str, dies_at:
         WORLD_SIZE=str(workers), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     from vqvc.cli._common import parser, run
-    from vqvc.training import distributed
-    from vqvc.training import trainer as training
+    from vqvc.training import distributed, loop
+    from vqvc.training.vqvae_task import VQVAETask
 
     distributed.TIMEOUT = timedelta(seconds=120)
-    training.LOG_EVERY = 1
-    plain = training.Trainer._train_step
-
-    def step(self, *given):
-        if dies_at == self.step and rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return plain(self, *given)
-
-    training.Trainer._train_step = step
+    loop.LOG_EVERY = 1
+    before_step(pytest.MonkeyPatch(), VQVAETask, lambda step: (step, rank) == (dies_at, 1) and os.kill(os.getpid(), signal.SIGKILL))
 
     def work(args) -> int:
         with distributed.workers(torch.device("cpu")) as place:
@@ -67,7 +63,7 @@ def _losses(folder) -> list[float]:
 
 
 @pytest.mark.timeout(600)
-def test_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
+def test_row_86_two_workers_with_unequal_shares_learn_what_one_does_with_all_that_is_drawn(store, tmp_path):
     assert _run(store, tmp_path, 1) == [0] and _run(store, tmp_path, 2) == [0, 0]
     (_, one, _), (_, two, _) = (checkpoint.load_newest(tmp_path / name) for name in "12")
     for name in ("model.quantizer.codebook", "model.quantizer.counts", "model.quantizer.sums"):
@@ -77,7 +73,7 @@ def test_two_workers_with_unequal_shares_learn_what_one_does(store, tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
+def test_row_46_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
     assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
     said = (tmp_path / "log2-0").read_text()
     assert "another worker is gone" in said and "goes on from the last checkpoint" in said and "Traceback" not in said

@@ -3,9 +3,10 @@
 By hand: ``python -m vqvc._util.archive ARCHIVE FOLDER``.
 """
 
-import gzip
+import lzma
 import os
 import shutil
+import struct
 import sys
 import tarfile
 import zipfile
@@ -14,11 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from vqvc._util.extras import first_line
 from vqvc.errors import VqvcError
 
 MOST_EXPANSION = 100  # unpacked bytes per archive byte; speech in FLAC has about 1, text about 4
 FREE_ALLOWANCE = 100 << 20  # bytes that any archive may unpack to
 _BLOCK = 1 << 20
+# what zipfile, tarfile and the decoders below them, and NumPy's reader on top, raise for damaged or crafted contents
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, KeyError, IndexError,
+    OverflowError, NotImplementedError, RuntimeError, MemoryError, RecursionError,
+)  # fmt: skip
 
 
 def unpack(archive: str | os.PathLike, target: str | os.PathLike) -> int:
@@ -36,8 +43,18 @@ def unpack(archive: str | os.PathLike, target: str | os.PathLike) -> int:
             return _write(archive, target, list(_tar_members(opened)))
     except FileNotFoundError:
         raise VqvcError(f"{archive}: no such file") from None
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise VqvcError(f"{archive}: is not a whole zip or tar file ({error}); download it again") from None
+    except VqvcError:
+        raise
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of the archive
+        reason = first_line(error)
+        raise VqvcError(f"{archive}: is not a whole zip or tar file ({reason}); download it again") from None
+
+
+def is_bomb(archive: Path, total_bytes: int) -> bool:
+    """Whether an archive that holds so many bytes unpacked is far smaller than any honest one."""
+    return total_bytes > FREE_ALLOWANCE + MOST_EXPANSION * archive.stat().st_size
 
 
 class _Member:
@@ -64,7 +81,7 @@ def _write(archive: Path, target: Path, members: list[_Member]) -> int:
     for member in members:
         _check(archive, member, seen)
     total = sum(member.size for member in members)
-    if total > FREE_ALLOWANCE + MOST_EXPANSION * archive.stat().st_size:
+    if is_bomb(archive, total):
         raise VqvcError(f"{archive}: unsafe member: would unpack to {total / 1e9:.0f} GB; nothing was unpacked")
     target.mkdir(parents=True, exist_ok=True)
     if total > shutil.disk_usage(target).free:

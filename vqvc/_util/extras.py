@@ -6,19 +6,21 @@ from types import ModuleType
 from vqvc.errors import MissingExtraError
 
 
-def load(package: str, extra: str) -> ModuleType:
-    """Import ``package``; raises MissingExtraError when it is absent, or present but broken.
+def load(package: str, extra: str, name: str = "") -> ModuleType:
+    """Import ``package`` (a dotted name); raises MissingExtraError when it is absent, or present but broken.
 
-    A package beside the wrong build of another fails with OSError or RuntimeError rather than ImportError.
+    name: what it is called where it is installed from, if that differs.
+
+    A package beside the wrong build of another fails in any way: OSError, RuntimeError, TypeError, AttributeError.
     """
     try:
         return importlib.import_module(package)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package.partition(".")[0]
         reason = "is not installed" if absent else f"cannot be imported ({first_line(error)})"
-        raise MissingExtraError(package, extra, reason) from error
-    except (OSError, RuntimeError) as error:
-        raise MissingExtraError(package, extra, f"cannot be imported ({first_line(error)})") from error
+        raise MissingExtraError(name or package.partition('.')[0], extra, reason) from error
+    except Exception as error:
+        raise MissingExtraError(name or package.partition('.')[0], extra, f"cannot be imported ({first_line(error)})") from error
 
 
 def first_line(error: BaseException) -> str:

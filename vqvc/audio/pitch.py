@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from vqvc.errors import AudioError, MissingExtraError
+from vqvc._util import extras
+from vqvc.errors import AudioError
 
 WIDE_HZ = (60.0, 700.0)  # range of the first pass
 BELOW, ABOVE = 0.75, 1.5  # second range: these times the voice's lower and upper quartile (Hirst 2011; De Looze 2010)
@@ -37,10 +38,7 @@ def _fitted_range(pitch_hz: np.ndarray) -> tuple[float, float]:
 def _track(
     samples: np.ndarray, sample_rate: int, step_s: float, low_hz: float, high_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        import parselmouth
-    except (ImportError, OSError, RuntimeError):
-        raise MissingExtraError("praat-parselmouth", "evaluate") from None
+    parselmouth = extras.load("parselmouth", "evaluate", "praat-parselmouth")
     duration_s = len(samples) / sample_rate
     empty = (np.arange(max(int(duration_s / step_s), 1)) + 0.5) * step_s
     if duration_s < 3.0 / low_hz + step_s or not samples.any():  # Praat's window is three periods long

@@ -8,16 +8,18 @@ from vqvc.cli._priors import find_prior
 SUFFIX = ".vqc"
 
 
-def write_code_file(converter, recording: Path, out: Path, prior) -> str:
+def write_code_file(package, recording: Path, out: Path, prior) -> str:
     """Encode a recording into a code file, under a prior or (None) plainly; returns a line that says what it came to."""
     from vqvc.synthesis import code_file
+    from vqvc.synthesis.encoding import encode_recording
 
-    heard = converter.listen(recording)
-    coder = prior.coder if prior else code_file.Coder(converter.checksum, converter.hop_length, len(converter.codebook))
-    size = code_file.write(out, heard.codes, heard.length_samples, coder)
-    rate = 8 * size * converter.sample_rate / heard.length_samples
+    settings = package.config
+    codes, length_samples = encode_recording(package.model, recording)
+    coder = prior.coder if prior else code_file.Coder(package.checksum, settings.hop_length, settings.quantizer.codebook_size)
+    size = code_file.write(out, codes, length_samples, coder)
+    rate = 8 * size * settings.audio.sample_rate / length_samples
     how = f"under {prior.path}" if prior else "plain"
-    return f"{len(heard.codes)} codes, {size} bytes, {rate:.0f} bits/s, {how}  {out}"
+    return f"{len(codes)} codes, {size} bytes, {rate:.0f} bits/s, {how}  {out}"
 
 
 def read_code_file(args: argparse.Namespace, header) -> tuple:

@@ -4,11 +4,13 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._code_files import SUFFIX, write_code_file
 from vqvc.cli._common import parser, refuse_overwrite, run
-from vqvc.cli._models import Meter, add_model
+from vqvc.cli._models import Meter
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
+from vqvc.models import RELEASED
 
 logger = logging.getLogger("vqvc.encode")
 
@@ -16,72 +18,103 @@ logger = logging.getLogger("vqvc.encode")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-encode."""
     p = parser(
-        "Write the codes of one recording, or of every utterance of a packed store.",
-        examples="  vqvc-encode --model model.safetensors --store dump --out codes.npz\n"
-        "  vqvc-encode --model model.safetensors a.wav --out a.npz   (a.txt: numbers on one line)\n"
-        "  vqvc-encode --model model.safetensors a.wav --out a.vqc   (few bytes; under the prior where there is one)",
+        "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length.",
+        examples="  vqvc-encode a.wav                      (a.vqc: few bytes; under the prior where there is one)\n"
+        "  vqvc-encode a.wav --out a.npz          (a.txt: numbers on one line)\n"
+        "  vqvc-encode egs/vctk/exp/small         (the folder of a run: codes.npz of the store that it learned from)\n"
+        "  vqvc-encode --model model.safetensors --store dump --out codes.npz",
     )
-    add_model(p)
-    p.add_argument("recording", nargs="?", type=Path, help="a sound file")
+    p.add_argument("--model", type=Path, help="model file of vqvc-train; the released one, or that of the run, when not given")
+    p.add_argument("recording", nargs="?", type=Path, help="a sound file, a packed store, or the folder of a run")
     p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
-    p.add_argument("-o", "--out", type=Path, required=True, help="codes.npz, or .txt or .vqc for a recording")
+    p.add_argument(
+        "-o", "--out", type=Path, help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given"
+    )
     add_prior(p, "under which a .vqc is coded, or none for plain codes")
-    p.add_argument("--jobs", type=int, help="cores to use; all by default")
+    p.add_argument("--jobs", type=positive, help="cores to use; all by default")
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return p
 
 
 def work(args: argparse.Namespace) -> None:
     """Encode."""
-    if (args.recording is None) == (args.store is None):
+    if args.recording is not None and args.store is not None:
         raise UsageError("give either a recording or --store")
+    _find(args)
+    if args.recording is None and args.store is None:
+        raise UsageError("give a recording, as in vqvc-encode a.wav, or a packed store, as in vqvc-encode --store dump")
+    if args.out is None:
+        args.out = Path("codes.npz") if args.store else Path(args.recording.stem + SUFFIX)
     if args.out.suffix not in (".npz", ".txt", SUFFIX) or (args.store and args.out.suffix != ".npz"):
         raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else ", .txt or .vqc"))
     refuse_overwrite(args.out, args.overwrite, args.recording)
+    prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
 
-    import vqvc
     from vqvc._util.atomic import write_text
     from vqvc.corpus.codes import CodeArchive
+    from vqvc.synthesis import package
+    from vqvc.synthesis.encoding import encode_recording
 
-    prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
-    converter = vqvc.load(args.model)
+    found = package.read(args.model)
     if args.out.suffix == SUFFIX:
-        print(write_code_file(converter, args.recording, args.out, prior))
+        print(write_code_file(found, args.recording, args.out, prior))
         return
     if args.store:
-        rows = _encode_store(converter, args)
+        rows = _encode_store(found, args)
     else:
-        codes = converter.encode(args.recording)
+        codes, length_samples = encode_recording(found.model, args.recording)
         if args.out.suffix == ".txt":
             write_text(args.out, " ".join(map(str, codes)) + "\n")
             print(f"{len(codes)} codes  {args.out}")
             return
-        rows = [(args.recording.stem, "", "", len(codes) * converter.hop_length, codes)]
+        rows = [(args.recording.stem, "", "", length_samples, codes)]
+    settings = found.config
     archive = CodeArchive.build(
-        rows, hop_length=converter.hop_length, sample_rate=converter.sample_rate,
-        codebook_size=len(converter.codebook), model=converter.checksum,
+        rows, hop_length=settings.hop_length, sample_rate=settings.audio.sample_rate,
+        codebook_size=settings.quantizer.codebook_size, model=found.checksum,
     )  # fmt: skip
     archive.save(args.out)
     print(f"{len(archive)} utterances, {len(archive.codes)} codes  {args.out}")
 
 
-def _encode_store(converter, args: argparse.Namespace) -> list[tuple]:
+def _find(args: argparse.Namespace) -> None:
+    """What a folder in the place of a recording is: a packed store, or a run, whose model and store are then taken."""
+    if args.recording is not None and args.recording.is_dir():
+        from vqvc.evaluation.run_paths import RunPaths
+
+        if (args.recording / "store.json").exists():
+            args.recording, args.store = None, args.recording
+        elif (args.recording / "config.yaml").exists() or (args.recording / "model.safetensors").exists():
+            paths = RunPaths.find(args.recording)
+            paths.require(*([paths.model] if args.model is None else []), paths.store)
+            args.recording, args.store = None, paths.store
+            args.model, args.out = args.model or paths.model, args.out or paths.codes
+        else:
+            raise UsageError(
+                f"{args.recording}: is a folder, but no packed store and no run; name one recording, or make a store of the "
+                "folder with vqvc-prepare and vqvc-pack"
+            )
+    args.model = args.model or RELEASED
+
+
+def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     """Every utterance of the store by itself, so that a code does not depend on what stands beside it."""
     from concurrent.futures import ThreadPoolExecutor
 
+    import numpy as np
     import torch
 
     from vqvc._util.platform import cores
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import convert
 
-    store = PackedStore(args.store)
-    if store.sample_rate != converter.sample_rate:
-        raise UsageError(f"{args.store}: is at {store.sample_rate} Hz, the model wants {converter.sample_rate} Hz")
+    store, sample_rate = PackedStore(args.store), found.config.audio.sample_rate
+    if store.sample_rate != sample_rate:
+        raise UsageError(f"{args.store}: is at {store.sample_rate} Hz, the model wants {sample_rate} Hz")
     meter = Meter(store.total_samples, store.sample_rate)
 
     def encode(utterance) -> tuple:
-        codes = convert.encode(converter.model, store.waveform(utterance))
+        codes = convert.encode(found.model, store.waveform(utterance)).astype(np.int16)
         meter(utterance.length_samples)
         return utterance.utt_id, utterance.speaker, utterance.subset, utterance.length_samples, codes
 

@@ -15,13 +15,15 @@ def make_parser() -> argparse.ArgumentParser:
     result = parser(
         "Convert utterances that the model never heard, and measure words, voice, pitch, spectrum and codes beside natural speech. "
         "Writes one JSON in which every figure has its definition and interval, and the recordings.",
-        examples="  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"
+        examples="  vqvc-evaluate egs/vctk/exp/small\n"
+        "  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"
         "  vqvc-evaluate --model m.safetensors --store dump --out eval --targets p225,p226 --limit 20 "
         "--codes codes.npz --align align/phones.ctm",
     )
-    result.add_argument("--model", required=True, type=Path, help="model.safetensors of vqvc-train")
-    result.add_argument("--store", required=True, type=Path, help="packed store of vqvc-pack")
-    result.add_argument("--out", required=True, type=Path, help="folder for evaluate.json and wav/")
+    result.add_argument("run", nargs="?", type=Path, help="folder of a training run: model, store and output are found")
+    result.add_argument("--model", type=Path, help="model.safetensors of vqvc-train")
+    result.add_argument("--store", type=Path, help="packed store of vqvc-pack")
+    result.add_argument("--out", type=Path, help="folder for evaluate.json and wav/; eval/ in the folder of a run")
     result.add_argument("--limit", type=int, default=16, help="utterances to convert")
     result.add_argument(
         "--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech"
@@ -43,6 +45,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int | None:
     """Convert held-out utterances and measure what came out."""
+    from vqvc.evaluation.run_paths import fill_in
+
+    fill_in(args, {"model": "model", "store": "store"}, "eval", "vqvc-evaluate")
+
     import vqvc
     from vqvc._util.atomic import write_json
     from vqvc.corpus.store import PackedStore

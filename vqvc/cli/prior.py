@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._training import require_possible
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.prior")
@@ -16,16 +17,19 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Learn a causal model of codes on subset train; the same command goes on where it was stopped. With --score: what "
         "codes of unseen sentences and speakers cost under it, beside uniform, unigram and bigram models, and as files.",
-        examples="  vqvc-prior --codes exp/small/codes.npz --out exp/small/prior --max-minutes 20\n"
+        examples="  vqvc-prior egs/vctk/exp/small\n"
+        "  vqvc-prior egs/vctk/exp/small --score\n"
+        "  vqvc-prior --codes exp/small/codes.npz --out exp/small/prior --max-minutes 20\n"
         "  vqvc-prior --score --codes exp/small/codes.npz --out exp/small/prior --model exp/small/model.safetensors",
     )
-    p.add_argument("--codes", required=True, type=Path, help="codes.npz of vqvc-encode")
-    p.add_argument("--out", required=True, type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
+    p.add_argument("run", nargs="?", type=Path, help="folder of a training run: its codes.npz, and prior/ in it")
+    p.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
+    p.add_argument("--out", type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
     p.add_argument("--conf", type=Path, help="YAML file with the prior's settings; recipes/conf/prior has some")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
     p.add_argument("--score", action="store_true", help=f"score {FILE} of --out; writes score.json")
     p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
     p.add_argument("--decoder-bits", type=float, help="with --score: the decoder's bits per sample on unseen sentences")
@@ -38,8 +42,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     """Train or score."""
-    if args.max_minutes is not None and args.max_minutes <= 0:
-        raise UsageError("--max-minutes: must be above 0")
+    require_possible(args.max_minutes, args.threads)
+    from vqvc.evaluation.run_paths import fill_in
+
+    fill_in(args, {"codes": "codes"} | ({"model": "model"} if args.run and args.score else {}), "prior", "vqvc-prior")
     return _score(args) if args.score else _train(args)
 
 
@@ -51,26 +57,27 @@ def _train(args: argparse.Namespace) -> int:
 
     import torch
 
+    from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.codes import CodeArchive
     from vqvc.synthesis import prior_package
     from vqvc.training.code_crops import train_speakers
-    from vqvc.training.prior_trainer import PriorTrainer
+    from vqvc.training.loop import Loop
+    from vqvc.training.prior_task import PriorTask
 
     keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.choose(args.device)
     archive = CodeArchive.load(args.codes)
     speakers = train_speakers(archive)
-    trainer = PriorTrainer(
-        settings, archive, args.out, speakers, device=device, minutes_limit=args.max_minutes, anew=args.overwrite
-    )
-    finished = trainer.run()
-    facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "train_codes": trainer.crops.total_codes}
-    if finished.bits_per_code is not None:
-        facts["held_out_bits_per_code"] = finished.bits_per_code
-        print(f"held-out bits per code  {finished.bits_per_code:.3f}")
+    with devices.explained(device):
+        task = PriorTask(settings, archive, speakers, device=device)
+        finished = Loop(task, args.out, minutes_limit=args.max_minutes, restart=args.overwrite).run()
+    facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "train_codes": task.crops.total_codes}
+    if finished.held_out is not None:
+        facts["held_out_bits_per_code"] = finished.held_out.bits_per_code
+        print(f"held-out bits per code  {finished.held_out.bits_per_code:.3f}")
     prior_package.write(
         args.out / FILE, finished.model, settings, speakers, facts, codes_of_model=archive.model,
         codebook_size=archive.codebook_size, hop_length=archive.hop_length, sample_rate=archive.sample_rate,

@@ -2,9 +2,20 @@
 
 import argparse
 import logging
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vqvc.corpus.alignment import Segment
+    from vqvc.corpus.codes import CodeArchive
 
 logger = logging.getLogger("vqvc.probe")
 
@@ -13,13 +24,20 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-probe."""
     result = parser(
         "Fit a map from codes to the 41 phone classes on subset train, score it on test (unseen speakers and sentences) and dev "
-        "(unseen sentences), beside a constant guess, random codes and k-means on MFCC.",
-        examples="  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",
+        "(unseen sentences), beside a constant guess, random codes and k-means on MFCC. Without arguments the built-in voices "
+        "speak a small corpus with exact phone times, and the released model is probed on it.",
+        examples="  vqvc-probe\n"
+        "  vqvc-probe egs/vctk/exp/small\n"
+        "  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",
     )
-    result.add_argument("--codes", required=True, type=Path, help="codes.npz of vqvc-encode")
-    result.add_argument("--align", required=True, type=Path, help="phones.ctm of vqvc-align")
+    result.add_argument(
+        "run", nargs="?", type=Path, help="folder of a training run, as the recipes make it: codes, alignment and store are found"
+    )
+    result.add_argument("--model", type=Path, help="model file for the built-in voices; the released one when not given")
+    result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
+    result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align")
     result.add_argument("--store", type=Path, help="packed store, for k-means on MFCC (left out when not given)")
-    result.add_argument("--out", required=True, type=Path, help="folder for probe.json and heatmap.png")
+    result.add_argument("--out", type=Path, help="folder for probe.json and heatmap.png; probe/ in the folder of a run")
     result.add_argument(
         "--baseline-minutes", type=float, default=60.0, help="most speech (per subset) for k-means on MFCC"
     )
@@ -29,21 +47,77 @@ def make_parser() -> argparse.ArgumentParser:
     return result
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is probed: an archive of codes, phone segments by utterance, and recordings for k-means, if there are any."""
+
+    archive: "CodeArchive"
+    alignment: Iterable[tuple[str, "Sequence[Segment]"]]
+    waveform: "Callable[[str], np.ndarray] | None"
+    file: str  # the codes' file or the model's, for probe.json
+
+
 def work(args: argparse.Namespace) -> int | None:
     """Fit and score the maps from codes to phones."""
+    from vqvc.evaluation.run_paths import RunPaths, fill_in
+
+    with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
+        if args.run is None and args.codes is None and args.align is None:
+            if args.store is not None:
+                raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
+            _refuse_overwrite(args)
+            return _probe(args, _built_in(args.model, Path(scratch)))
+        if args.model is not None:
+            raise UsageError("--model: is for the built-in voices; codes, or the folder of a run, are probed as they are")
+        fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
+        if args.run is not None and args.store is None:
+            args.store = RunPaths.find(args.run).existing_store
+        _refuse_overwrite(args)
+        return _probe(args, _given(args))
+
+
+def _refuse_overwrite(args: argparse.Namespace) -> None:
+    """Raise UsageError when --out holds a probe.json that may not be replaced."""
+    if args.out is not None:
+        refuse_overwrite(args.out / "probe.json", args.overwrite)
+
+
+def _given(args: argparse.Namespace) -> Given:
+    from vqvc.corpus.alignment import stream_ctm
+    from vqvc.corpus.codes import CodeArchive
+    from vqvc.corpus.store import PackedStore
+
+    store = PackedStore(args.store) if args.store else None
+    waveform = (lambda utt_id: store.waveform(store.utterance(utt_id))) if store else None
+    return Given(CodeArchive.load(args.codes), stream_ctm(args.align), waveform, args.codes.name)
+
+
+def _built_in(model: Path | None, scratch: Path) -> Given:
+    from vqvc._util import extras
+    from vqvc.evaluation.builtin_corpus import speak_and_encode
+    from vqvc.models import RELEASED
+    from vqvc.synthesis import package
+
+    extras.load("espeakng_loader", "synthetic")  # before a model is read
+    found = package.read(model or RELEASED)
+    corpus = speak_and_encode(found, scratch / "corpus")
+    print(
+        f"{found.path.name} on the built-in voices (eSpeak NG, {len(corpus.archive)} sentences): synthetic speech, so the "
+        "figures compare models and are not those of recordings"
+    )
+    return Given(corpus.archive, corpus.segments.items(), corpus.waveform, found.path.name)
+
+
+def _probe(args: argparse.Namespace, given: Given) -> None:
     import numpy as np
 
     from vqvc._util.atomic import write_json
-    from vqvc.corpus.alignment import stream_ctm
-    from vqvc.corpus.codes import CodeArchive
     from vqvc.corpus.phones import CLASSES
     from vqvc.evaluation import ladder, plots, probe
     from vqvc.evaluation.codes import label, labelled
 
-    target = args.out / "probe.json"
-    refuse_overwrite(target, args.overwrite)
-    archive = CodeArchive.load(args.codes)
-    labels, aligned = label(archive, stream_ctm(args.align))
+    archive = given.archive
+    labels, aligned = label(archive, given.alignment)
     train, missing = labelled(archive, labels, aligned, "train")
     left_out = {"train": missing}
     scored = {}
@@ -56,12 +130,12 @@ def work(args: argparse.Namespace) -> int | None:
     joint = probe.joint_counts(train, len(CLASSES))
     ladder.check_all(joint, train, scored)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
-    kmeans = _kmeans(args, train, scored, int(archive.hop_length), int(archive.sample_rate)) if args.store else None
+    kmeans = _kmeans(args, train, scored, given) if given.waveform else None
     figures = ladder.ladder(train, scored, rate_hz, args.seed, kmeans)
     result = {
         "format_version": 1,
         "codes": {
-            "file": args.codes.name,
+            "file": given.file,
             "model": str(archive.model),
             "codebook_size": train.codebook_size,
             "hop_length": int(archive.hop_length),
@@ -76,12 +150,17 @@ def work(args: argparse.Namespace) -> int | None:
             scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"
         ),
     }
-    write_json(target, result)
+    print(ladder.table(figures))
+    name = "test" if "test" in figures else next(iter(figures))
+    print(f"phone accuracy ({ladder.SETS[name]}): {figures[name]['without_silence']['codes']['value']:.1f} %")
+    if args.out is None:
+        return
+    write_json(args.out / "probe.json", result)
     np.save(args.out / "joint_counts.npy", joint)
     if not args.no_picture:
         title = f"P(phone | code), {train.codebook_size} codes at {rate_hz:g} Hz, training subset"
         plots.heat_map(joint, CLASSES, args.out / "heatmap.png", title)
-    print(ladder.table(figures))
+    print(args.out / "probe.json")
 
 
 def _describe(data, left_out: int) -> dict:
@@ -96,13 +175,11 @@ def _describe(data, left_out: int) -> dict:
     }
 
 
-def _kmeans(args: argparse.Namespace, train, scored: dict, hop_length: int, sample_rate: int):
+def _kmeans(args: argparse.Namespace, train, scored: dict, given: Given):
     from tqdm import tqdm
 
-    from vqvc.corpus.store import PackedStore
     from vqvc.evaluation.ladder import kmeans_ladder
 
-    store = PackedStore(args.store)
     logger.info(
         "k-means on MFCC with %d codes, at most %g minutes per subset", train.codebook_size, args.baseline_minutes
     )
@@ -110,9 +187,9 @@ def _kmeans(args: argparse.Namespace, train, scored: dict, hop_length: int, samp
         return kmeans_ladder(
             train,
             scored,
-            lambda utt_id: store.waveform(store.utterance(utt_id)),
-            hop_length,
-            sample_rate,
+            given.waveform,
+            int(given.archive.hop_length),
+            int(given.archive.sample_rate),
             args.baseline_minutes,
             args.seed,
             bar.update,

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.report")
 
@@ -14,11 +15,13 @@ def make_parser() -> argparse.ArgumentParser:
     result = parser(
         "Make one self-contained HTML page of what lies in a run's folder (probe/, eval/, log.jsonl, config.yaml): sound, "
         "spectrograms, codes, figures. Opens from disk, loads nothing.",
-        examples="  vqvc-report --exp exp/small --out exp/small/report.html\n"
+        examples="  vqvc-report egs/vctk/exp/small\n"
+        "  vqvc-report --exp exp/small --out exp/small/report.html\n"
         "  vqvc-report --exp exp/small --out r.html --results RESULTS.md --command 'bash egs/vctk/run.sh --conf small'",
     )
-    result.add_argument("--exp", required=True, type=Path, help="folder of the run")
-    result.add_argument("--out", required=True, type=Path, help="the HTML file")
+    result.add_argument("run", nargs="?", type=Path, help="folder of the run; the page is report.html in it")
+    result.add_argument("--exp", type=Path, help="folder of the run")
+    result.add_argument("--out", type=Path, help="the HTML file")
     result.add_argument("--title", default="", help="heading of the page and of the section in RESULTS.md")
     result.add_argument("--results", type=Path, help="a Markdown file in which this run's section is replaced or added")
     result.add_argument(
@@ -31,6 +34,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int | None:
     """Write the page, the picture and, when asked, the section of RESULTS.md."""
+    if (args.run is None) == (args.exp is None):
+        raise UsageError("give the folder of a run, as in vqvc-report egs/vctk/exp/small")
+    args.exp = args.exp or args.run
+    args.out = args.out or args.exp / "report.html"
     refuse_overwrite(args.out, args.overwrite)
     from vqvc._util.atomic import write_text
     from vqvc.errors import MissingExtraError
@@ -48,11 +55,23 @@ def work(args: argparse.Namespace) -> int | None:
         except MissingExtraError as error:
             logger.warning("summary.png left out: %s", error)
     if args.results:
-        earlier = args.results.read_text(encoding="utf-8") if args.results.exists() else ""
+        earlier = _earlier(args.results)
         command = args.command or tables.command_of(earlier, found.tag)
         section = tables.results_section(found, args.title or found.tag, command)
         write_text(args.results, tables.put_section(earlier, found.tag, section))
         print(args.results)
+
+
+def _earlier(path: Path) -> str:
+    """The Markdown that is there, or nothing."""
+    from vqvc.errors import VqvcError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise VqvcError(f"{path}: is not UTF-8 text, and is left as it is; give another --results") from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vqvc.cli._common import parser, run
-from vqvc.errors import UsageError
+from vqvc.cli._training import require_possible
 
 logger = logging.getLogger("vqvc.train")
 
@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
     return p
 
 
@@ -35,41 +35,43 @@ def work(args: argparse.Namespace) -> int:
     from vqvc import config as configuration
 
     config = configuration.load(args.conf, args.set)
-    if args.max_minutes is not None and args.max_minutes <= 0:
-        raise UsageError("--max-minutes: must be above 0")
+    require_possible(args.max_minutes, args.threads)
 
     import torch
 
+    from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
     from vqvc.corpus.store import PackedStore
     from vqvc.synthesis import package
     from vqvc.training import distributed
+    from vqvc.training.loop import Loop
     from vqvc.training.start import Start
-    from vqvc.training.trainer import Trainer
+    from vqvc.training.vqvae_task import VQVAETask, trained_speakers
 
     keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = torch.device(args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.choose(args.device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     store = PackedStore(args.store)
-    trained_on = {u.speaker for u in store.subset("train")}
-    speakers = [s for s in store.speakers if s.speaker in trained_on]
+    speakers = trained_speakers(store)
     start = None
     if args.init:
         begin = package.read(args.init)
         start = Start(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
-    with distributed.workers(device) as worker:
-        trainer = Trainer(
-            config, store, args.out, tuple(s.speaker for s in speakers),
-            device=device, minutes_limit=args.max_minutes, worker=worker,
-            start=start,
-        )  # fmt: skip
-        finished = trainer.run()
+    with devices.explained(device), distributed.workers(device) as worker:
+        names = tuple(s.speaker for s in speakers)
+        task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
+        finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
         if worker[0] == 0:
-            facts = {"steps": finished.step, "minutes": round(finished.minutes, 2), "samples": finished.samples}
+            facts = {
+                "steps": finished.step,
+                "minutes": round(finished.minutes, 2),
+                "samples": finished.step * task.units_per_step,
+                "store": store.sha256,
+            }
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()
             package.write(args.out / "model.safetensors", finished.model, speakers, facts)

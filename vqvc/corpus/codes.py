@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from vqvc._util import atomic
+from vqvc._util.archive import DAMAGED, is_bomb
 from vqvc.errors import CorpusError
 
 TEXTS = ("utt_ids", "speakers", "subsets")
 SCALARS = {"hop_length": int, "sample_rate": int, "codebook_size": int, "model": str}
+KINDS = {"codes": "i", "offsets": "i", "lengths_samples": "i"} | dict.fromkeys(TEXTS, "U")
+RANGES = {"hop_length": (1, 1 << 16), "sample_rate": (1, 1_000_000), "codebook_size": (1, 1 << 15)}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class CodeArchive:
     model: str = ""  # checksum of the model that made them
 
     def __post_init__(self):
+        for name, kinds in KINDS.items():
+            array = getattr(self, name)
+            if array.ndim != 1 or array.dtype.kind not in kinds:
+                raise CorpusError(f"codes: {name} is not a row of {'text' if kinds == 'U' else 'whole numbers'}")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise CorpusError(f"codes: {name} is {getattr(self, name)}, should be {low} to {high}")
         count = len(self.utt_ids)
         sizes = {"offsets": count + 1, "lengths_samples": count, "speakers": count, "subsets": count}
         for name, size in sizes.items():
@@ -69,17 +79,18 @@ class CodeArchive:
     @classmethod
     def load(cls, path: str | Path) -> "CodeArchive":
         """Read a file; raises CorpusError when it is missing, damaged or pickled."""
+        path, again = Path(path), "make it again with vqvc-encode"
         try:
-            with np.load(path, allow_pickle=False) as file:
-                values = {field.name: file[field.name] for field in fields(cls)}
+            values = _members(path)
+            scalars = {name: kind(values[name].item()) for name, kind in SCALARS.items()}
         except FileNotFoundError:
             raise CorpusError(f"{path}: no such file; make it with vqvc-encode") from None
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
-            raise CorpusError(f"{path}: is not a readable code archive; make it again with vqvc-encode") from None
+        except (*DAMAGED, TypeError):
+            raise CorpusError(f"{path}: is not a readable code archive; {again}") from None
         try:
-            return cls(**{**values, **{name: kind(values[name].item()) for name, kind in SCALARS.items()}})
+            return cls(**{**values, **scalars})
         except CorpusError as error:
-            raise CorpusError(f"{path}: {error}; make it again with vqvc-encode") from None
+            raise CorpusError(f"{path}: {error}; {again}") from None
 
     def save(self, path: str | Path) -> None:
         """Write the file atomically; equal archives make equal files."""
@@ -103,3 +114,15 @@ class CodeArchive:
     def subset(self, name: str) -> list[str]:
         """utt_ids of ``train``, ``dev`` or ``test``."""
         return self.utt_ids[self.subsets == name].tolist()
+
+
+def _members(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; raises what is in ``DAMAGED`` for one that is none of ours, before it costs memory."""
+    with zipfile.ZipFile(path) as opened:
+        if is_bomb(path, sum(member.file_size for member in opened.infolist())):
+            raise ValueError("holds far more than its size")
+    with np.load(path, allow_pickle=False) as file:
+        values = {field.name: file[field.name] for field in fields(CodeArchive)}
+    if not all(isinstance(value, np.ndarray) for value in values.values()):
+        raise ValueError("holds something else than arrays")
+    return values

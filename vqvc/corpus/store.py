@@ -179,12 +179,12 @@ class PackedStore:
         return self.audio[start : start + utterance.length_samples].astype(np.float32) / np.float32(FULL_SCALE)
 
     def verify(self) -> None:
-        """Read all samples and compare the checksum; raises CorpusError when one differs."""
-        found = file_sha256(self.path / AUDIO)
-        if found != self.sha256:
-            raise CorpusError(
-                f"{self.path / AUDIO}: checksum {found[:12]}, expected {self.sha256[:12]}; run vqvc-pack again"
-            )
+        """Read all samples, those of perturbed copies too, and compare checksums; raises CorpusError when one differs."""
+        copies = {perturbed_name(number): expected for number, expected in enumerate(self.perturbed_sha256, 1)}
+        for name, expected in {AUDIO: self.sha256, **copies}.items():
+            found = file_sha256(self.path / name)
+            if found != expected:
+                raise CorpusError(f"{self.path / name}: checksum {found[:12]}, expected {expected[:12]}; run vqvc-pack again")
 
 
 def _are_facts(facts: dict) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqvc.errors import CorpusError, MissingExtraError
+from vqvc._util import extras
+from vqvc.errors import CorpusError
 
 RECIPE = (
     "pocketsphinx 5 with the US English model of its wheel, each recording alone (batch mean normalisation), 16 kHz; "
@@ -24,11 +25,7 @@ class Recogniser:
     """pocketsphinx, loaded once; every recording is heard afresh."""
 
     def __init__(self) -> None:
-        try:
-            from pocketsphinx import Decoder
-        except (ImportError, OSError, RuntimeError):
-            raise MissingExtraError("pocketsphinx", "evaluate") from None
-        self.decoder = Decoder(samprate=16000, loglevel="FATAL", cmn="batch")
+        self.decoder = extras.load("pocketsphinx", "evaluate").Decoder(samprate=16000, loglevel="FATAL", cmn="batch")
 
     def words(self, samples: np.ndarray, sample_rate: int) -> str:
         """What is heard in (T,) float samples, in plain words; empty when nothing is."""
@@ -64,10 +61,7 @@ def count_errors(references: Sequence[str], heard: Sequence[str], unit: str = "w
 
     Raises CorpusError when no reference holds a word: the rate of nothing says nothing.
     """
-    try:
-        import jiwer
-    except ImportError:
-        raise MissingExtraError("jiwer", "evaluate") from None
+    jiwer = extras.load("jiwer", "evaluate")
     process = jiwer.process_words if unit == "word" else jiwer.process_characters
     edits, lengths = [], []
     for reference, answer in zip(references, heard, strict=True):

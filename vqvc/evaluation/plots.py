@@ -5,20 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vqvc._util import extras
 from vqvc._util.atomic import atomic_path
 from vqvc.errors import MissingExtraError
 
 
 def pyplot():
     """matplotlib.pyplot with the Agg backend; MissingExtraError when matplotlib is absent or broken."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot as plt
-    except (ImportError, OSError, RuntimeError):
-        raise MissingExtraError("matplotlib", "plots") from None
-    return plt
+    extras.load("matplotlib", "plots").use("Agg")
+    return extras.load("matplotlib.pyplot", "plots")
 
 
 def save(figure, path: str | os.PathLike, dots_per_inch: int = 110) -> None:

@@ -11,7 +11,7 @@ from vqvc.errors import CorpusError
 from vqvc.evaluation.ngram import Bigram, Unigram
 from vqvc.synthesis import code_file
 from vqvc.synthesis.prior_package import PriorPackage
-from vqvc.training.prior_trainer import bits_of
+from vqvc.training.prior_task import bits_of
 
 SETS = {"dev": "unseen sentences", "test": "unseen speakers and sentences"}
 MODELS = {

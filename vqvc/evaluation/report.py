@@ -174,7 +174,7 @@ def _probe(run: RunFolder) -> str:
     image = run.path / "probe" / "heatmap.png"
     if image.is_file():
         blocks.append(f"<figure>{page.picture(image.read_bytes(), 'heat map of phones and codes')}</figure>")
-    joint = _joint(run)
+    joint = run.joint_counts(len(CLASSES))
     if joint is not None:
         share = np.sort(joint.sum(axis=1))[::-1] / max(1, joint.sum())
         chart = page.line_chart(
@@ -184,15 +184,6 @@ def _probe(run: RunFolder) -> str:
         )
         blocks.append(f'<div class="charts">{chart}</div>')
     return "".join(blocks)
-
-
-def _joint(run: RunFolder) -> np.ndarray | None:
-    path = run.path / "probe" / "joint_counts.npy"
-    try:
-        joint = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return joint if joint.ndim == 2 and joint.shape[1] == len(CLASSES) and joint.sum() else None
 
 
 def _figures(run: RunFolder) -> str:
@@ -284,7 +275,7 @@ def summary_picture(run: RunFolder, path: Path) -> bool:
         found = [(label, run.series(event, key)) for label, event, key in lines]
         if any(points for _, points in found):
             curves.append((title, found))
-    joint = _joint(run)
+    joint = run.joint_counts(len(CLASSES))
     if not rows and not curves and joint is None:
         return False
     plots.summary(path, f"vqvc: {run.tag}", rows, curves, joint, CLASSES)

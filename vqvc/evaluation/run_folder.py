@@ -1,11 +1,106 @@
-"""What lies in an exp/<tag>/ folder, read for the report: whatever is absent is simply left out."""
+"""What lies in an exp/<tag>/ folder, read for the report: whatever is absent is left out, what is damaged is named."""
 
 import json
-import struct
+import logging
+import math
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from vqvc.errors import VqvcError
+import numpy as np
+
+from vqvc._util import schema
+from vqvc._util.archive import DAMAGED
+from vqvc.errors import ModelError, VqvcError
+
+logger = logging.getLogger("vqvc.report")
+
+
+def _interval(value: object, where: str) -> None:
+    """Two numbers, or none where there were too few utterances."""
+    schema.row(*2 * [schema.optional(schema.number)])(value, where)
+    if (value[0] is None) != (value[1] is None):
+        raise schema.Mismatch(f"{where}: should be two numbers or none, not {value}")
+
+
+FIGURE = schema.record(
+    {"value": schema.optional(schema.number), "unit": schema.text, "definition": schema.text}, {"interval_95": schema.optional(_interval)}
+)
+
+
+def _confusion(value: object, where: str) -> None:
+    schema.record({"names": schema.many(schema.text), "counts": schema.many(schema.many(schema.whole))})(value, where)
+    sizes = {len(value["names"]), len(value["counts"]), *map(len, value["counts"])}
+    if len(sizes) > 1:
+        raise schema.Mismatch(f"{where}.counts: should have a row and a column for each of names")
+
+
+def _group(value: object, where: str) -> None:
+    """A figure, or a section of figures, of further sections, or of a reason why there are none."""
+    if isinstance(value, dict) and "value" in value and "definition" in value:
+        return FIGURE(value, where)
+    if isinstance(value, dict):
+        schema.record({}, {"left_out": schema.text, "confusion": _confusion})(value, where)
+        for name, item in value.items():
+            if isinstance(item, dict) and name != "confusion":
+                _group(item, f"{where}.{name}")
+
+
+def _section(value: object, where: str) -> None:
+    schema.mapping(schema.anything)(value, where)
+    _group(value, where)
+    for name, item in value.items():
+        if not isinstance(item, (dict, str)):
+            raise schema.Mismatch(f"{where}.{name}: should be a section, not {type(item).__name__}")
+
+
+def _inside(value: object, where: str) -> None:
+    """A path below the folder of the evaluation."""
+    schema.text(value, where)
+    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or "\0" in value:
+        raise schema.Mismatch(f"{where}: should be a file below the run's eval/, not {value!r}")
+
+
+def _hop(value: object, where: str) -> None:
+    schema.whole(value, where)
+    if not value:
+        raise schema.Mismatch(f"{where}: should be at least 1 sample")
+
+
+def _clip(value: object, where: str) -> None:
+    texts = {name: schema.text for name in ("utt_id", "kind", "speaker", "voice")}
+    heard = {name: schema.optional(schema.text) for name in ("text", "heard", "named")}
+    phone = schema.row(schema.number, schema.number, schema.text)
+    more = {"seen_speaker": schema.optional(schema.boolean), "hop_length": _hop, "codes": schema.many(schema.whole), "phones": schema.many(phone)}
+    schema.record(texts | {"file": _inside, "seconds": schema.number}, heard | more)(value, where)
+    if value.get("codes") and "hop_length" not in value:
+        raise schema.Mismatch(f"{where}.hop_length: is missing")
+
+
+_NUMBERS = schema.mapping(schema.number)
+
+
+def _score_set(value: object, where: str) -> None:
+    kinds = ("bits_per_code", "bits_per_second", "saved_percent")
+    files = ("plain_bits_per_second", "coded_bits_per_second", "coded_over_cross_entropy_percent")
+    facts = {"what": schema.text, "seconds": schema.number, "files": schema.record(dict.fromkeys(files, schema.number))}
+    schema.record(facts | dict.fromkeys(kinds, _NUMBERS))(value, where)
+    for kind in kinds[1:]:
+        for model in value["bits_per_code"]:
+            if model not in value[kind]:
+                raise schema.Mismatch(f"{where}.{kind}.{model}: is missing")
+
+
+PROBE = schema.record(
+    {}, {"figures": schema.optional(schema.mapping(schema.mapping(schema.mapping(FIGURE)))), "codes": schema.anything}
+)
+EVALUATION = schema.record({}, {"figures": schema.optional(schema.mapping(_section)), "clips": schema.optional(schema.many(_clip))})
+SCORE = schema.record(
+    {},
+    {
+        "sets": schema.mapping(_score_set),
+        "bound": schema.optional(schema.record({"bits_per_sample": _NUMBERS, "decoder_bits_per_sample": schema.number})),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +128,9 @@ class RunFolder:
         config = path / "config.yaml"
         run = cls(
             path=path,
-            probe=_json(path / "probe" / "probe.json"),
-            evaluation=_json(path / "eval" / "evaluate.json"),
-            prior=_json(path / "prior" / "score.json"),
+            probe=schema.read_json(path / "probe" / "probe.json", PROBE, "run vqvc-probe again"),
+            evaluation=schema.read_json(path / "eval" / "evaluate.json", EVALUATION, "run vqvc-evaluate again"),
+            prior=schema.read_json(path / "prior" / "score.json", SCORE, "run vqvc-prior --score again"),
             events=_lines(path / "log.jsonl"),
             config_text=config.read_text(encoding="utf-8", errors="replace") if config.exists() else "",
             model=_metadata(path / "model.safetensors"),
@@ -66,51 +161,68 @@ class RunFolder:
         path = self.path / "eval" / file
         return path if path.is_file() else None
 
+    def joint_counts(self, classes: int) -> np.ndarray | None:
+        """(codes, classes): how often the probe saw each code with each phone; None when it is absent or damaged."""
+        try:
+            joint = np.load(self.path / "probe" / "joint_counts.npy", mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (*DAMAGED, TypeError, AttributeError):
+            logger.warning("%s: is damaged and left out; run vqvc-probe again", self.path / "probe" / "joint_counts.npy")
+            return None
+        if not isinstance(joint, np.ndarray) or joint.ndim != 2 or joint.shape[1] != classes or joint.dtype.kind not in "iu":
+            return None
+        joint = np.array(joint, np.int64)
+        return joint if joint.min(initial=0) >= 0 and 0 < joint.sum(dtype=np.float64) < 2**53 else None
+
     def conversions(self) -> list[Path]:
         """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation."""
         return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("*.wav"))
 
 
-def _json(path: Path) -> dict | None:
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError):
-        raise VqvcError(f"{path}: is not valid JSON; run the command that wrote it again") from None
-    if not isinstance(value, dict):
-        raise VqvcError(f"{path}: holds no figures; run the command that wrote it again")
-    return value
-
-
 def _lines(path: Path) -> tuple[dict, ...]:
-    """Lines of a log; a damaged one (a run that was killed while writing) is left out."""
+    """Lines of a log; a damaged one (a run that was killed while writing) is left out, and so is a number that is none."""
     result = []
-    if path.exists():
+    if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 item = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(item, dict):
-                result.append(item)
+            if isinstance(item, dict) and isinstance(item.get("event"), str):
+                result.append({key: value for key, value in item.items() if not _is_odd(key, value)})
     return tuple(result)
 
 
-def _metadata(path: Path) -> dict:
-    """The text metadata of a safetensors file, JSON values parsed; {} when the file is absent or not readable."""
+def _is_odd(key: str, value: object) -> bool:
+    """Whether a value of a log's line cannot be drawn: times and figures are finite numbers."""
+    if key in ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "bits_without_melody", "usage"):
+        try:
+            schema.number(value, key)
+        except schema.Mismatch:
+            return True
     try:
-        with open(path, "rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            if length > 100_000_000:
-                return {}
-            header = json.loads(file.read(length)).get("__metadata__", {})
-    except (OSError, ValueError, struct.error, UnicodeDecodeError, AttributeError):
+        return isinstance(value, (int, float)) and not math.isfinite(float(value))
+    except OverflowError:
+        return True
+
+
+def _metadata(path: Path) -> dict:
+    """The metadata of a model file, JSON values parsed; {} when the file is absent, and with a warning when it is damaged."""
+    from vqvc._util import tensorfile
+    from vqvc.synthesis.package import KIND
+
+    if not path.exists():
         return {}
-    result = {}
+    try:
+        header = tensorfile.read_header(path, KIND).metadata
+    except ModelError as error:
+        logger.warning("%s; the report leaves it out", error)
+        return {}
+    result: dict = {}
     for key, value in header.items():
         try:
-            result[key] = json.loads(value)
-        except ValueError:
+            result[key] = value if key == tensorfile.CHECKSUM else json.loads(value)
+        except (ValueError, RecursionError):
             result[key] = value
     return result

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from vqvc._util import extras
 from vqvc.errors import CorpusError, MissingExtraError
 from vqvc.evaluation import content, metrics
 from vqvc.evaluation.clips import KINDS, Clip, order_of, parallel
@@ -210,10 +211,7 @@ def spectrum_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
 
 def quality_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0) -> dict:
     """No-reference quality (DNSMOS, package speechmos), when it is installed."""
-    try:
-        from speechmos import dnsmos
-    except (ImportError, OSError, RuntimeError):
-        raise MissingExtraError("speechmos", "quality") from None
+    dnsmos = extras.load("speechmos.dnsmos", "quality")
     result = {}
     for kind, group in by_kind(clips).items():
         values = [float(dnsmos.run(np.clip(clip.samples, -1, 1), sr=sample_rate)["ovrl_mos"]) for clip in group]

@@ -274,9 +274,11 @@ CURVE_ROWS = 12
 
 def _curve(run) -> list[str]:
     """The learning curve as a table of at most CURVE_ROWS + 1 rows, the last one the end of training."""
-    found = [item for item in run.events if item.get("event") == "valid" and "bits_per_sample" in item]
+    wanted = ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "usage")
+    whole = [item for item in run.events if all(key in item for key in wanted)]
+    found = [item for item in whole if item["event"] == "valid"]
     found = found[:: -(-len(found) // CURVE_ROWS)] if found else []
-    found += [item for item in run.events if item.get("event") == "end"][-1:]
+    found += [item for item in whole if item["event"] == "end"][-1:]
     if not found:
         return []
     lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]

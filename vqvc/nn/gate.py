@@ -63,7 +63,7 @@ def _compiled(a: Tensor) -> ModuleType | None:
 def _imported(name: str) -> ModuleType | None:
     try:
         return import_module(name)  # late: Numba is for a CPU, Triton comes with PyTorch for a GPU alone
-    except ImportError:
+    except Exception:  # absent, or beside a NumPy that it does not know
         return None
 
 

@@ -9,7 +9,9 @@ import math
 
 import torch
 import torch.distributed as dist
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from vqvc.nn import draws
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 400.0
 WINDOW_S = 0.04  # 2.4 periods of the lowest pitch
@@ -91,7 +93,7 @@ class Intonation(nn.Module):
         return _told(pitch, voicing, centre)
 
     @torch.no_grad()
-    def of_crops(self, waveform: Tensor, speaker: Tensor, generator: Generator | None = None) -> Tensor:
+    def of_crops(self, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator = None) -> Tensor:
         """Of training crops of speakers (B,), relative to the mean of all that these have said so far."""
         pitch, voicing = self.track(waveform)
         heard = torch.stack([(pitch * voicing).sum(1), voicing.sum(1)], dim=1).double()
@@ -100,7 +102,7 @@ class Intonation(nn.Module):
             dist.all_reduce(heard)
         self.spoken += heard
         weighted, weights = self.spoken[speaker].float().unbind(1)
-        known = torch.rand(len(speaker), generator=generator, device=pitch.device) >= self.UNKNOWN
+        known = draws.rand((len(speaker),), generator, pitch.device) >= self.UNKNOWN
         return _told(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
+from vqvc.nn import draws
+
 AT_A_TIME = 4096  # vectors whose distances to all centres are held at once: they stay in the cache
 
 
@@ -108,7 +110,7 @@ class Quantizer(nn.Module):
         """Vectors (B, D, T) float32 of codes (B, T)."""
         return nn.functional.embedding(codes, self.codebook).transpose(1, 2)
 
-    def forward(self, z_e: Tensor, generator: Generator | None = None) -> Quantized:
+    def forward(self, z_e: Tensor, generator: draws.AnyGenerator = None) -> Quantized:
         z_e = z_e.float()
         codes = self.encode(z_e)
         e = self.lookup(codes)
@@ -120,16 +122,15 @@ class Quantizer(nn.Module):
         return Quantized(z_q=z_e + (e - z_e).detach(), codes=codes, loss=loss)
 
     @torch.no_grad()
-    def _move(self, z_e: Tensor, codes: Tensor, generator: Generator | None) -> None:
-        z = z_e.transpose(1, 2).reshape(-1, z_e.shape[1])
+    def _move(self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator) -> None:
+        z = z_e.transpose(1, 2)
         size = len(self.codebook)
         counts = count(codes, size)
-        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z)
-        fresh = z[torch.randint(len(z), (size,), generator=generator, device=z.device)]
-        if dist.is_initialized():  # every worker sees the same statistics and the same replacements
+        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z.reshape(-1, z.shape[2]))
+        fresh = draws.vectors(z, size, generator)
+        if dist.is_initialized():  # every worker sees the same statistics
             dist.all_reduce(counts)
             dist.all_reduce(sums)
-            dist.broadcast(fresh, src=0)
         sound = torch.isfinite(sums).all()  # if not, nothing moves, on any worker; the loss is then not finite either
         counts, sums = torch.where(sound, counts, self.counts), torch.where(sound, sums, self.sums)
         self.counts.lerp_(counts, 1 - self.ema_decay)

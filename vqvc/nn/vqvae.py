@@ -6,14 +6,13 @@ Read this file first. Code i stands for samples [i * hop, (i + 1) * hop); the Wa
 before t and the conditioning frame of t.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from vqvc.config import AudioConfig, Config, EncoderConfig
-from vqvc.nn import likelihood
+from vqvc.nn import draws, likelihood
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.conditioning import Conditioning
@@ -120,6 +119,12 @@ class VQVAE(nn.Module):
     def hop_length(self) -> int:
         return self.config.hop_length
 
+    @property
+    def encoder_window_samples(self) -> int:
+        """Samples of one frame of the encoder's features; 1 for the waveform itself."""
+        front = getattr(self.front, "log_mel", self.front)
+        return 1 if front is None else front.n_fft
+
     def listen(self, waveform: Tensor) -> Tensor:
         """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
         features = waveform[:, None] if self.front is None else self.front(waveform)
@@ -216,7 +221,7 @@ class VQVAE(nn.Module):
         speaker: Tensor,
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
-        generator: Generator | None = None,
+        generator: draws.AnyGenerator = None,
         resting: bool = False,
         free: bool = False,
         source: Tensor | None = None,
@@ -254,7 +259,7 @@ class VQVAE(nn.Module):
             mel = self.mel_error(waveform, told) if settings.mel_weight else waveform.new_zeros(())
         frames = told.frames
         if self.training and settings.wavenet_fraction < 1:
-            rows = slice(math.ceil(settings.wavenet_fraction * len(waveform)))
+            rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
             waveform, before = waveform[rows], before[rows]
             told = Told(*(None if t is None else t[rows] for t in (told.frames, told.predictor, told.log_gain)))
         classes = mulaw_encode(waveform)
@@ -267,13 +272,12 @@ class VQVAE(nn.Module):
             nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes, frames=frames, melody=melody
         )
 
-    def _said(self, samples: int, generator: Generator | None) -> slice:
+    def _said(self, samples: int, generator: draws.AnyGenerator) -> slice:
         """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""
         wanted = self.config.training.said_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
-        device = generator.device if generator else None
-        start = self.hop_length * int(torch.randint((samples - wanted) // self.hop_length + 1, (), generator=generator, device=device))
+        start = self.hop_length * draws.integer((samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device)
         return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
@@ -287,14 +291,14 @@ class VQVAE(nn.Module):
         return self.mel_head(told.frames).float()
 
 
-def disturbed(classes: Tensor, deviation: float, generator: Generator | None = None) -> Tensor:
+def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
     """Classes (B, T) with Gaussian noise of up to ``deviation`` classes, as much for all of a sequence.
 
     What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not
     (noise injection of LPCNet, Valin & Skoglund 2019).
     """
-    much = deviation * torch.rand(len(classes), 1, generator=generator, device=classes.device)
-    noise = much * torch.randn(classes.shape, generator=generator, device=classes.device)
+    much = deviation * draws.rand((len(classes), 1), generator, classes.device)
+    noise = much * draws.randn(tuple(classes.shape), generator, classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
 
 

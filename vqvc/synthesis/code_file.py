@@ -15,9 +15,11 @@ once in 2**16.
 
 Four seconds at 16 kHz make seven bytes that are not codes, 17 minutes eight.
 
-The number of codes is the length in samples over the model's hop, rounded up.
+The number of codes is the length in samples over the model's hop, rounded up. A payload ends where they end: a file that
+announces more than its bytes can hold is refused before the first code, or as soon as its bytes are used up.
 """
 
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +119,7 @@ def unpack(data: bytes, coder: Coder, name: str | Path = "codes") -> tuple[np.nd
             raise CorpusError(f"{name}: holds {len(payload)} bytes of codes where {count} codes were announced")
         codes = _unplain(payload, count, coder.bits)
     else:
-        codes = _decode(payload, count, coder.prior)
+        codes = _decode(payload, count, coder.prior, name)
     if count and codes.max() >= coder.codebook_size:
         raise CorpusError(f"{name}: holds code {codes.max()}, the codebook ends at {coder.codebook_size - 1}")
     return codes, length
@@ -125,7 +127,10 @@ def unpack(data: bytes, coder: Coder, name: str | Path = "codes") -> tuple[np.nd
 
 def _bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            start = file.read(1)
+            _coding(start, path)  # before the rest of what may be any file is read
+            return start + file.read()
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -164,7 +169,10 @@ def _shares(codes: np.ndarray, prior: IntegerPrior):
             yield end - frequency, frequency, TOTAL
 
 
-def _decode(payload: bytes, count: int, prior: IntegerPrior) -> np.ndarray:
+def _decode(payload: bytes, count: int, prior: IntegerPrior, name: str | Path) -> np.ndarray:
+    cheapest_bits = math.log2(TOTAL / (TOTAL - prior.codebook_size + 1))  # of a code beside which all have frequency 1
+    if count > range_coder.most_symbols(len(payload), cheapest_bits or 2**-24):
+        raise _ends_early(name, count)
     decoder, stepper = range_coder.Decoder(payload), prior.stepper()
     codes = np.zeros(count, np.int64)
     for t in range(count):
@@ -172,7 +180,15 @@ def _decode(payload: bytes, count: int, prior: IntegerPrior) -> np.ndarray:
         code = int(np.searchsorted(ends, decoder.target(TOTAL), side="right"))
         start = int(ends[code - 1]) if code else 0
         decoder.take(start, int(ends[code]) - start, TOTAL)
+        if decoder.past_end:
+            raise _ends_early(name, count)
         codes[t] = code
         if t + 1 < count:
             stepper.take(code)
+    if decoder.left_over:
+        raise CorpusError(f"{name}: holds more bytes than its {count} codes need; encode the recording again")
     return codes
+
+
+def _ends_early(name: str | Path, count: int) -> CorpusError:
+    return CorpusError(f"{name}: announces {count} codes, but its bytes end before; encode the recording again")

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, mulaw
-from vqvc.errors import AudioError, UsageError
-from vqvc.nn.precision import working_dtype
+from vqvc.errors import UsageError
 from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis.encoding import encode_blocks
 from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.postfilter import PostFilter
@@ -47,25 +47,12 @@ class Request:
         return slice(self.first, len(self.codes) if self.last is None else self.last)
 
 
-def listening_precision(model: VQVAE):
-    """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
-    dtype = working_dtype(model.config.training.precision, "cpu")
-    return torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
-
-
-@torch.inference_mode()
 def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
     """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
 
     Raises AudioError for fewer samples than one code stands for.
     """
-    hop = model.hop_length
-    if len(samples) < hop:
-        rate = model.config.audio.sample_rate
-        raise AudioError(f"{len(samples)} samples are shorter than one code: at least {hop} ({1000 * hop / rate:.0f} ms) are needed")
-    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % hop))
-    with listening_precision(model):
-        return model.encode(torch.from_numpy(padded)[None])[0].numpy()
+    return np.concatenate(list(encode_blocks(model, [samples])))
 
 
 @torch.inference_mode()

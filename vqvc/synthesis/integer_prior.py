@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqvc.errors import ModelError
+
 TOTAL = 1 << 24  # sum of the frequencies of all codes at a step
 X_BITS, GATE_BITS, LOGIT_BITS = 12, 14, 10  # activations are multiples of 2**-bits
 TABLE_BITS = 11  # tanh is tabulated at multiples of 2**-11
@@ -60,7 +62,8 @@ def _fixed(weight: np.ndarray, bits: int) -> np.ndarray:
 class IntegerPrior:
     """A ``vqvc.nn.prior.Prior`` in integers.
 
-    weights: its state_dict as arrays, with ``make_tables``' tables; dilations: of its layers.
+    weights: its state_dict as arrays, with ``make_tables``' tables; dilations: of its layers. Raises ModelError for
+    tables that are not those of tanh and exp.
     """
 
     def __init__(self, weights: dict[str, np.ndarray], dilations: tuple[int, ...]):
@@ -68,6 +71,9 @@ class IntegerPrior:
         self.dilations = dilations
         self.tanh = weights["tables.tanh"].astype(np.float64)
         self.exp = weights["tables.exp"].astype(np.int64)
+        for name, table in make_tables().items():  # another C library's rounding may differ by one
+            if np.abs(weights[name].astype(np.int64) - table).max() > 1:
+                raise ModelError(f"{name}: is not the table of that function; train the prior again")
         self.embed = _fixed(weights["wavenet.embed.weight"], X_BITS)
         self.codebook_size = len(self.embed) - 1
         layers, self.kernel, self.width, gate = weights[stack + "tap"].shape

@@ -7,30 +7,36 @@ Nothing in it is ever run: pickles are refused. The header alone tells speakers 
 """
 
 import dataclasses
-import hashlib
 import json
-import struct
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from vqvc import config as _config
-from vqvc._util.atomic import write_bytes
+from vqvc._util import tensorfile
 from vqvc._util.nearest import nearest
+from vqvc._util.tensorfile import Layout, TensorFile
 from vqvc.config import Config
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
+from vqvc.synthesis import file_limits
 
 FORMAT_VERSION = 2
 TRAINING_ONLY = ("contrast.",)
-LONGEST_HEADER = 1 << 26  # bytes; a longer one is no model of ours
-METADATA = ("format_version", "config", "speakers", "training")
+MOST_SPEAKERS = 1 << 20
+KIND = tensorfile.Kind(
+    what="a model file",
+    version_key="format_version",
+    version=FORMAT_VERSION,
+    keys=("format_version", "config", "speakers", "training"),
+    pickle="give a model.safetensors",
+    absent="train a model with vqvc-train or give --model",
+    foreign="vqvc-train writes model.safetensors",
+)
 
 
 class NamedSpeaker(Protocol):
@@ -80,46 +86,32 @@ class Package(Header):
 
 def write(path: str | Path, model: VQVAE, speakers: Sequence[NamedSpeaker], training: dict) -> str:
     """Write the model file atomically; returns its checksum. ``training`` is any JSON value that describes the run."""
-    weights = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.startswith(TRAINING_ONLY)
-    }
+    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(TRAINING_ONLY)}
     voices = [{"name": one.speaker, "gender": one.gender, "accent": one.accent} for one in speakers]
     metadata = {
-        "format_version": str(FORMAT_VERSION),
         "config": json.dumps(model.config.to_dict()),
         "speakers": json.dumps(voices, ensure_ascii=False),
         "training": json.dumps(training, ensure_ascii=False, allow_nan=False),
     }
-    metadata["checksum"] = _checksum(weights, metadata)
-    write_bytes(path, save(weights, metadata))
-    return metadata["checksum"]
+    return tensorfile.write(path, KIND, weights, metadata)
 
 
 def read_header(path: str | Path) -> Header:
     """Settings and speakers of a model file, without its weights. Raises ModelError."""
-    path = Path(path)
-    return _header(path, _metadata(path))
+    return _header(tensorfile.read_header(path, KIND))
 
 
 def read(path: str | Path) -> Package:
-    """The whole model file, checksum verified. Raises ModelError for one that is damaged, foreign or of another format."""
-    path = Path(path)
-    metadata = _metadata(path)
-    header = _header(path, metadata)
-    try:
-        weights = load(path.read_bytes())
-    except SafetensorError as error:
-        raise ModelError(f"{path}: is cut short or damaged ({error}); copy it again") from None
-    if _checksum(weights, metadata) != header.checksum:
-        raise ModelError(f"{path}: checksum differs from the one written in it; the file is damaged, copy it again")
+    """The whole model file, checksum verified. Raises ModelError for one that is damaged, forged, foreign or of another format.
+
+    Shapes are compared with the settings before a weight is read or a network is built.
+    """
+    file = tensorfile.read_header(path, KIND)
+    header = _header(file)
+    with torch.device("meta"):  # shapes without memory
+        file.require({name: Layout.of(tensor) for name, tensor in _build(header).state_dict().items()})
+    weights = file.tensors()
     model = _build(header)
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    for name in sorted(expected.keys() | weights.keys()):
-        has, wants = (tuple(shapes[name]) if name in shapes else None for shapes in (_shapes(weights), expected))
-        if has != wants:
-            raise ModelError(f"{path}: {name}: the file has shape {has}, its settings want {wants}")
     model.load_state_dict(weights)
     fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
     return Package(**fields, model=model.eval())
@@ -131,54 +123,33 @@ def _build(header: Header) -> VQVAE:
         return VQVAE(dataclasses.replace(header.config, training=training), len(header.speakers))
 
 
-def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in weights.items()}
-
-
-def _checksum(weights: dict[str, Tensor], metadata: dict[str, str], keys: tuple[str, ...] = METADATA) -> str:
-    digest = hashlib.sha256()
-    for key in keys:
-        digest.update(f"{key}\0{metadata.get(key)}\0".encode())
-    for name in sorted(weights):
-        tensor = weights[name]
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _metadata(path: Path) -> dict[str, str]:
+def _header(file: TensorFile) -> Header:
+    path, metadata = file.path, file.metadata
     try:
-        with open(path, "rb") as file:
-            size = path.stat().st_size
-            start, first = file.read(8), file.read(1)
-            # a header's length may begin with the same bytes, but what follows it is a brace
-            if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and first != b"{":
-                raise ModelError(f"{path}: is a pickle, which can run code, and is refused; give a model.safetensors")
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else LONGEST_HEADER + 1
-            if length > LONGEST_HEADER:
-                raise ModelError(f"{path}: is not a model file; vqvc-train writes model.safetensors")
-            if 8 + length > size:
-                raise ModelError(f"{path}: is cut short at {size} bytes; copy it again")
-            return json.loads(first + file.read(max(length - 1, 0))).get("__metadata__") or {}
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; train a model with vqvc-train or give --model") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path}: is a folder; name the model.safetensors in it") from None
-    except (ValueError, AttributeError):
-        raise ModelError(f"{path}: its header is damaged or is not a model's; copy it again") from None
-
-
-def _header(path: Path, metadata: dict[str, str]) -> Header:
-    version = metadata.get("format_version")
-    if version is None:
-        raise ModelError(f"{path}: holds tensors but no settings; it was not written by vqvc-train")
-    if version != str(FORMAT_VERSION):
-        raise ModelError(f"{path}: format_version is {version}, this version reads {FORMAT_VERSION}; install the vqvc that wrote it")
-    try:
-        voices = tuple(Voice(one["name"], one["gender"], one["accent"]) for one in json.loads(metadata["speakers"]))
-        config = _config.from_dict(json.loads(metadata["config"]))
-        return Header(path, config, voices, json.loads(metadata["training"]), metadata["checksum"])
+        settings = json.loads(metadata["config"])
+        file_limits.require_possible(settings)
+        config = _config.from_dict(settings)
+        encoder, decoder = config.encoder, config.decoder
+        context = file_limits.context_of(encoder.context_layers, encoder.context_kernel, encoder.context_dilations)
+        file_limits.require_bounded(config.hop_length, context)
+        file_limits.require_short_past(decoder.layers, decoder.dilation_cycle, decoder.kernel)
+        speakers, training = _speakers(json.loads(metadata["speakers"])), json.loads(metadata["training"])
+        if not isinstance(training, dict) or not re.fullmatch("[0-9a-f]{64}", metadata[tensorfile.CHECKSUM]):
+            raise ValueError("training is a section, the checksum is hexadecimal")
+        return Header(path, config, speakers, training, metadata[tensorfile.CHECKSUM])
     except ConfigError as error:
         raise ModelError(f"{path}: its settings do not fit this version: {error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(f"{path}: its header is damaged; copy it again") from None
+
+
+def _speakers(voices: list) -> tuple[Voice, ...]:
+    """The speaker table; raises ValueError, KeyError or TypeError for what is none."""
+    if not isinstance(voices, list) or not 1 <= len(voices) <= MOST_SPEAKERS:
+        raise ValueError("a list of speakers")
+    found = tuple(Voice(one["name"], one["gender"], one["accent"]) for one in voices)
+    if not all(isinstance(text, str) for one in found for text in (one.name, one.gender, one.accent)):
+        raise TypeError("names are text")
+    if len({one.name for one in found}) < len(found):
+        raise ValueError("a speaker stands twice")
+    return found

@@ -7,26 +7,33 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from vqvc import config as _config
-from vqvc._util.atomic import write_bytes
+from vqvc._util import tensorfile
+from vqvc._util.tensorfile import Layout, TensorFile
 from vqvc.config import PriorSettings
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.prior import Prior
-from vqvc.synthesis import package
+from vqvc.synthesis import file_limits
 from vqvc.synthesis.code_file import Coder
 from vqvc.synthesis.integer_prior import IntegerPrior, make_tables
 
 FORMAT_VERSION = 1
 TABLES = "tables."
-METADATA = (
-    "prior_format_version", "settings", "speakers", "training", "codes_of_model", "codebook_size", "hop_length", "sample_rate",
-)  # fmt: skip
+NUMBERS = {"codebook_size": (1, 1 << 15), "hop_length": (1, file_limits.LONGEST_HOP), "sample_rate": (1000, 768000)}
+KIND = tensorfile.Kind(
+    what="a prior",
+    version_key="prior_format_version",
+    version=FORMAT_VERSION,
+    keys=("prior_format_version", "settings", "speakers", "training", "codes_of_model", *NUMBERS),
+    pickle="give a prior.safetensors",
+    absent="train a prior with vqvc-prior",
+    foreign="vqvc-prior writes prior.safetensors",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +82,8 @@ def write(
     sample_rate: int,
 ) -> str:
     """Write a prior's file atomically; returns its checksum."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    tensors |= {name: torch.from_numpy(table) for name, table in make_tables().items()}
+    tensors = dict(model.state_dict()) | {name: torch.from_numpy(table) for name, table in make_tables().items()}
     metadata = {
-        "prior_format_version": str(FORMAT_VERSION),
         "settings": json.dumps(settings.to_dict()),
         "speakers": json.dumps(list(speakers), ensure_ascii=False),
         "training": json.dumps(training, ensure_ascii=False, allow_nan=False),
@@ -87,43 +92,55 @@ def write(
         "hop_length": str(hop_length),
         "sample_rate": str(sample_rate),
     }
-    metadata["checksum"] = package._checksum(tensors, metadata, METADATA)
-    write_bytes(path, save(tensors, metadata))
-    return metadata["checksum"]
+    return tensorfile.write(path, KIND, tensors, metadata)
 
 
 def read(path: str | Path) -> PriorPackage:
-    """Read a prior's file, checksum verified; raises ModelError for one that is damaged, foreign or of another format."""
-    path = Path(path)
-    if not path.exists():
-        raise ModelError(f"{path}: no such file; train a prior with vqvc-prior")
-    metadata = package._metadata(path)
-    version = metadata.get("prior_format_version")
-    if version is None:
-        raise ModelError(f"{path}: is not a prior; vqvc-prior writes prior.safetensors")
-    if version != str(FORMAT_VERSION):
-        raise ModelError(
-            f"{path}: prior_format_version is {version}, this version reads {FORMAT_VERSION}; install the vqvc that wrote it"
-        )
+    """Read a prior's file, checksum verified; raises ModelError for one that is damaged, forged, foreign or of another format."""
+    file = tensorfile.read_header(path, KIND)
+    path, facts = file.path, _facts(file)
+    settings, speakers, size = facts["settings"], facts["speakers"], facts["codebook_size"]
+
+    def build() -> Prior:
+        with torch.random.fork_rng(devices=[]):
+            return Prior(size, len(speakers), **dataclasses.asdict(settings.prior)).eval()
+
+    with torch.device("meta"):  # shapes without memory
+        expected = {name: Layout.of(tensor) for name, tensor in build().state_dict().items()}
+    file.require(expected | {name: Layout.of(torch.from_numpy(table)) for name, table in make_tables().items()})
+    tensors, model = file.tensors(), build()
+    model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(TABLES)})
     try:
-        tensors = load(path.read_bytes())
-        settings = _config.from_dict(json.loads(metadata["settings"]), kind=PriorSettings)
-        speakers, training = tuple(json.loads(metadata["speakers"])), json.loads(metadata["training"])
-        numbers = {key: int(metadata[key]) for key in ("codebook_size", "hop_length", "sample_rate")}
-        expected, codes_of_model = metadata["checksum"], metadata["codes_of_model"]
+        integers = IntegerPrior({name: tensor.numpy() for name, tensor in tensors.items()}, model.wavenet.stack.dilations)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return PriorPackage(path, model, integers, checksum=file.metadata[tensorfile.CHECKSUM], **facts)
+
+
+def _facts(file: TensorFile) -> dict:
+    """Everything but the tensors, as ``PriorPackage`` names it."""
+    path, metadata = file.path, file.metadata
+    try:
+        given = json.loads(metadata["settings"])
+        file_limits.require_possible(given)
+        settings = _config.from_dict(given, kind=PriorSettings)
+        file_limits.require_short_past(settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
+        speakers, training = json.loads(metadata["speakers"]), json.loads(metadata["training"])
+        if not isinstance(training, dict) or not isinstance(speakers, list):
+            raise ValueError("training is a section, speakers are a list")
+        if not all(isinstance(name, str) for name in speakers) or len(set(speakers)) < len(speakers):
+            raise ValueError("every speaker has one name")
+        checksums = (metadata["codes_of_model"], metadata[tensorfile.CHECKSUM])
+        if not all(re.fullmatch("[0-9a-f]*", checksum) for checksum in checksums):
+            raise ValueError("checksums are hexadecimal")
+        numbers = {key: int(metadata[key]) for key in NUMBERS}
+        for key, (low, high) in NUMBERS.items():
+            if not low <= numbers[key] <= high:
+                raise ConfigError(f"{key}: must be {low} to {high}, not {numbers[key]}")
     except ConfigError as error:
         raise ModelError(f"{path}: its settings do not fit this version: {error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: is cut short or damaged ({error}); copy it again") from None
-    if package._checksum(tensors, metadata, METADATA) != expected:
-        raise ModelError(f"{path}: checksum differs from the one written in it; the file is damaged, copy it again")
-    with torch.random.fork_rng(devices=[]):
-        model = Prior(numbers["codebook_size"], len(speakers), **dataclasses.asdict(settings.prior)).eval()
-    try:
-        model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(TABLES)})
-        integers = IntegerPrior({name: tensor.numpy() for name, tensor in tensors.items()}, model.wavenet.stack.dilations)
-    except (RuntimeError, KeyError) as error:
-        raise ModelError(f"{path}: does not fit its settings ({str(error).splitlines()[0]})") from None
-    return PriorPackage(
-        path, model, integers, settings, speakers, training, codes_of_model, **numbers, checksum=expected
-    )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ModelError(f"{path}: its header is damaged; copy it again") from None
+    return {
+        "settings": settings, "speakers": tuple(speakers), "training": training, "codes_of_model": checksums[0], **numbers,
+    }  # fmt: skip

@@ -1,7 +1,8 @@
 """An exact range coder (Martin 1979): symbols with integer frequencies to bytes and back, in whole numbers throughout.
 
 A symbol of frequency f out of total costs log2(total / f) bits; the whole costs less than a byte more.
-Trailing zero bytes are not written: the decoder takes zeros for what is past the end.
+Up to ``MOST_ZEROS`` zero bytes at the end are not written: the decoder takes zeros for what is past the end, and refuses to
+go on when it has taken more. So what is decoded is bounded by the bytes that there are.
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 _WIDTH = 64  # bits of low and range; range stays above 2**56, so totals up to 2**24 lose under 2**-32 bits a symbol
 _MASK = (1 << _WIDTH) - 1
 _BOTTOM = 1 << (_WIDTH - 8)
+MOST_ZEROS = 16  # bytes
 
 
 def encode(symbols: Iterable[tuple[int, int, int]]) -> bytes:
@@ -32,7 +34,8 @@ def encode(symbols: Iterable[tuple[int, int, int]]) -> bytes:
     if value > _MASK:
         value &= _MASK
         _carry(out)
-    return bytes(out + value.to_bytes(_WIDTH // 8, "big")).rstrip(b"\0")
+    whole = bytes(out + value.to_bytes(_WIDTH // 8, "big"))
+    return whole[: max(len(whole.rstrip(b"\0")), len(whole) - MOST_ZEROS)]
 
 
 def _carry(out: bytearray) -> None:
@@ -43,6 +46,11 @@ def _carry(out: bytearray) -> None:
     out[at] += 1
 
 
+def most_symbols(data_bytes: int, cheapest_bits: float) -> int:
+    """How many symbols can be decoded from so many bytes when none costs less than ``cheapest_bits``."""
+    return int(8 * (data_bytes + MOST_ZEROS) / cheapest_bits) + 1
+
+
 class Decoder:
     """Takes symbols from bytes: ask ``target``, find the symbol whose share holds it, then ``take`` that share."""
 
@@ -50,6 +58,16 @@ class Decoder:
         self._data, self._at = data, _WIDTH // 8
         self._code = int.from_bytes(data[: self._at].ljust(self._at, b"\0"), "big")
         self._size = _MASK
+
+    @property
+    def past_end(self) -> bool:
+        """Whether more was taken than the bytes hold and ``encode`` leaves out."""
+        return self._at > max(len(self._data), _WIDTH // 8) + MOST_ZEROS
+
+    @property
+    def left_over(self) -> bool:
+        """Whether bytes are left that no symbol needed."""
+        return self._at < len(self._data)
 
     def target(self, total: int) -> int:
         """A number in [0, total) that lies in the next symbol's share."""

@@ -21,7 +21,7 @@ class CodeBatch:
 
 
 class CodeCrops:
-    """Random crops of the subset ``train``, an utterance as often as it is long.
+    """Random crops of a subset, an utterance as often as it is long.
 
     anonymous: chance that a crop's speaker is given as 0, nobody in particular.
     """
@@ -30,6 +30,7 @@ class CodeCrops:
         self,
         archive: CodeArchive,
         speakers: tuple[str, ...],
+        subset: str = "train",
         *,
         batch_size: int,
         crop_codes: int,
@@ -40,9 +41,9 @@ class CodeCrops:
         self.archive, self.speakers, self.seed = archive, speakers, seed
         self.batch_size, self.crop_codes, self.lead_codes, self.anonymous = batch_size, crop_codes, lead_codes, anonymous
         lengths = np.diff(archive.offsets)
-        self.chosen = np.flatnonzero((archive.subsets == "train") & np.isin(archive.speakers, speakers) & (lengths > 0))
+        self.chosen = np.flatnonzero((archive.subsets == subset) & np.isin(archive.speakers, speakers) & (lengths > 0))
         if not len(self.chosen):
-            raise CorpusError("codes: the subset train is empty; encode a larger store with vqvc-encode")
+            raise CorpusError(f"codes: the subset {subset} is empty; encode a larger store with vqvc-encode")
         self.lengths = lengths[self.chosen]
         self.total_codes = int(self.lengths.sum())
         self.ends = np.cumsum(self.lengths)

@@ -41,7 +41,13 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the workers, in one exchange."""
     if not dist.is_initialized():
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    parameters = list(parameters)
+    moved = sum_over_workers(torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device))
+    parameters = [p for p, count in zip(parameters, moved.tolist()) if count]
+    for parameter in parameters:
+        if parameter.grad is None:  # a worker whose share did not reach it
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [p.grad for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
@@ -63,13 +69,13 @@ def mean_over_workers(values: Tensor) -> Tensor:
     return sum_over_workers(values.detach().clone()) / dist.get_world_size()
 
 
-def any_worker(flag: bool) -> bool:
-    """True on every worker when it is true on one (so that all stop at the same step)."""
+def agree(seconds: float, flag: bool) -> tuple[float, bool]:
+    """The mean of the workers' seconds, and True when one worker's flag is, so that all decide alike at the same step."""
     if not dist.is_initialized():
-        return flag
-    total = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(total)
-    return bool(total > 0)
+        return seconds, flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    found = sum_over_workers(torch.tensor([seconds, float(flag)], dtype=torch.float64, device=device))
+    return float(found[0]) / dist.get_world_size(), bool(found[1] > 0)
 
 
 def sum_over_workers(values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from vqvc.config import TrainingConfig
+from vqvc.nn.draws import SharedGenerator
 from vqvc.nn.quantizer import count
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
@@ -23,15 +24,24 @@ FIGURES = ("nll", "mel", "contrast", "quantizer", "teacher", "gradient_norm")
 class TrainingStep:
     """Steps of one worker (rank, workers) on the model's device; ``optimizers`` have the state that has to be kept.
 
-    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes from a generator of that device, seeded by the step's number.
+    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes from
+    a generator of that device, seeded by the step's number alone, by position in the batch of all workers.
     """
 
-    def __init__(self, model: VQVAE, settings: TrainingConfig, dtype: torch.dtype, worker: tuple[int, int] = (0, 1), teacher: Teacher | None = None):
+    def __init__(
+        self,
+        model: VQVAE,
+        settings: TrainingConfig,
+        dtype: torch.dtype,
+        worker: tuple[int, int] = (0, 1),
+        teacher: Teacher | None = None,
+    ):
         self.model, self.settings, self.dtype, self.teacher = model, settings, dtype, teacher
         self.rank, self.workers = worker
         self.optimizers = optimizers(model, settings)
         self.device = next(model.parameters()).device
         self.generator = Generator(self.device)
+        self.shared = SharedGenerator(self.generator, settings.batch_size, self.rank, self.workers)
         # a part of a crop begins where a number says that no recording can read, and workers' exchanges are not recorded
         self.records = self.device.type == "cuda" and self.workers == 1 and not settings.said_samples
         self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
@@ -44,7 +54,7 @@ class TrainingStep:
         number, rate: of this step, and its learning rate. resting, free: see ``VQVAE.forward``. None when a figure is not
         finite, on every worker; no weight has moved then.
         """
-        self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009 + self.rank)
+        self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -82,7 +92,7 @@ class TrainingStep:
     def _learn(self, waveform: Tensor, history: Tensor, source: Tensor, speaker: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
-        losses = model(waveform, speaker, history, self.dtype, self.generator, *self._phase, source=source)
+        losses = model(waveform, speaker, history, self.dtype, self.shared, *self._phase, source=source)
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
         scored = scored[: len(losses.nll), losses.said]
@@ -93,7 +103,7 @@ class TrainingStep:
         total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
         teacher = torch.zeros_like(mel)
         if self.teacher is not None:
-            teacher = share * self.teacher.error(losses.frames, waveform, speaker, losses.melody, self.dtype)
+            teacher = self.teacher.error(losses.frames, waveform, speaker, losses.melody, self.dtype)
             total = total + settings.teacher_weight * teacher
         model.zero_grad(set_to_none=True)
         total.backward()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vqvc.nn.vqvae import VQVAE
+from vqvc.training import distributed
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Teacher:
         """Mean squared difference of frames (B, F, C) from the teacher's own for the original waveform (B, T), over their power.
 
         speaker: (B,), the student's indices; crops of speakers that the teacher does not know do not count. melody: as the
-        student had it.
+        student had it. Over several workers the mean of what they return is the error of the whole batch.
         """
         rows = self.rows[speaker]
         known = (rows >= 0).float()[:, None, None]
         with torch.no_grad(), torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             z_q = self.model.quantizer.lookup(self.model.encode(waveform))
             target = self.model.tell(z_q, rows.clamp(min=0), melody).frames.float()
-        power = (target.square() * known).sum().clamp(min=1e-6)
+        power = distributed.mean_over_workers((target.square() * known).sum()).clamp(min=1e-6)
         return ((frames.float() - target).square() * known).sum() / power

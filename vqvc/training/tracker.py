@@ -13,6 +13,7 @@ class Tracker:
 
     def __init__(self, folder: Path, tensorboard: bool = True):
         self.path = folder / "log.jsonl"
+        _cut_back(self.path)
         self.file = open(self.path, "a", encoding="utf-8")
         self.board = self._open_board(folder) if tensorboard else None
 
@@ -20,7 +21,7 @@ class Tracker:
     def _open_board(folder: Path):
         try:
             from torch.utils.tensorboard import SummaryWriter
-        except (ImportError, OSError, RuntimeError):
+        except Exception:  # whatever is wrong with an optional package, training goes on without it
             return None
         return SummaryWriter(str(folder / "tensorboard"))
 
@@ -40,3 +41,13 @@ class Tracker:
         self.file.close()
         if self.board:
             self.board.close()
+
+
+def _cut_back(path: Path) -> None:
+    """Remove a last line that a killed process left half-written, so that what follows stands on a line of its own."""
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        text = file.read()
+        if not text.endswith(b"\n"):
+            file.truncate(text.rfind(b"\n") + 1)

@@ -21,7 +21,8 @@ class HeldOut:
     """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
     bits_shuffled_codes: the same, told the codes of the next utterance (a decoder that uses its codes gets worse).
     bits_without_melody: the same, told the codes but not the pitch; None for a model that is told no pitch.
-    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size."""
+    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size. resting: whether the
+    WaveNet was left out, as in the first part of a run."""
 
     bits_per_sample: float
     bits_shuffled_codes: float
@@ -31,10 +32,21 @@ class HeldOut:
     codebook_size: int
     perplexity: float
     samples: int
+    resting: bool = False
+
+    @property
+    def bits(self) -> float:
+        return self.bits_per_sample
 
     def as_dict(self) -> dict:
         """Plain numbers, for logs."""
-        return asdict(self)
+        return asdict(self) | {"usage": self.codes_used / self.codebook_size}
+
+    def __str__(self) -> str:
+        return (
+            f"held out {self.bits_per_sample:.3f} bits per sample ({self.bits_shuffled_codes:.3f} with another utterance's codes), "
+            f"{self.codes_used} of {self.codebook_size} codes"
+        )
 
 
 @torch.inference_mode()
@@ -98,6 +110,7 @@ def validate(
         codebook_size=len(counts),
         perplexity=perplexity(counts),
         samples=scored,
+        resting=resting,
     )
 
 

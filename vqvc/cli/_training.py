@@ -1,0 +1,15 @@
+"""What the commands that train share."""
+
+import math
+
+from vqvc.errors import UsageError
+
+MOST_THREADS = 1024
+
+
+def require_possible(max_minutes: float | None, threads: int | None) -> None:
+    """Raise UsageError for a limit in minutes or a number of threads that no run can have."""
+    if max_minutes is not None and not (0 < max_minutes < math.inf):
+        raise UsageError(f"--max-minutes: must be above 0 and finite, not {max_minutes}")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads: must be from 1 to {MOST_THREADS:,}, not {threads}")

@@ -1,0 +1,86 @@
+"""A corpus for the probe that needs no download: the built-in voices speak it, with exact phone times, and a model encodes it.
+
+Six voices fit the map. Scored are sentences of theirs that the map was not fitted on (dev), and two other voices with
+sentences of their own (test).
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqvc._util.platform import cores
+from vqvc.audio import io
+from vqvc.corpus import alignment, phones, synthetic, textgrid
+from vqvc.corpus.alignment import Segment
+from vqvc.corpus.codes import CodeArchive
+
+logger = logging.getLogger("vqvc.probe")
+
+VOICES, HELD_OUT_VOICES = 8, 2
+SENTENCES, HELD_OUT_SENTENCES = 14, 3  # of each voice, the common ones included
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """What the probe takes: codes, phone segments by utterance, and where the recordings lie."""
+
+    archive: CodeArchive
+    segments: dict[str, list[Segment]]
+    folder: Path
+    sample_rate: int  # Hz, of ``waveform``
+
+    def waveform(self, utt_id: str) -> np.ndarray:
+        """(T,) float32 of an utterance, at the model's rate."""
+        return io.read(self.folder / "wav" / utt_id.partition("_")[0] / f"{utt_id}.wav", self.sample_rate).samples
+
+
+def speak_and_encode(package, folder: Path, jobs: int | None = None) -> EncodedCorpus:
+    """Speak the corpus into ``folder``, which must not exist, and encode it with a model (``synthesis.package.Package``).
+
+    Raises MissingExtraError without eSpeak NG. Phone times are those of the whole recording: nothing is trimmed.
+    """
+    import torch
+
+    from vqvc.synthesis.encoding import encode_recording
+
+    jobs = jobs or cores()
+    made = synthetic.generate(folder, speakers=VOICES, count=SENTENCES, jobs=jobs)
+    paths = [(subset, path) for path in sorted(folder.glob("wav/*/*.wav")) if (subset := _subset(path))]
+    logger.info("encoding %d sentences of %d voices, %.1f min", len(paths), made.speakers, made.seconds / 60)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one utterance per core is faster than one utterance on all
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            encoded = list(pool.map(lambda item: encode_recording(package.model, item[1]), paths))
+    finally:
+        torch.set_num_threads(threads)
+    rate = package.config.audio.sample_rate
+    archive = CodeArchive.build(
+        [
+            (path.stem, path.parent.name, subset, length, codes)
+            for (subset, path), (codes, length) in zip(paths, encoded)
+        ],
+        hop_length=package.config.hop_length,
+        sample_rate=rate,
+        codebook_size=package.config.quantizer.codebook_size,
+        model=package.checksum,
+    )
+    segments = {path.stem: _segments(folder, path, length / rate) for (_, path), (_, length) in zip(paths, encoded)}
+    return EncodedCorpus(archive, segments, folder, rate)
+
+
+def _subset(path: Path) -> str:
+    """train, dev or test; empty for a common sentence of a held-out voice, which the others read too."""
+    names = [voice.name for voice in synthetic.VOICES[:VOICES]]
+    number = int(path.stem.rpartition("_")[2])
+    if path.parent.name in names[-HELD_OUT_VOICES:]:
+        return "test" if number > synthetic.COMMON else ""
+    return "dev" if number > SENTENCES - HELD_OUT_SENTENCES else "train"
+
+
+def _segments(folder: Path, path: Path, duration_s: float) -> list[Segment]:
+    grid = textgrid.read(folder / "phones" / path.parent.name / f"{path.stem}.TextGrid")
+    return alignment.from_textgrid(grid, phones.from_any, trim_start_s=0.0, duration_s=duration_s)

@@ -1,0 +1,276 @@
+"""What is trained by ``vqvc-train``: the VQ-VAE on crops of a packed store."""
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vqvc.config import Config
+from vqvc.corpus.store import PackedStore
+from vqvc.errors import CorpusError, ModelError, TrainingError
+from vqvc.nn.acoustic_units import AcousticUnits
+from vqvc.nn.features import CLASSES
+from vqvc.nn.precision import working_dtype
+from vqvc.nn.quantizer import perplexity
+from vqvc.nn.vqvae import VQVAE
+from vqvc.training import distributed, liveliness
+from vqvc.training.average import AveragedModel
+from vqvc.training.crops import Batch, Crops
+from vqvc.training.start import Start, require_same_model
+from vqvc.training.step import FIGURES, TrainingStep
+from vqvc.training.task import Position
+from vqvc.training.teacher import Teacher
+from vqvc.training.units import find_units, shuffled
+from vqvc.training.validation import HeldOut, validate
+
+VALID_SECONDS = 40.0  # speech scored while training
+FINAL_SECONDS = 300.0  # speech scored at the end
+UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
+CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
+FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``free_steps``
+LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
+logger = logging.getLogger("vqvc.training")
+
+
+class VQVAETask:
+    """The model of a Config on the subset ``train`` of a store.
+
+    speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
+    weights; its codebook is taken, so neither ``listen_first`` nor ``free_steps`` applies.
+    """
+
+    unit = "samples"
+    guess_bits = math.log2(CLASSES)
+    trains_alone = False
+
+    def __init__(
+        self,
+        config: Config,
+        store: PackedStore,
+        speakers: tuple[str, ...],
+        *,
+        device: torch.device | str = "cpu",
+        worker: tuple[int, int] = (0, 1),
+        start: Start | None = None,
+    ):
+        self.config, self.store, self.speakers = config, store, speakers
+        self.settings = settings = config.training
+        self.device = torch.device(device)
+        self.rank, self.workers = worker
+        self.dtype = working_dtype(settings.precision, self.device)
+        _require_same_audio(config, store)
+        if settings.batch_size < self.workers:
+            raise TrainingError(
+                f"training.batch_size: {settings.batch_size} crops are too few for {self.workers} workers"
+            )
+        self.units_per_step = settings.batch_size * settings.crop_samples
+        self.crops = self._crops("train", settings.batch_size, settings.perturbed_fraction, worker)
+        self.held_out = any(u.speaker in speakers for u in store.subset("dev"))
+        self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
+        torch.manual_seed(settings.seed)
+        self.model = VQVAE(config, len(speakers)).to(self.device)
+        self.listen_first, self.free = settings.listen_first, True  # free: the codebook has not started
+        self.begun_from = str(start.path) if start else None
+        teacher = None
+        if settings.teacher_weight and start is None:
+            raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
+        if start is not None:
+            start.give(self.model, speakers)
+            self.listen_first, self.free = 0.0, False
+            if settings.teacher_weight:
+                teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
+        self.average = AveragedModel(self.model, settings.weight_average)
+        self.step = TrainingStep(self.model, settings, self.dtype, worker, teacher)
+        self.optimizers = self.step.optimizers
+        self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
+        self.epoch_steps = max(1, math.ceil(self.crops.total_samples / self.units_per_step))
+
+    def _crops(self, subset: str, batch_size: int, perturbed: float = 0.0, share: tuple[int, int] = (0, 1)) -> Crops:
+        settings = self.settings
+        return Crops(
+            self.store, subset, self.speakers, batch_size=batch_size, crop_samples=settings.crop_samples,
+            lead_samples=settings.lead_samples, history_samples=max(64, self.config.decoder.lpc_order),
+            speaker_balance=settings.speaker_balance, perturbed_fraction=perturbed, seed=settings.seed, share=share,
+        )  # fmt: skip
+
+    # --- the data
+
+    def check_data(self) -> None:
+        self.store.verify()
+        if not self.held_out:
+            logger.warning(
+                "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; the model is trained "
+                "and written, but no figure tells what it does with unseen speech", self.store.path, len(self.speakers),
+            )  # fmt: skip
+
+    def describe(self) -> dict:
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "train_samples": self.crops.total_samples,
+            "speakers": len(self.speakers),
+            "config": self.config.hash(),
+            "precision": str(self.dtype).removeprefix("torch."),
+        }
+
+    def configuration(self) -> dict:
+        return self.config.to_dict()
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        return self.crops.batches(first_step, last_step)
+
+    # --- learning
+
+    def train_step(self, batch: Batch, position: Position, rate: float) -> dict | None:
+        if self.free and self._is_time_for_codes(position):
+            self.start_codebook()
+            self.free = False
+        found = self.step(batch, position.step, rate, resting=self._resting(position), free=self.free)
+        if found is None:
+            return None
+        figures, counts = found
+        self.epoch_counts += counts
+        return {**dict(zip(FIGURES, figures)), "learning_rate": rate, "counts": counts}
+
+    def _resting(self, position: Position) -> bool:
+        return position.progress < self.listen_first
+
+    def _is_time_for_codes(self, position: Position) -> bool:
+        late = position.limited and position.progress >= FREE_SHARE
+        return late or position.step >= self.config.quantizer.free_steps
+
+    @torch.no_grad()
+    def start_codebook(self) -> None:
+        """The codebook begins as k-means of the encoder's outputs; an encoder of acoustic units finds them first."""
+        self.model.train()
+        if isinstance(self.model.front, AcousticUnits):
+            if self.rank == 0:
+                find_units(
+                    self.model.front, shuffled(self.store, self.speakers, self.settings.seed), self.settings.seed
+                )
+            distributed.same_everywhere(self.model.front)
+            self.average.module.front.load_state_dict(self.model.front.state_dict())
+        vectors = []
+        for number in range(CODEBOOK_BATCHES):
+            batch = self.crops.batch(2**31 + number, whole=True)
+            z_e = self.model.listen(torch.from_numpy(batch.source).to(self.device))
+            vectors.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        self.model.quantizer.initialise(torch.cat(vectors), generator)
+        distributed.same_everywhere(self.model.quantizer)
+        self.average.module.quantizer.load_state_dict(self.model.quantizer.state_dict())
+
+    def end_step(self, step: int, log: Callable[..., None]) -> None:
+        if step % self.epoch_steps == 0:
+            self.end_epoch(step // self.epoch_steps, log)
+
+    def end_epoch(self, epoch: int, log: Callable[..., None]) -> None:
+        """Log how much of the codebook was used in an epoch, with a warning when it was little."""
+        counts = distributed.sum_over_workers(self.epoch_counts)
+        used, size = int((counts > 0).sum()), len(counts)
+        log("epoch", epoch=epoch, codes_used=used, usage=used / size, perplexity=perplexity(counts))
+        if self.rank == 0 and used < 0.5 * size:
+            logger.warning("only %d of %d codes were used in this epoch; a higher quantizer.restart_below "
+                           "or a lower training.learning_rate may help", used, size)  # fmt: skip
+        self.epoch_counts.zero_()
+
+    # --- figures
+
+    def figures(self, found: dict) -> tuple[dict, str]:
+        found = dict(found)
+        bits, effective = float(found.pop("nll")) / math.log(2), perplexity(found.pop("counts"))
+        values = {"loss_bits": bits, **{name: float(value) for name, value in found.items()}, "perplexity": effective}
+        return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
+
+    @torch.no_grad()
+    def unseen_bits(self, model: VQVAE, position: Position) -> float:
+        batch = self.unseen
+        waveform, history, speaker, scored = (
+            torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
+        )
+        model.eval()
+        losses = model(waveform, speaker, history, self.dtype, resting=self._resting(position), free=self.free)
+        return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
+
+    def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOut | None:
+        if not self.held_out:
+            return None
+        return validate(
+            self.average.module, self.store, "dev", self.speakers, seconds=FINAL_SECONDS if final else VALID_SECONDS,
+            dtype=self.dtype, resting=self._resting(position), stop=stop,
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        if self.model.has_mel:
+            liveliness.measure(self.average.module, self.store, self.speakers)
+
+    # --- checkpoints
+
+    def facts(self) -> dict:
+        return {
+            "config": self.config.to_dict(),
+            "speakers": list(self.speakers),
+            "store": self._store_identity(),
+            "begun_from": self.begun_from,
+            "free": self.free,
+        }
+
+    def require_same(self, facts: dict, path: Path) -> None:
+        require_same_model(self.config, facts["config"], path, "train in another folder")
+        if facts["speakers"] != list(self.speakers):
+            raise ModelError(f"{path}: was made for other speakers; train in another folder")
+        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not say
+            raise ModelError(
+                f"{path}: was trained on another store than {self.store.path}; give that one as --store, or train in another folder"
+            )
+        if bool(facts.get("begun_from")) != bool(self.begun_from):
+            began = f"from {facts['begun_from']}" if facts.get("begun_from") else "from random weights"
+            raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
+
+    def _store_identity(self) -> dict:
+        """Checksums of all that is read of the store, and of how its utterances are divided: what a resumed run must find again."""
+        rows = (f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n" for u in self.store.utterances)
+        copies = self.store.perturbed_sha256 if self.settings.perturbed_fraction else ()
+        return {
+            "audio": self.store.sha256,
+            "utterances": hashlib.sha256("".join(rows).encode()).hexdigest(),
+            "perturbed": list(copies),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"epoch_counts": distributed.sum_over_workers(self.epoch_counts.clone())}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
+        counts = tensors["epoch_counts"].to(self.device)
+        self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
+        self.free = facts.get(
+            "free", self.free and facts["step"] <= self.config.quantizer.free_steps
+        )  # older ones do not say
+
+
+def trained_speakers(store: PackedStore) -> tuple:
+    """The store's speakers with speech in subset ``train``, in the order of its table.
+
+    Raises CorpusError when an utterance's speaker is not in the table.
+    """
+    listed = {row.speaker for row in store.speakers}
+    missing = sorted({u.speaker for u in store.utterances} - listed)
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise CorpusError(f"{store.path / 'speakers.tsv'}: lacks {some}, who speak in utts.tsv; run vqvc-pack again")
+    trained_on = {u.speaker for u in store.subset("train")}
+    return tuple(row for row in store.speakers if row.speaker in trained_on)
+
+
+def _require_same_audio(config: Config, store: PackedStore) -> None:
+    audio = config.audio
+    if store.sample_rate != audio.sample_rate:
+        raise TrainingError(f"{store.path}: is at {store.sample_rate} Hz, the model wants {audio.sample_rate} Hz")
+    if abs(store.level_rms - audio.level_rms) > LEVEL_TOLERANCE:
+        raise TrainingError(
+            f"{store.path}: was packed at a level of {store.level_rms:g}, the model's audio.level_rms is {audio.level_rms:g}; "
+            f"pack it with --level-rms {audio.level_rms:g}, or train with --set audio.level_rms={store.level_rms:g}"
+        )
