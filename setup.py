@@ -1,4 +1,4 @@
-"""Packaging of vqvc; everything there is to know stands in this file."""
+"""Packaging of vqvc: what is installed, and what it needs. pyproject.toml has the settings of tools."""
 
 from pathlib import Path
 
@@ -6,9 +6,11 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = next(
-    line.split('"')[1] for line in (HERE / "vqvc" / "__init__.py").read_text().splitlines() if line.startswith("__version__")
+    line.split('"')[1]
+    for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
@@ -17,11 +19,12 @@ EXTRAS = {
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "tensorboard": ["tensorboard"],
+    # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
+    "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }
-OWN_RISK = ("torchaudio",)  # not loadable beside every torch: only by its own name
+OWN_RISK = ("torchaudio", "gpu")  # only by their own names: not loadable beside every torch; large
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
-TRITON = "triton; platform_system == 'Linux' and platform_machine == 'x86_64'"  # its interpreter runs the GPU's kernels in the tests
-EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", TRITON]
+EXTRAS["dev"] = EXTRAS["all"] + EXTRAS["gpu"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 
 setup(
     name="vqvc",
@@ -29,14 +32,22 @@ setup(
     description="Voice conversion through discrete speech codes: VQ-VAE with a WaveNet decoder, as a toolkit with recipes",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.10",
-    packages=find_packages(include=["vqvc", "vqvc.*"]),
-    package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html", "**/*.css", "**/*.js"]},
+    license_expression="Apache-2.0 AND CC-BY-4.0",  # the code, and the weights in vqvc/models
+    license_files=["LICENSE", "vqvc/models/LICENSE"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["vqvc", "vqvc.*"]), "vqvc.configs"],
+    package_dir={"vqvc": "vqvc", "vqvc.configs": "recipes/conf"},
+    package_data={
+        "vqvc": [
+            "py.typed", "models/LICENSE", "**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html",
+            "**/*.css", "**/*.js",
+        ],
+        "vqvc.configs": ["*.yaml", "prior/*.yaml"],
+    },  # fmt: skip
     install_requires=[
-        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml",
-        "safetensors", "tqdm", "filelock",
+        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "llvmlite", "scipy", "praat-parselmouth", "scikit-learn",
+        "pyyaml", "safetensors", "tqdm", "filelock",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"vqvc-{name} = vqvc.cli.{name.replace('-', '_')}:main" for name in COMMANDS]},
-)
+)  # fmt: skip

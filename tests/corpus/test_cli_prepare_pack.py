@@ -180,7 +180,7 @@ def test_validate_and_fix_are_two_verbs(vctk_layout, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "x"], "--source and --out are needed"),
+        (["--out", "x"], "--source is needed"),
         (["--source", "nowhere", "--out", "x"], "nowhere: no such directory"),
         (["--source", "ROOT", "--out", "x", "--keep-speakers", "p999"], "no speaker 'p999'"),
         (["--source", "ROOT", "--out", "x", "--held-out-sentences", "2"], "--held-out-sentences 2"),

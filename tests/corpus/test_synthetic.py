@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vqvc._util import unfinished
 from vqvc.corpus import phones, synthetic, textgrid
 from vqvc.errors import UsageError
 
@@ -134,9 +135,11 @@ def test_wishes_that_cannot_be_met(tmp_path, corpus):
 
 def test_an_interrupted_run_begins_again_and_overwrite_replaces(tmp_path):
     out = tmp_path / "mini"
-    out.with_name("mini.partial").mkdir()
-    (out.with_name("mini.partial") / "rest").write_text("half")
+    (unfinished.take(out) / "rest").write_text("half")
     synthetic.generate(out, speakers=1, count=1)
-    (out / "old").write_text("old")
+    (out / "mine").write_text("mine")
+    with pytest.raises(UsageError, match="holds mine"):
+        synthetic.generate(out, speakers=1, count=2, overwrite=True)
+    (out / "mine").unlink()
     synthetic.generate(out, speakers=1, count=2, overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == ["phones", "speakers.tsv", "txt", "wav"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqvc.corpus import vctk
+from vqvc.corpus.layouts import vctk
 from vqvc.corpus.source import Speaker
 from vqvc.errors import CorpusError, UsageError
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def test_row_13_a_malformed_list_stops_with_its_line_and_stays(kaldi, tmp_path, 
     assert (kaldi / "utt2spk").read_bytes() == before and not (tmp_path / "data").exists()
 
 
+LISTS = {
+    "has 3 fields": lambda text: text.replace("amy_2 amy", "amy_2 amy x"),
+    "stands twice": lambda text: text.replace("amy_2", "amy_1"),
+    "out of order": lambda text: "".join(reversed(text.splitlines(True))),
+    "ends in CR LF": lambda text: text.replace("\n", "\r\n"),
+    "has no line end": lambda text: text.rstrip("\n"),
+}
+
+
+@pytest.mark.parametrize("fault", LISTS)
+def test_row_13_every_fault_of_a_list_is_named_by_line_and_mended_with_a_backup(kaldi, capsys, fault):
+    broken = LISTS[fault]((kaldi / "utt2spk").read_text()).encode()
+    (kaldi / "utt2spk").write_bytes(broken)
+    assert prepare.main(["--validate", str(kaldi)]) == 1
+    assert re.search(rf"utt2spk:\d: .*{fault}", capsys.readouterr().out) and (kaldi / "utt2spk").read_bytes() == broken
+    assert prepare.main(["--fix", str(kaldi)]) == 0 and prepare.main(["--validate", str(kaldi)]) == 0
+    assert (kaldi / ".backup/utt2spk").read_bytes() == broken
+
+
 def test_row_14_a_pipe_is_not_run(kaldi, tmp_path, capsys):
     (kaldi / "wav.scp").write_text((kaldi / "wav.scp").read_text().replace("wav/amy_1.wav", f"touch {tmp_path}/ran |"))
     assert _prepare(kaldi, tmp_path) == 1
@@ -56,7 +76,7 @@ def test_row_16_faults_of_the_release_are_a_line_each(vctk_layout, tmp_path, cap
     said = []
     for name in ("one", "two"):
         assert _prepare(root, tmp_path, name) == 0  # known faults are no failure
-        said.append([line.strip() for line in capsys.readouterr().err.splitlines()[1:]])
+        said.append([line.strip() for line in capsys.readouterr().err.splitlines() if line.startswith("  ")])
     assert said[0] == said[1] and len(said[0]) == 5
     for start in (
         "p280: no mic2 recordings",

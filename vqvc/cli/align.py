@@ -12,20 +12,29 @@ from vqvc.errors import EXIT_SOME_FAILED, UsageError
 
 logger = logging.getLogger("vqvc.align")
 
-EXAMPLES = """  vqvc-align --store dump --out align
+EXAMPLES = """\
+  vqvc-align
   vqvc-align --store dump --out align --textgrids mfa/ --phone-set mfa"""
 LOG_EVERY_S = 30.0  # where stderr is no terminal
-PHONE_SETS = ("auto", "arpabet", "mfa", "pocketsphinx", "timit")  # of phones.MAPS
+PHONE_SETS = ("auto", "classes", "arpabet", "mfa", "ipa", "sampa", "timit", "pocketsphinx")  # of phone_sets.MAPS
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
-    result.add_argument("--store", type=Path, required=True, metavar="DIR", help="what vqvc-pack wrote")
-    result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where phones.ctm and unaligned.tsv go")
-    result.add_argument("--textgrids", type=Path, metavar="DIR", help="TextGrids in the recordings' own times")
+    result.add_argument("--store", type=Path, default=Path("dump"), metavar="DIR", help="what vqvc-pack wrote")
     result.add_argument(
-        "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: class names, ARPAbet or MFA"
+        "--out", type=Path, default=Path("align"), metavar="DIR", help="where phones.ctm and unaligned.tsv go"
+    )
+    result.add_argument("--textgrids", type=Path, metavar="DIR", help="TextGrids, or TIMIT's .phn, in the recordings' own times")
+    result.add_argument(
+        "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: found out by the labels"
+    )
+    result.add_argument(
+        "--tier",
+        default="",
+        metavar="NAME",
+        help="of the TextGrids that holds the phones; {speaker} stands for the speaker; without it phones, MAU and the like",
     )
     result.add_argument(
         "--worst-score",
@@ -54,6 +63,7 @@ def work(args: argparse.Namespace) -> int | None:
         args.out,
         textgrids=args.textgrids,
         phone_set=args.phone_set,
+        tier=args.tier,
         jobs=args.jobs,
         worst_score=args.worst_score,
         progress=_progress,

@@ -4,8 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc._util import textfile
+from vqvc.cli import _outputs
 from vqvc.cli._code_files import SUFFIX, read_code_file
-from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._common import parser, run
 from vqvc.cli._models import Meter, add_model, add_speaking, manner
 from vqvc.cli._priors import add_prior
 from vqvc.errors import UsageError
@@ -16,30 +18,37 @@ logger = logging.getLogger("vqvc.decode")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-decode."""
     p = parser(
-        "Say codes in the voice of a speaker.",
-        examples="  vqvc-decode --model model.safetensors a.npz --speaker p225 --out b.wav\n"
+        "Decode codes to speech in the voice of a speaker, and print the name of the sound file.",
+        examples="  vqvc-decode a.vqc --speaker p225                            (writes a_p225.wav)\n"
         "  vqvc-decode --model model.safetensors codes.npz --utt p226_022 --speaker p225 --out b.wav",
     )
     add_model(p)
-    p.add_argument("codes", type=Path, help=".npz or .vqc of vqvc-encode, or a text file with numbers")
+    p.add_argument("codes", nargs="?", type=Path, help=".npz or .vqc of vqvc-encode, or a text file with numbers")
     p.add_argument("--utt", help="which utterance, when the file holds several")
-    p.add_argument("--speaker", required=True, help="whose voice to speak in")
-    p.add_argument("-o", "--out", type=Path, required=True, help="sound file to write")
+    p.add_argument("--speaker", help="the target speaker")
+    p.add_argument("-o", "--out", help="sound file, folder, or - for stdout; CODES_SPEAKER.wav in the current folder when not given")
     add_prior(p, "with which a .vqc was coded")
+    _outputs.add_output(p)
     add_speaking(p)
     return p
 
 
 def work(args: argparse.Namespace) -> None:
     """Decode."""
-    from vqvc.audio import io
     from vqvc.synthesis import package
 
+    if args.codes is None:
+        raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
+    if args.speaker is None:
+        raise UsageError(f"{args.codes}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
     how = manner(args)
     header = package.read_header(args.model)
     header.speaker_index(args.speaker)  # said before the weights are read
-    refuse_overwrite(args.out, args.overwrite, args.codes)
-    io.format_of(args.out)
+    stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
+    out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))
+    form = _outputs.form_of(out, args)
+    _outputs.check_output(out, args.overwrite, args.codes)
+    _outputs.check_form(out, form, header.config.audio.sample_rate)
     codes, length = _read(args, header)
 
     import vqvc
@@ -48,7 +57,8 @@ def work(args: argparse.Namespace) -> None:
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
     samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **how)[:length]
     logger.info("%s", meter.line(len(samples)))
-    io.write(args.out, samples, converter.sample_rate)
+    _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
+    _outputs.report(out)
 
 
 def _read(args: argparse.Namespace, header) -> tuple:
@@ -59,9 +69,7 @@ def _read(args: argparse.Namespace, header) -> tuple:
 
     if args.codes.suffix == ".txt":
         try:
-            codes = np.array(args.codes.read_text().split(), np.int64)
-        except FileNotFoundError:
-            raise UsageError(f"{args.codes}: no such file") from None
+            codes = np.array(textfile.read(args.codes, error=UsageError).split(), np.int64)
         except (ValueError, OverflowError):
             raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
         return codes, len(codes) * header.config.hop_length
@@ -79,3 +87,7 @@ def _read(args: argparse.Namespace, header) -> tuple:
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     return run(make_parser, work, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

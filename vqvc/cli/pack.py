@@ -11,15 +11,17 @@ from vqvc.errors import EXIT_SOME_FAILED, CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.pack")
 
-EXAMPLES = "  vqvc-pack --data data --out dump"
+EXAMPLES = """\
+  vqvc-pack
+  vqvc-pack --data my/data --out my/dump"""
 LOG_EVERY = 5000  # utterances, where stderr is no terminal
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-pack."""
     result = parser(__doc__.partition(": ")[2], examples=EXAMPLES)
-    result.add_argument("--data", type=Path, required=True, metavar="DIR", help="what vqvc-prepare wrote")
-    result.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the store goes")
+    result.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="what vqvc-prepare wrote")
+    result.add_argument("--out", type=Path, default=Path("dump"), metavar="DIR", help="where the store goes")
     result.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="of the store")
     result.add_argument(
         "--level-rms", type=float, default=0.06, metavar="X", help="root mean square of each utterance, full scale 1"
@@ -52,6 +54,11 @@ def work(args: argparse.Namespace) -> int:
         ):
             if count % LOG_EVERY == 0 and not sys.stderr.isatty():
                 logger.info("%d of %d utterances", count, len(tasks))
+        if not writer.utterances:
+            writer.give_up()
+            raise CorpusError(
+                f"{args.data}: none of its {len(tasks)} recordings can be used; the first: {writer.left_out[0].detail}"
+            )
         writer.finish(speakers, overwrite=args.overwrite)
     return _perturb_and_report(args)
 
@@ -60,18 +67,22 @@ def _perturb_and_report(args: argparse.Namespace) -> int:
     from vqvc.corpus.store import PackedStore
 
     if args.perturb:
+        from vqvc._util import lock
         from vqvc.corpus import perturbation
 
-        store = PackedStore(args.out)
-        made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
-        for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
-            pass
+        with lock.Hold(args.out):
+            store = PackedStore(args.out)
+            made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
+            for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
+                pass
     return _report(args.out)
 
 
 def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
     """Whether ``out`` is the store of these inputs; raises UsageError when it is something that stays."""
-    from vqvc.corpus.store import STORE, PackedStore
+    from vqvc._util import unfinished
+    from vqvc.corpus.store import STORE, WRITTEN, PackedStore
+    from vqvc.corpus.store_writer import INPUTS, ITEMS
 
     if not out.is_dir() or (not (out / STORE).exists() and any(out.iterdir())):
         raise UsageError(f"{out}: exists and is no packed store; give another --out")
@@ -82,6 +93,8 @@ def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
         logger.warning("%s", error)
     if not same and not overwrite:
         raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
+    if not same:
+        unfinished.require_only(out, (*WRITTEN, ITEMS, INPUTS))
     return same
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import shutil
 from pathlib import Path
 
 from vqvc.cli._common import parser, run
@@ -10,9 +9,11 @@ from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, UsageError
 
 logger = logging.getLogger("vqvc.prepare")
 
+LAYOUTS = ("auto", "vctk", "librispeech", "libritts", "ljspeech", "jvs", "kaldi", "folders")  # of corpus/layouts
 EXAMPLES = """\
-  vqvc-prepare --source downloads/VCTK-Corpus --out data
+  vqvc-prepare --source downloads/VCTK-Corpus
   vqvc-prepare --source VCTK-Corpus --source read6 --out data --keep-speakers p225,bdl
+  vqvc-prepare --source LibriSpeech --source my_speakers --out data
   vqvc-prepare --validate data/train
   vqvc-prepare --fix my_kaldi_dir"""
 
@@ -29,10 +30,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="a corpus; may be given again",
     )
     result.add_argument(
-        "--out", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="where data/{train,dev,test} go"
+        "--out", type=Path, metavar="DIR", default=Path("data"), help="where train, dev and test go"
     )
     result.add_argument(
-        "--corpus", choices=("auto", "vctk", "folders", "kaldi"), default="auto", help="kind of the sources"
+        "--layout", choices=LAYOUTS, default="auto", help="of the sources; auto: found out by what is there"
     )
     result.add_argument(
         "--mic", choices=("mic1", "mic2"), default="mic2", help="of VCTK 0.92; the other is used where it is missing"
@@ -58,14 +59,15 @@ def work(args: argparse.Namespace) -> int:
         return _validate(args.validate)
     if args.fix:
         return _fix(args.fix)
-    if "source" not in args or "out" not in args:
-        raise UsageError("--source and --out are needed (or --validate DIR, or --fix DIR)")
+    if "source" not in args:
+        raise UsageError("--source is needed: the folder of a corpus (or --validate DIR, or --fix DIR)")
     return _prepare(args)
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    from vqvc._util import lock
     from vqvc.corpus import prepare
-    from vqvc.corpus.store_writer import replace_directory
+    from vqvc.corpus.layouts import registry
 
     keep = sorted({name.strip() for name in args.keep_speakers.split(",") if name.strip()})
     split_options = {
@@ -73,30 +75,56 @@ def _prepare(args: argparse.Namespace) -> int:
         "held_out_sentences": args.held_out_sentences,
         "keep_speakers": keep,
     }
-    settings = {**split_options, "mic": args.mic, "corpus": args.corpus}
-    for path in args.source:
-        if path.resolve().is_relative_to(args.out.resolve()):
-            raise UsageError(f"{args.out}: holds the source {path}; give another --out")
-    sources = [prepare.read_source(path, args.corpus, args.mic) for path in args.source]
+    settings = {**split_options, "mic": args.mic, "layout": args.layout}
+    _refuse_sources_in(args.out, args.source)
+    sources = [registry.read(path, args.layout, args.mic) for path in args.source]
     for source in sources:
-        logger.info("%s: %s %s, %d utterances", source.path, source.kind, source.release, len(source.items))
+        logger.info(
+            "%s: %s, %d speakers, %d utterances, %d with text",
+            source.path,
+            f"{source.kind} {source.release}".strip(),
+            len({item.speaker for item in source.items}),
+            len(source.items),
+            sum(bool(item.text) for item in source.items),
+        )
         for note in source.notes:
             logger.info("  %s", note)
-    corpus = prepare.combine(sources)
+    with lock.Hold(args.out):
+        return _write(args, prepare.combine(sources), split_options, settings)
+
+
+def _refuse_sources_in(out: Path, sources: list[Path]) -> None:
+    from vqvc._util import unfinished
+
+    unfinished.require_ours(unfinished.path_of(out))
+    for folder in (out, unfinished.path_of(out)):
+        for path in sources:
+            if path.resolve().is_relative_to(folder.resolve()):
+                raise UsageError(f"{folder}: holds the source {path}; give another --out")
+
+
+def _write(args: argparse.Namespace, corpus, split_options: dict, settings: dict) -> int:
+    from vqvc._util import unfinished
+    from vqvc.corpus import prepare
+
     if args.out.exists():
-        if prepare.read_summary(args.out).get("inputs") == prepare.fingerprint(corpus, settings):
+        if prepare.read_summary(args.out)["inputs"] == prepare.fingerprint(corpus, settings):
             logger.info("%s: inputs have not changed; nothing to do", args.out)
             return _report(prepare.read_summary(args.out), args.out)
         if not args.overwrite:
             raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")
-    partial = args.out.with_name(args.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+        unfinished.require_only(args.out, prepare.WRITTEN)
+    partial = unfinished.begin(args.out)
     summary = prepare.prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(args.jobs, 1))
-    replace_directory(partial, args.out, overwrite=args.overwrite)
+    unfinished.finish(partial, args.out, overwrite=args.overwrite)
     return _report(summary, args.out)
 
 
 def _report(summary: dict, out: Path) -> int:
+    from vqvc.corpus.prepare import LEFT_OUT, first_failures
+    from vqvc.corpus.source import LeftOut
+    from vqvc.corpus.store import read_table
+
     print("subset\tutterances\tspeakers")
     for subset, counts in summary["subsets"].items():
         print(f"{subset}\t{counts['utterances']}\t{counts['speakers']}")
@@ -104,7 +132,9 @@ def _report(summary: dict, out: Path) -> int:
         print(f"left out: {reason}\t{count}\t")
     if not summary["failed"]:
         return 0
-    logger.warning("%d utterances could not be used; %s lists them", summary["failed"], out / "left_out.tsv")
+    logger.warning("%d utterances could not be used; %s lists them", summary["failed"], out / LEFT_OUT)
+    for reason, detail in first_failures(read_table(out / LEFT_OUT, LeftOut)).items():
+        logger.warning("  %s: %s", reason, detail)
     return EXIT_SOME_FAILED
 
 

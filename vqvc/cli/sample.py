@@ -1,9 +1,10 @@
-"""vqvc-sample: speech from nothing."""
+"""vqvc-sample: unconditional sampling."""
 
 import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli import _outputs
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import add_model
 from vqvc.cli._priors import add_prior, find_prior
@@ -15,15 +16,17 @@ logger = logging.getLogger("vqvc.sample")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-sample."""
     p = parser(
-        "Draw codes from the prior and say them in the voice of a speaker.",
-        examples="  vqvc-sample --model exp/small/model.safetensors --speaker p225 --seconds 5 --out sample.wav\n"
+        "Draw codes from the prior and decode them to speech in the voice of a speaker.",
+        examples="  vqvc-sample                                                 (5 s of the model's first speaker: sample.wav)\n"
+        "  vqvc-sample --model exp/small/model.safetensors --speaker p225 --seconds 5 --out sample.wav\n"
         "  vqvc-sample --model ... --speaker p225 --opening a.wav --opening-seconds 2 --out goes-on.wav",
     )
     add_model(p)
     add_prior(p, "to draw from")
-    p.add_argument("--speaker", required=True, help="whose voice to speak in")
+    p.add_argument("--speaker", help="the target speaker; the model's first when not given")
     p.add_argument("--seconds", type=float, default=5.0, help="speech to draw")
-    p.add_argument("-o", "--out", type=Path, default=Path("sample.wav"), help="sound file to write")
+    p.add_argument("-o", "--out", help="sound file or folder; sample.wav in the current folder when not given")
+    _outputs.add_output(p)
     p.add_argument("--count", type=int, default=1, help="samples to draw; several are numbered: sample-1.wav, ...")
     p.add_argument("--temperature", type=float, default=1.0, help="of the codes: 1 is what was learned, less is likelier")
     p.add_argument("--top-p", type=float, default=1.0, help="draw only from the likeliest codes that together hold this share")
@@ -40,27 +43,35 @@ def make_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> None:
     """Draw and say."""
     _check(args)
-    outs = [args.out]
-    if args.count > 1:
-        outs = [args.out.with_name(f"{args.out.stem}-{n + 1}{args.out.suffix}") for n in range(args.count)]
-    for out in outs:
-        refuse_overwrite(out, args.overwrite, args.opening)
-        if args.picture:
-            refuse_overwrite(out.with_suffix(".png"), args.overwrite)
     from vqvc.synthesis import package
 
-    package.read_header(args.model).speaker_index(args.speaker)  # said before the weights are read
+    header = package.read_header(args.model)
+    if args.speaker is None:
+        args.speaker = header.speakers[0].name
+        logger.info("no --speaker: %s, the model's first", args.speaker)
+    header.speaker_index(args.speaker)  # said before the weights are read
+    first = _outputs.place(args.out, f"sample{_outputs.suffix(args)}")
+    if first == _outputs.STANDARD:
+        raise UsageError("--out -: samples go to files; name one")
+    outs = [first]
+    if args.count > 1:
+        outs = [first.with_name(f"{first.stem}-{n + 1}{first.suffix}") for n in range(args.count)]
+    form = _outputs.form_of(first, args)
+    _outputs.check_form(first, form, header.config.audio.sample_rate)
+    for out in outs:
+        _outputs.check_output(out, args.overwrite, args.opening)
+        if args.picture:
+            refuse_overwrite(out.with_suffix(".png"), args.overwrite)
     prior = find_prior(args)
 
     import vqvc
-    from vqvc.audio import io
 
     converter = vqvc.load(args.model)
     opening = _opening(args, converter)
     codes = _draw(args, prior, opening, len(outs))
     for n, (out, one) in enumerate(zip(outs, codes)):
         samples = converter.decode(one, args.speaker, seed=args.seed + n, temperature=args.voice_temperature)
-        io.write(out, samples, converter.sample_rate)
+        _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
         print(f"{len(samples) / converter.sample_rate:.2f} s  {out}")
         if args.picture:
             _picture(out.with_suffix(".png"), samples, converter.sample_rate)

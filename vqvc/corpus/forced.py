@@ -115,7 +115,10 @@ def stress() -> Stress:
 
 
 class ForcedAligner:
-    """One decoder, one utterance at a time; results do not depend on what came before. Raises MissingExtraError.
+    """One decoder, one utterance at a time. Raises MissingExtraError.
+
+    The result depends on the utterance alone: the decoder's features (its noise removal follows the recordings that it
+    is given) begin again for each pass.
 
     ``worst_score``: an utterance whose acoustic score per frame of speech is lower is refused.
     """
@@ -159,6 +162,7 @@ class ForcedAligner:
         return self._segments(entries, len(samples) / SAMPLE_RATE)
 
     def _decode(self, raw: bytes) -> None:
+        self._decoder.reinit_feat()  # forgets the noise level and the cepstral mean of what it decoded before
         self._decoder.start_utt()
         try:
             self._decoder.process_raw(raw, full_utt=True)

@@ -6,12 +6,14 @@
 a shell pipe is refused: nothing is ever run.
 """
 
+import codecs
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, textfile
+from vqvc.corpus import ids
 from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, gender_of, require_directory
 from vqvc.errors import CorpusError
 
@@ -34,6 +36,8 @@ class Problem:
     file: str
     line: int  # from 1; 0 for the file as a whole
     message: str
+    drops: bool = False  # the line cannot be used
+    readable: bool = False  # not as Kaldi has it, but what is meant is plain: an editor's encoding or line ends
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
@@ -51,13 +55,14 @@ class Table:
 def read_table(path: Path) -> Table:
     """Parse one file; what is wrong with its lines is collected, the first of two equal keys is kept."""
     name = path.name
-    data = path.read_bytes()
     table = Table({}, {}, [])
     low, high = FIELDS[name]
     previous = b""
 
-    def report(line: int, message: str) -> None:
-        table.problems.append(Problem(name, line, message))
+    def report(line: int, message: str, **kind: bool) -> None:
+        table.problems.append(Problem(name, line, message, **kind))
+
+    data = _as_utf8(path.read_bytes(), report)
 
     lines = data.split(b"\n")
     if lines.pop():  # what stands after the last line end
@@ -65,20 +70,24 @@ def read_table(path: Path) -> Table:
         report(len(lines), "the last line has no line end")
     for number, raw in enumerate(lines, 1):
         if raw.endswith(b"\r"):
-            report(number, "ends in CR LF; lines end in LF")
+            report(number, "ends in CR LF; lines end in LF", readable=True)
         try:
             words = raw.decode("utf-8").split()
         except UnicodeDecodeError:
-            report(number, "is not UTF-8")
+            report(number, "is not UTF-8", drops=True)
             continue
         count = len(words)
         if count < low or (high is not None and count > high):
             wanted = str(low) if high == low else f"{low} or {high}" if high else f"at least {low}"
-            report(number, f"has {count} fields, should have {wanted}")
+            report(number, f"has {count} fields, should have {wanted}", drops=True)
             continue
         key = words[0]
+        checked = words if name == "utt2spk" else words[:1]
+        if wrong := next((f"id {ids.shown(word)} {ids.problem(word)}" for word in checked if ids.problem(word)), ""):
+            report(number, wrong, drops=True)
+            continue
         if key in table.rows:
-            report(number, f"{key} stands twice (first on line {table.lines[key]})")
+            report(number, f"{key} stands twice (first on line {table.lines[key]})", drops=True)
             continue
         if key.encode() < previous:
             report(number, f"{key} is out of order (sort with LC_ALL=C)")
@@ -86,6 +95,22 @@ def read_table(path: Path) -> Table:
         table.rows[key] = raw.decode("utf-8").strip().partition(words[0])[2].strip()
         table.lines[key] = number
     return table
+
+
+def _as_utf8(data: bytes, report: Callable) -> bytes:
+    """A list as UTF-8 without byte order mark, whatever an editor made of it."""
+    encoding = textfile.encoding_of(data)
+    if encoding != "utf-8-sig":
+        try:
+            data = data.decode(encoding).encode()
+        except UnicodeDecodeError:
+            report(1, f"is not {encoding.upper()}", drops=True)
+            return b""
+        report(1, "is in UTF-16; lists are in UTF-8", readable=True)
+    if data.startswith(codecs.BOM_UTF8):
+        report(1, "begins with a byte order mark", readable=True)
+        data = data[len(codecs.BOM_UTF8) :]
+    return data
 
 
 def read_tables(directory: Path) -> dict[str, Table]:
@@ -161,17 +186,18 @@ def _difference(first: str, a: set[str], second: str, b: set[str]) -> list[Probl
     return _missing(first, a - b, second) + _missing(second, b - a, first)
 
 
-def _missing(file: str, ids: set[str], other: str) -> list[Problem]:
-    return [Problem(file, 0, f"{len(ids)} ids are not in {other}: {_first(sorted(ids))}")] if ids else []
+def _missing(file: str, names: set[str], other: str) -> list[Problem]:
+    return [Problem(file, 0, f"{len(names)} ids are not in {other}: {_first(sorted(names))}")] if names else []
 
 
-def _first(ids: list[str]) -> str:
-    return " ".join(ids[:SHOWN]) + (" ..." if len(ids) > SHOWN else "")
+def _first(names: list[str]) -> str:
+    return " ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
 
 
 def require_valid(directory: str | Path, problems: list[Problem] | None = None) -> None:
-    """Raise CorpusError with the first problem and their number when there is any."""
+    """Raise CorpusError with the first problem and their number when there is any that keeps it from being read."""
     problems = validate(directory) if problems is None else problems
+    problems = [problem for problem in problems if not problem.readable]
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         remedy = "see all with: vqvc-prepare --validate DIR, and mend with: vqvc-prepare --fix DIR"
@@ -185,8 +211,11 @@ def read(directory: str | Path) -> Source:
     """
     directory = Path(directory)
     tables = read_tables(directory)
-    require_valid(directory, problems_of(tables, look_into_segments=False))
+    problems = problems_of(tables, look_into_segments=False)
+    require_valid(directory, problems)
     result = Source(directory, "kaldi")
+    for name in dict.fromkeys(problem.file for problem in problems):
+        result.notes.append(f"{next(problem for problem in problems if problem.file == name)}; read all the same")
     text = tables["text"].rows if "text" in tables else {}
     genders = tables["spk2gender"].rows if "spk2gender" in tables else {}
     paths = {key: _path(directory, value) for key, value in tables["wav.scp"].rows.items()}
@@ -220,12 +249,12 @@ def _path(directory: Path, value: str) -> Path:
 
 
 def write(directory: str | Path, items: Iterable[Item], speakers: dict[str, Speaker]) -> None:
-    """Write the items as a data directory, sorted by byte order, each file atomically."""
+    """Write the items as a data directory, sorted by byte order, each file atomically; paths are made absolute."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     items = sorted(items, key=lambda item: item.utt_id.encode())
     segmented = any(item.start_s is not None for item in items)
-    recordings = {(item.recording_id or item.utt_id): item.path for item in items}
+    recordings = {(item.recording_id or item.utt_id): os.path.abspath(item.path) for item in items}
     spk2utt: dict[str, list[str]] = {}
     for item in items:
         spk2utt.setdefault(item.speaker, []).append(item.utt_id)

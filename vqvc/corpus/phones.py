@@ -43,7 +43,7 @@ _TIMIT = {phone: phone for phone in CLASSES if phone != PAUSE} | {
 }  # fmt: skip
 
 # eSpeak NG (English voices): an IPA name or a mnemonic may stand for a vowel and an r or l together.
-_ESPEAK_IPA = {
+ESPEAK_IPA = {
     "": "pau",
     "æ": "ae", "a": "ae", "aː": "aa", "ɑː": "aa", "ɑ": "aa", "ɒ": "aa", "ɔː": "ao", "ɔ": "ao", "ʌ": "ah", "ə": "ax", "ɐ": "ax",
     "ɛ": "eh", "e": "eh", "ɜː": "er", "ɜ": "er", "ɚ": "er", "ɝ": "er", "ɪ": "ih", "ᵻ": "ih", "i": "iy", "iː": "iy",
@@ -110,7 +110,7 @@ def from_espeak(label: str) -> tuple[str, ...]:
     Mostly one; two for r-coloured vowels and syllabic l with its schwa (``ɔːɹ`` -> ao r), which have no boundary inside.
     """
     plain = unicodedata.normalize("NFC", label).strip("ˈˌ',\u200d")
-    found = _ESPEAK_MNEMONICS.get(plain) or _look_up(_ESPEAK_IPA, plain.replace(":", "ː"), label, "eSpeak NG")
+    found = _ESPEAK_MNEMONICS.get(plain) or _look_up(ESPEAK_IPA, plain.replace(":", "ː"), label, "eSpeak NG")
     return tuple(found.split())
 
 
@@ -124,12 +124,3 @@ def _look_up(table: dict[str, str], key: str, label: str, name: str) -> str:
         return table[key]
     except KeyError:
         raise CorpusError(f"phone {label!r}: is not in the {name} set") from None
-
-
-MAPS = {
-    "auto": from_any,
-    "arpabet": from_arpabet,
-    "mfa": from_mfa,
-    "pocketsphinx": from_pocketsphinx,
-    "timit": from_timit,
-}

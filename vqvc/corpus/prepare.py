@@ -12,8 +12,8 @@ from pathlib import Path
 
 from vqvc._util import atomic
 from vqvc.audio import io
-from vqvc.corpus import folders, kaldi_dir, splits, vctk
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, require_directory
+from vqvc.corpus import ids, kaldi_dir, splits
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker
 from vqvc.corpus.store import format_table
 from vqvc.errors import AudioError, CorpusError, UsageError
 
@@ -23,8 +23,9 @@ FORMAT_VERSION = 1
 PREPARE, LEFT_OUT, SPEAKERS = "prepare.json", "left_out.tsv", "speaker_info.tsv"
 LONG_S, PIECE_S = 60.0, 30.0  # recordings longer than the first are taken in pieces of at most the second
 MIN_DURATION_S = 0.1  # shorter recordings hold no speech worth a code
+WRITTEN = (*splits.SUBSETS, PREPARE, LEFT_OUT, SPEAKERS)
+REQUIRED = {"inputs": str, "subsets": dict, "left_out": dict, "failed": int}  # what is read back from prepare.json
 EXPECTED = {"sentence is trained on", "transcript without audio", "unknown file name"}  # reasons that are no failure
-KINDS = ("auto", "vctk", "folders", "kaldi")
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,14 @@ class Corpus:
     left_out: list[LeftOut]
 
 
-def read_source(path: str | Path, kind: str = "auto", mic: str = "mic2") -> Source:
-    """One corpus; ``auto`` finds out which kind: VCTK's folders, else a wav.scp, else a folder per speaker."""
-    path = Path(path)
-    require_directory(path)
-    if kind == "auto":
-        kind = "vctk" if vctk.find(path) else "kaldi" if (path / "wav.scp").is_file() else "folders"
-    if kind == "vctk":
-        return vctk.read(path, mic)
-    return kaldi_dir.read(path) if kind == "kaldi" else folders.read(path)
-
-
 def combine(sources: Sequence[Source]) -> Corpus:
-    """All sources together, in byte order of utt_id; of equal ids the first source's is kept, the others are listed."""
+    """All sources together, in byte order of utt_id; of equal ids the first source's is kept, the others are listed.
+
+    Raises CorpusError for an id that cannot be one.
+    """
+    for source in sources:
+        ids.require([item.utt_id for item in source.items], source.path, "utterance")
+        ids.require(sorted({item.speaker for item in source.items}), source.path, "speaker")
     items: dict[str, Item] = {}
     recordings: dict[str, Path] = {}
     left_out = [item for source in sources for item in source.left_out]
@@ -61,11 +57,10 @@ def combine(sources: Sequence[Source]) -> Corpus:
                     LeftOut(item.utt_id, "duplicate utterance id", f"{item.path}: {items[item.utt_id].path} has it")
                 )
                 continue
-            if recordings.setdefault(item.recording_id or item.utt_id, item.path) != item.path:
+            recording = item.recording_id or item.utt_id
+            if recordings.setdefault(recording, item.path) != item.path:
                 left_out.append(
-                    LeftOut(
-                        item.utt_id, "duplicate recording id", f"{item.path}: {recordings[item.recording_id]} has it"
-                    )
+                    LeftOut(item.utt_id, "duplicate recording id", f"{item.path}: {recordings[recording]} has it")
                 )
                 continue
             items[item.utt_id] = item
@@ -128,11 +123,11 @@ def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
     count = math.ceil((end_s - start_s) / PIECE_S)
     edges = [start_s + (end_s - start_s) * n / count for n in range(count)] + [end_s]
     recording = item.recording_id or item.utt_id
+    names = [f"{item.utt_id}_{n:05d}" for n in range(count)]
+    names = [ids.with_hash(item.utt_id, name) if ids.problem(name) else name for name in names]  # too long
     return [
-        replace(
-            item, utt_id=f"{item.utt_id}_{n:05d}", text="", start_s=edges[n], end_s=edges[n + 1], recording_id=recording
-        )
-        for n in range(count)
+        replace(item, utt_id=name, text="", start_s=start_s, end_s=end_s, recording_id=recording)
+        for name, start_s, end_s in zip(names, edges, edges[1:])
     ]
 
 
@@ -161,6 +156,13 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
             "speakers": len({item.speaker for item in chosen}),
             "without_text": sum(not i.text for i in chosen),
         }
+    if not counts["dev"]["utterances"]:
+        logger.warning(
+            "nothing is held out for training to be validated on (dev is empty): %d utterances have %d sentences in train; "
+            "give more recordings or a larger --held-out-sentences",
+            len(usable),
+            len({splits.sentence_of(item) for item in usable if split.subset_of.get(item.utt_id) == "train"}),
+        )
     names = sorted({item.speaker for item in usable}, key=str.encode)
     atomic.write_text(
         out / SPEAKERS, format_table(Speaker, [corpus.speakers.get(name, Speaker(name)) for name in names])
@@ -170,7 +172,7 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
         "format_version": FORMAT_VERSION,
         "inputs": fingerprint(corpus, settings),
         "sources": [
-            {"path": str(s.path), "corpus": s.kind, "release": s.release, "mic": s.mic, "notes": s.notes}
+            {"path": str(s.path), "layout": s.kind, "release": s.release, "mic": s.mic, "notes": s.notes}
             for s in corpus.sources
         ],
         "settings": settings,
@@ -185,11 +187,23 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     return summary
 
 
+def first_failures(left_out: Sequence[LeftOut]) -> dict[str, str]:
+    """For each reason that is a failure, what was said of the first utterance."""
+    result: dict[str, str] = {}
+    for item in left_out:
+        if item.reason not in EXPECTED:
+            result.setdefault(item.reason, item.detail)
+    return result
+
+
 def read_summary(data: Path) -> dict:
     """What an earlier prepare wrote; raises UsageError when ``data`` is not its work."""
     try:
-        return json.loads((data / PREPARE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        summary = json.loads((data / PREPARE).read_text(encoding="utf-8"))
+        if all(isinstance(summary[name], kind) for name, kind in REQUIRED.items()):
+            return summary
+        raise ValueError
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"{data}: was not written by vqvc-prepare ({PREPARE} is missing or damaged); give another path"
         ) from None

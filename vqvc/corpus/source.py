@@ -1,29 +1,18 @@
 """What every corpus comes to when it is read: utterances, speakers, and a word on all that is not used."""
 
+import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vqvc._util import log, textfile
+from vqvc.audio.folder import Found
 from vqvc.corpus.store import Speaker
 from vqvc.corpus.store_writer import LeftOut
 from vqvc.errors import UsageError
 
 __all__ = ["Item", "LeftOut", "Source", "Speaker", "clean_text", "gender_of", "name_problem"]
-
-AUDIO_SUFFIXES = (
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".opus",
-    ".mp3",
-    ".aiff",
-    ".aif",
-    ".au",
-    ".w64",
-    ".rf64",
-    ".caf",
-    ".nist",
-    ".sph",
-)
+FOREIGN, OUTSIDE = "sound of a format that cannot be read", "recording outside the layout"  # reasons
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ class Source:
     """A corpus as read."""
 
     path: Path
-    kind: str  # vctk, kaldi or folders
+    kind: str  # name of the layout
     release: str = ""  # of VCTK
     mic: str = ""  # of VCTK 0.92
     items: list[Item] = field(default_factory=list)
@@ -61,11 +50,7 @@ def clean_text(text: str) -> str:
 
 def read_text_file(path: Path) -> str:
     """The transcript in a file; old releases hold a few in Windows-1252."""
-    data = path.read_bytes()
-    try:
-        return clean_text(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return clean_text(data.decode("cp1252", errors="replace"))
+    return clean_text(textfile.read(path, fallback="cp1252"))
 
 
 def gender_of(word: str) -> str:
@@ -91,3 +76,29 @@ def require_directory(path: Path) -> None:
     """Raise UsageError unless ``path`` is a directory."""
     if not path.is_dir():
         raise UsageError(f"{path}: no such directory; --source names the corpus")
+
+
+def subfolders(path: Path) -> list[Path]:
+    """The folders in a folder, hidden ones left out, in order of name."""
+    if not path.is_dir():
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def leave_out_rest(result: Source, found: Found, used: Collection[Path]) -> None:
+    """List the recordings that are no utterances of the corpus, and those that cannot be read with their remedy."""
+    for path in sorted(set(found.recordings) - set(used), key=os.fsencode):
+        problem = name_problem(path)
+        reason = "file name cannot be listed" if problem else OUTSIDE
+        result.left_out.append(LeftOut(_relative(result, path), reason, problem or printable(path)))
+    for path, remedy in zip(found.foreign, found.remedies(), strict=True):
+        result.left_out.append(LeftOut(_relative(result, path), FOREIGN, printable(remedy)))
+
+
+def _relative(result: Source, path: Path) -> str:
+    return "_".join(printable(path.relative_to(result.path) if path.is_relative_to(result.path) else path).split())
+
+
+def printable(text: object) -> str:
+    """A name for lists: control characters escaped, bytes that are not UTF-8 as question marks."""
+    return log.printable(str(text).encode(errors="replace").decode())

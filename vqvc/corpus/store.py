@@ -3,7 +3,7 @@
     dump/audio.s16      int16 little endian, utterances one after the other, no header
     dump/utts.tsv       one line per utterance, in byte order of utt_id
     dump/speakers.tsv   speaker, gender, accent
-    dump/store.json     format version, sample rate, level, total, checksum
+    dump/store.json     format version, sample rate, level, total, checksums of the other files
     dump/perturbed-1.s16, ..., perturbed.json   where they were asked for: perturbed copies, see ``perturbation``
 
 A sample is int16 / 32768. Needs NumPy alone. The writer is in ``store_writer``.
@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvc.corpus import ids
 from vqvc.errors import CorpusError
 
 FORMAT_VERSION = 1
 FULL_SCALE = 32768.0
 AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT = "audio.s16", "utts.tsv", "speakers.tsv", "store.json", "left_out.tsv"
 PERTURBED = "perturbed.json"
+WRITTEN = (AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT, PERTURBED, "perturbed-*.s16*")  # and nothing else
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class PackedStore:
         self.total_samples: int = facts["total_samples"]
         self.sha256: str = facts["sha256"]
         self.inputs: str = facts.get("inputs", "")  # fingerprint of what it was made from
+        self.tables: dict[str, str] = facts.get("tables", {})  # SHA-256 of each table; stores of old versions have none
         self.utterances: tuple[Utterance, ...] = tuple(read_table(self.path / UTTERANCES, Utterance))
         self.speakers: tuple[Speaker, ...] = tuple(read_table(self.path / SPEAKERS, Speaker))
         self._check_tables()
@@ -76,6 +79,7 @@ class PackedStore:
         try:
             facts = json.loads(target.read_text(encoding="utf-8"))
             version = facts["format_version"]
+            whole = version != FORMAT_VERSION or _are_facts(facts)
         except FileNotFoundError:
             raise CorpusError(
                 f"{self.path}: no packed store here ({STORE} is missing); make one with vqvc-pack"
@@ -86,6 +90,8 @@ class PackedStore:
             raise CorpusError(
                 f"{target}: format {version}, this version reads format {FORMAT_VERSION}; run vqvc-pack again"
             )
+        if not whole:
+            raise CorpusError(f"{target}: is damaged; run vqvc-pack again")
         return facts
 
     def _check_tables(self) -> None:
@@ -94,6 +100,13 @@ class PackedStore:
         if held != 2 * self.total_samples:
             raise CorpusError(
                 f"{audio}: {2 * self.total_samples} bytes expected, {max(held, 0)} found; run vqvc-pack again"
+            )
+        ids.require([utterance.utt_id for utterance in self.utterances], self.path / UTTERANCES)
+        ids.require([speaker.speaker for speaker in self.speakers], self.path / SPEAKERS, "speaker")
+        unlisted = {utterance.speaker for utterance in self.utterances} - {speaker.speaker for speaker in self.speakers}
+        if unlisted:
+            raise CorpusError(
+                f"{self.path / SPEAKERS}: lacks {ids.shown(min(unlisted))}, who speaks in {UTTERANCES}; run vqvc-pack again"
             )
         end = 0
         for utterance in self.utterances:
@@ -106,6 +119,15 @@ class PackedStore:
             raise CorpusError(
                 f"{self.path / UTTERANCES}: describes {end} of {self.total_samples} samples; run vqvc-pack again"
             )
+        for name, checksum in self.tables.items():
+            if name not in (UTTERANCES, SPEAKERS) or file_sha256(self.path / name) != checksum:
+                raise CorpusError(f"{self.path / name}: is not the one that was packed; run vqvc-pack again")
+
+    @property
+    def identity(self) -> str:
+        """A checksum of all that a model learns from: samples, rate, level, utterances, speakers. Equal stores share it."""
+        parts = [self.sample_rate, self.level_rms, self.sha256, self.utterances, self.speakers]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def audio(self) -> np.ndarray:
@@ -165,6 +187,22 @@ class PackedStore:
                 raise CorpusError(f"{self.path / name}: checksum {found[:12]}, expected {expected[:12]}; run vqvc-pack again")
 
 
+def _are_facts(facts: dict) -> bool:
+    """Whether store.json holds what a store needs, in its types and ranges."""
+    rate, level, total = facts["sample_rate"], facts["level_rms"], facts["total_samples"]
+    return (
+        isinstance(rate, int)
+        and 0 < rate <= 1_000_000
+        and isinstance(level, (int, float))
+        and 0 < level <= 1
+        and isinstance(total, int)
+        and total >= 0
+        and isinstance(facts["sha256"], str)
+        and isinstance(facts.get("inputs", ""), str)
+        and isinstance(facts.get("tables", {}), dict)
+    )
+
+
 def perturbed_name(copy: int) -> str:
     """The file of perturbed copy 1, 2, ..."""
     return f"perturbed-{copy}.s16"
@@ -187,6 +225,8 @@ def read_table(path: Path, kind: type) -> list:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise CorpusError(f"{path}: no such file; run the stage that writes it again") from None
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path}: is not UTF-8 text; run the stage that writes it again") from None
     if lines[0].split("\t") != names:
         raise CorpusError(f"{path}:1: the header should be {' '.join(names)}")
     result = []

@@ -8,23 +8,21 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic, platform
+from vqvc._util import atomic, lock, unfinished
 from vqvc.corpus import store
 from vqvc.corpus.store import Speaker, Utterance
-from vqvc.errors import CorpusError, UsageError
+from vqvc.errors import CorpusError
 
 logger = logging.getLogger("vqvc.corpus")
 
 ITEMS = "items.jsonl"
 INPUTS = "inputs.txt"
-LOCK = "lock"
 SYNC_EVERY = 500  # items between fsyncs
 
 
@@ -45,16 +43,16 @@ class StoreWriter:
 
     def __init__(self, target: str | Path, *, sample_rate: int, level_rms: float, fingerprint: str = ""):
         self.target = Path(target)
-        self.partial = self.target.with_name(self.target.name + ".partial")
+        self.partial = unfinished.path_of(self.target)
         self.sample_rate, self.level_rms, self.fingerprint = sample_rate, level_rms, fingerprint
         self.utterances: list[Utterance] = []
         self.left_out: list[LeftOut] = []
         self.limited = 0  # utterances under level_rms because a peak would have clipped
         self._digest = hashlib.sha256()
         self._total = self._unsynced = 0
-        self.partial.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.partial / LOCK)
+        self._lock = lock.Hold(self.target)
         try:
+            unfinished.take(self.target)
             self.resumed = self._take_up()  # items that were finished before
             self._audio = open(self.partial / store.AUDIO, "ab")
             self._items = open(self.partial / ITEMS, "a", encoding="utf-8")
@@ -116,13 +114,18 @@ class StoreWriter:
     def finish(self, speakers: list[Speaker], facts: dict | None = None, *, overwrite: bool = False) -> None:
         """Write the tables and let the whole store appear under its name. ``facts`` join store.json."""
         self._sync()
-        self.close()
-        atomic.write_text(self.partial / store.UTTERANCES, store.format_table(Utterance, self.utterances))
+        self._audio.close()
+        self._items.close()
         used = {utterance.speaker for utterance in self.utterances}
         table = sorted((speaker for speaker in speakers if speaker.speaker in used), key=lambda s: s.speaker.encode())
         missing = sorted(used - {speaker.speaker for speaker in table})
         table = sorted(table + [Speaker(name) for name in missing], key=lambda s: s.speaker.encode())
-        atomic.write_text(self.partial / store.SPEAKERS, store.format_table(Speaker, table))
+        tables = {
+            store.UTTERANCES: store.format_table(Utterance, self.utterances),
+            store.SPEAKERS: store.format_table(Speaker, table),
+        }
+        for name, text in tables.items():
+            atomic.write_text(self.partial / name, text)
         atomic.write_text(self.partial / store.LEFT_OUT, store.format_table(LeftOut, self.left_out))
         own = {
             "format_version": store.FORMAT_VERSION,
@@ -130,13 +133,19 @@ class StoreWriter:
             "level_rms": self.level_rms,
             "total_samples": self._total,
             "sha256": self._digest.hexdigest(),
+            "tables": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
             "peak_limited_utterances": self.limited,
             "inputs": self.fingerprint,
         }
         atomic.write_json(self.partial / store.STORE, {**own, **(facts or {})})
-        for name in (ITEMS, INPUTS, LOCK):
-            (self.partial / name).unlink(missing_ok=True)
-        replace_directory(self.partial, self.target, overwrite=overwrite)
+        unfinished.finish(self.partial, self.target, overwrite=overwrite, notes=(ITEMS, INPUTS))
+        self._lock.close()
+
+    def give_up(self) -> None:
+        """Remove what was written: nothing of it is worth going on with."""
+        self._audio.close()
+        self._items.close()
+        unfinished.remove(self.partial)
 
     def _keep(self, utterance: Utterance, data: bytes, limited: bool) -> None:
         self.utterances.append(utterance)
@@ -203,24 +212,3 @@ def quantise(samples: np.ndarray) -> np.ndarray:
     if samples.dtype.kind == "f":
         samples = np.rint(samples * store.FULL_SCALE).clip(-store.FULL_SCALE, store.FULL_SCALE - 1)
     return samples.astype("<i2")
-
-
-def replace_directory(made: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename ``made`` to ``target``; an existing one is moved aside first and deleted last."""
-    old = None
-    if target.exists():
-        if not overwrite:
-            raise UsageError(f"{target}: exists already; give --overwrite to replace it")
-        old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-        os.rename(target, old)
-    os.rename(made, target)
-    platform.fsync_directory(target.parent)
-    if old is not None:
-        shutil.rmtree(old)
-
-
-def _lock(path: Path) -> platform.Lock:
-    try:
-        return platform.Lock(path)
-    except platform.LockedError as error:
-        raise UsageError(f"{path.parent}: {error}; wait for it or stop it") from None

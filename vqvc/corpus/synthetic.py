@@ -8,21 +8,20 @@ said by everybody (parallel references); the others are mostly a speaker's own. 
 process, for the library's noise depends on what it said before: the bytes are the same however many jobs there are.
 """
 
+import functools
 import logging
 import multiprocessing
-import shutil
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic, platform
+from vqvc._util import atomic, lock, unfinished
 from vqvc.corpus import espeak, phones, textgrid
 from vqvc.errors import CorpusError, UsageError
 
@@ -30,6 +29,7 @@ logger = logging.getLogger("vqvc.corpus")
 
 COMMON = 8  # sentences that every speaker reads
 STRIDE = 25  # sentences between the first own one of a speaker and of the next
+KINDS, SPEAKERS = ("wav", "txt", "phones"), "speakers.tsv"
 STOPS = ("b", "ch", "d", "g", "jh", "k", "p", "t")
 
 
@@ -96,27 +96,23 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
     out = Path(out)
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists already; give --overwrite to replace it")
-    unfinished = out.with_name(out.name + ".partial")
-    if unfinished.exists():
-        logger.info("%s: an interrupted run left this; beginning again", unfinished)
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    seconds = sum(_speak_all(unfinished, speakers, count, jobs))
-    table = ["speaker\tgender\taccent"] + [
-        f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
-    ]
-    atomic.write_text(unfinished / "speakers.tsv", "\n".join(table) + "\n")
     if out.exists():
-        shutil.rmtree(out)
-    unfinished.rename(out)
-    platform.fsync_directory(out.parent)
+        unfinished.require_only(out, (*KINDS, SPEAKERS))
+    with lock.Hold(out):
+        partial = unfinished.begin(out)
+        seconds = sum(_speak_all(partial, speakers, count, jobs))
+        table = ["speaker\tgender\taccent"] + [
+            f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
+        ]
+        atomic.write_text(partial / SPEAKERS, "\n".join(table) + "\n")
+        unfinished.finish(partial, out, overwrite=overwrite)
     return Made(speakers, speakers * count, seconds)
 
 
 def _speak_all(folder: Path, speakers: int, count: int, jobs: int) -> Iterator[float]:
     """Seconds of speech of each speaker, as they are done."""
     with ThreadPoolExecutor(max(1, min(jobs, speakers))) as threads:
-        for place, seconds in enumerate(threads.map(partial(_in_fresh_process, folder, count), range(speakers))):
+        for place, seconds in enumerate(threads.map(functools.partial(_in_fresh_process, folder, count), range(speakers))):
             logger.info("%s: %d sentences, %.1f s of speech", VOICES[place].name, count, seconds)
             yield seconds
 
@@ -136,7 +132,7 @@ def speak(folder: Path, place: int, count: int) -> float:
     voice = VOICES[place]
     synthesiser = espeak.Synthesiser()
     synthesiser.voice(voice.variant, pitch=voice.pitch, pitch_range=voice.pitch_range, rate_wpm=voice.rate_wpm)
-    for kind in ("wav", "txt", "phones"):
+    for kind in KINDS:
         (folder / kind / voice.name).mkdir(parents=True, exist_ok=True)
     total = 0.0
     for number, text in enumerate(prompts(place, count), 1):

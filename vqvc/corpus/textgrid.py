@@ -5,14 +5,13 @@ such as <exists>; everything else (``xmin =``, ``intervals [1]:``) is decoration
 Gaps between intervals are kept as they are; intervals that overlap, run backwards or leave their tier are errors.
 """
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqvc._util import atomic
-from vqvc.errors import CorpusError
+from vqvc._util import atomic, textfile
+from vqvc.errors import CorpusError, VqvcError
 
 TOLERANCE_S = 1e-6  # boundaries nearer than this are equal
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|!.*|[^\s"]+')
@@ -82,22 +81,13 @@ def read(path: str | Path) -> TextGrid:
 
 
 def decode(data: bytes) -> str:
-    """Bytes of a TextGrid as text: by byte order mark, else UTF-16 when every other byte is zero, else UTF-8."""
+    """Bytes of a TextGrid as text; raises CorpusError beginning with the line number."""
     if data.startswith(b"ooBinaryFile"):
         raise CorpusError("1: a binary TextGrid; save it from Praat as a text file")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif data[1:2] == b"\0":
-        encoding = "utf-16-le"
-    elif data[:1] == b"\0":
-        encoding = "utf-16-be"
-    else:
-        encoding = "utf-8-sig"
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise CorpusError(f"{line}: is not {encoding.removesuffix('-sig').upper()} text; save it as UTF-8") from None
+        return textfile.decode(data)
+    except VqvcError as error:
+        raise CorpusError(str(error)) from None
 
 
 class _Tokens:

@@ -13,9 +13,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, gender_of, read_text_file
+from vqvc._util import textfile
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, gender_of, read_text_file, subfolders
 from vqvc.errors import CorpusError, UsageError
 
+NAME = "vctk"
+PICTURE = "wav48/SPEAKER (release 0.80) or wav48_silence_trimmed/SPEAKER (0.92), with txt/SPEAKER"
 MICS = ("mic1", "mic2")
 _NAME = re.compile(r"^(?P<utt>(?P<speaker>[A-Za-z0-9]+)_\d+)(?:_(?P<mic>mic[12]))?\.(?:wav|flac)$")
 
@@ -32,13 +35,16 @@ class Release:
 RELEASES = (Release("0.92", "wav48_silence_trimmed", True), Release("0.80", "wav48", False))
 
 
-def find(source: Path) -> tuple[Path, Release] | None:
-    """The corpus in ``source`` or one folder below, and its release; None when it is not VCTK."""
-    for root in (source, *_folders(source)):
-        for release in RELEASES:
-            if (root / release.audio).is_dir():
-                return root, release
+def find(source: Path) -> Path | None:
+    """The folder of the corpus: ``source`` or one below; None when it is not VCTK."""
+    for root in (source, *subfolders(source)):
+        if _release(root):
+            return root
     return None
+
+
+def _release(root: Path) -> Release | None:
+    return next((release for release in RELEASES if (root / release.audio).is_dir()), None)
 
 
 def read(source: str | Path, mic: str = "mic2") -> Source:
@@ -46,12 +52,12 @@ def read(source: str | Path, mic: str = "mic2") -> Source:
     source = Path(source)
     if mic not in MICS:
         raise UsageError(f"--mic {mic}: is not one of {', '.join(MICS)}")
-    found = find(source)
-    if found is None:
+    root = find(source)
+    if root is None:
         names = " or ".join(release.audio for release in RELEASES)
         raise UsageError(f"{source}: is not VCTK (no folder {names}); give the folder that holds it")
-    root, release = found
-    result = Source(source, "vctk", release.name, mic if release.has_mics else "")
+    release = _release(root)
+    result = Source(source, NAME, release.name, mic if release.has_mics else "")
     takes = _takes(root / release.audio, release, result)
     if not takes:
         raise CorpusError(f"{root / release.audio}: holds no recordings; unpack the corpus again")
@@ -70,14 +76,10 @@ def _speaker(utt_id: str) -> str:
     return utt_id.partition("_")[0]
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
-
-
 def _takes(audio: Path, release: Release, result: Source) -> dict[str, dict[str, Path]]:
     """utt_id -> microphone ("" in 0.80) -> recording. Folders are read by their names, so s5 counts like p225."""
     found: dict[str, dict[str, Path]] = {}
-    for folder in _folders(audio):
+    for folder in subfolders(audio):
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
         if not names:
             result.notes.append(f"{folder.name}: its folder is empty")
@@ -106,7 +108,7 @@ def _takes(audio: Path, release: Release, result: Source) -> dict[str, dict[str,
 
 def _transcripts(folder: Path) -> dict[str, Path]:
     """utt_id -> transcript file."""
-    return {path.stem: path for speaker in _folders(folder) for path in sorted(speaker.glob("*.txt"))}
+    return {path.stem: path for speaker in subfolders(folder) for path in sorted(speaker.glob("*.txt"))}
 
 
 def _note_microphones(takes: dict[str, dict[str, Path]], result: Source) -> None:
@@ -144,7 +146,7 @@ def _read_speakers(root: Path, result: Source) -> None:
         result.notes.append("speaker-info.txt is missing; genders and accents unknown")
         return
     listed = set()
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
+    for line in textfile.read(path, fallback="cp1252").split("\n")[1:]:
         words = line.split("(")[0].split()
         if len(words) < 3:
             continue

@@ -1,0 +1,311 @@
+"""FAULTS rows 54, 65, 69, 70, 72, 81 and 86 through vqvc-prepare and vqvc-pack."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from vqvc._util import lock, unfinished
+from vqvc.cli import pack, prepare, synth_corpus
+from vqvc.corpus import ids, kaldi_dir
+from vqvc.corpus.store import PackedStore, Speaker
+from vqvc.corpus.store_writer import StoreWriter
+from vqvc.errors import CorpusError, UsageError
+
+
+@pytest.fixture
+def speakers(tmp_path, speechlike):
+    """A folder each for amy and bob, with two recordings each."""
+    for name in ("amy", "bob"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for n in range(2):
+            soundfile.write(tmp_path / "own" / name / f"{n}.wav", speechlike(0.5, seed=n), 16000)
+    return tmp_path / "own"
+
+
+def _prepare(source, out, *more):
+    return prepare.main(["--source", str(source), "--out", str(out), *more])
+
+
+def _pack(data, out, *more):
+    return pack.main(["--data", str(data), "--out", str(out), *more])
+
+
+def _contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_row_54_a_corpus_of_which_nothing_is_held_out_is_warned_of(tmp_path, speechlike, capsys):
+    for n in range(30):
+        (tmp_path / f"own/s{n:02d}").mkdir(parents=True)
+        soundfile.write(tmp_path / f"own/s{n:02d}/only.wav", speechlike(0.4, seed=n), 16000)
+    assert _prepare(tmp_path / "own", tmp_path / "data", "--held-out-sentences", "0") == 0
+    said = capsys.readouterr().err
+    assert "nothing is held out" in said and "--held-out-sentences" in said
+    assert _prepare(tmp_path / "own", tmp_path / "other", "--held-out-sentences", "0.2") == 0
+    assert "nothing is held out" not in capsys.readouterr().err
+
+
+def test_row_69_a_source_called_like_unfinished_work_stays(speakers, tmp_path, capsys):
+    source = speakers.rename(tmp_path / "my.partial")
+    before = _contents(source)
+    assert _prepare(source, tmp_path / "my") == 2
+    assert "was not made by vqvc" in capsys.readouterr().err
+    assert _contents(source) == before and not (tmp_path / "my").exists()
+
+
+@pytest.mark.parametrize("foreign", ["a file inside", "a file", "a link"])
+def test_row_69_a_foreign_folder_is_neither_removed_nor_taken_up(speakers, tmp_path, capsys, foreign):
+    pytest.importorskip("espeakng_loader")
+    assert _prepare(speakers, tmp_path / "data") == 0
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/words.txt").write_text("years of work")
+    for out in ("store", "prepared", "spoken"):
+        partial = tmp_path / f"{out}.partial"
+        if foreign == "a file":
+            partial.write_text("years of work")
+        elif foreign == "a link":
+            partial.symlink_to(tmp_path / "thesis", target_is_directory=True)
+        else:
+            partial.mkdir()
+            (partial / "words.txt").write_text("years of work")
+    assert _pack(tmp_path / "data", tmp_path / "store") == 2
+    assert _prepare(speakers, tmp_path / "prepared") == 2
+    assert synth_corpus.main(["--out", str(tmp_path / "spoken"), "--speakers", "1", "--sentences", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("was not made by vqvc") == 3 and "Traceback" not in said
+    for path in (tmp_path / f"{out}.partial" for out in ("store", "prepared", "spoken")):
+        text = path if foreign == "a file" else path / "words.txt"
+        assert text.read_text() == "years of work"
+    assert os.listdir(tmp_path / "thesis") == ["words.txt"]
+
+
+def test_row_69_what_we_left_ourselves_is_removed_or_taken_up(tmp_path):
+    partial = unfinished.take(tmp_path / "x")
+    (partial / "old").write_text("old")
+    assert unfinished.take(tmp_path / "x") == partial and (partial / "old").exists()
+    assert unfinished.begin(tmp_path / "x") == partial and not (partial / "old").exists()
+    unfinished.finish(partial, tmp_path / "x", overwrite=False)
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"] and not list((tmp_path / "x").iterdir())
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_row_69_a_kill_while_a_result_is_replaced_leaves_nothing_that_stays(tmp_path, monkeypatch, moment):
+    """Whatever call was the last, the same again ends with the new result alone."""
+    for name, content in (("x", "old"), ("x.partial", "new")):
+        partial = unfinished.take(tmp_path / "x")
+        (partial / "value").write_text(content)
+        (partial / "items").write_text("")
+        if name == "x":
+            unfinished.finish(partial, tmp_path / "x", overwrite=False, notes=("items",))
+    calls = []
+
+    class Killed(BaseException):
+        pass
+
+    def counted(real):
+        def call(*args, **options):
+            calls.append(real)
+            if len(calls) > moment:
+                raise Killed
+            return real(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((os, "rename"), (Path, "unlink"), (unfinished.shutil, "rmtree")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        try:
+            unfinished.finish(partial, tmp_path / "x", overwrite=True, notes=("items",))
+        except Killed:
+            pass
+    assert unfinished.take(tmp_path / "x") == partial
+    (partial / "value").write_text("new")
+    unfinished.finish(partial, tmp_path / "x", overwrite=True, notes=("items",))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["value"] and (
+        tmp_path / "x/value"
+    ).read_text() == "new"
+
+
+def test_row_69_a_result_that_somebody_added_to_is_not_replaced(speakers, tmp_path, capsys):
+    assert _prepare(speakers, tmp_path / "data") == 0 and _pack(tmp_path / "data", tmp_path / "dump") == 0
+    (tmp_path / "data/notes.md").write_text("mine")
+    (tmp_path / "dump/notes.md").write_text("mine")
+    assert _prepare(speakers, tmp_path / "data", "--unseen-speakers", "0", "--mic", "mic1", "--overwrite") == 2
+    assert _pack(tmp_path / "data", tmp_path / "dump", "--level-rms", "0.05", "--overwrite") == 2
+    assert capsys.readouterr().err.count("holds notes.md") == 2
+    assert (tmp_path / "data/notes.md").exists() and (tmp_path / "dump/notes.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("utt_id", "speaker"),
+    [("../../x", "amy"), ("amy_1", "../x"), ("amy_1", ".."), ("a/b", "amy"), ("amy_1", "a\\b"), ("amy\x1b[2J", "amy"), ("a" * 300, "amy")],
+)  # fmt: skip
+def test_row_70_an_id_that_leads_elsewhere_is_refused_with_its_line(speakers, tmp_path, capsys, utt_id, speaker):
+    kaldi = tmp_path / "kaldi"
+    kaldi.mkdir()
+    (kaldi / "wav.scp").write_text(f"amy_0 {speakers}/amy/0.wav\n{utt_id} {speakers}/amy/1.wav\n")
+    (kaldi / "utt2spk").write_text(f"amy_0 amy\n{utt_id} {speaker}\n")
+    before = _contents(tmp_path)
+    assert _prepare(kaldi, tmp_path / "data") == 1
+    said = capsys.readouterr().err
+    assert ":2: id " in said and "Traceback" not in said and "\x1b" not in said
+    assert _contents(tmp_path) == before
+
+
+def test_row_70_pieces_of_a_long_recording_have_ids_too(tmp_path, speechlike):
+    (tmp_path / "kaldi").mkdir()
+    soundfile.write(tmp_path / "kaldi/x.wav", np.tile(speechlike(1.0, 8000), 41), 8000)
+    longest = "x" * ids.MOST_BYTES
+    (tmp_path / "kaldi/wav.scp").write_text(f"{longest} x.wav\n")
+    (tmp_path / "kaldi/utt2spk").write_text(f"{longest} amy\n")
+    assert _prepare(tmp_path / "kaldi", tmp_path / "data") == 0
+    names = [item.utt_id for item in kaldi_dir.read(tmp_path / "data/train").items]
+    assert len(set(names)) == 3 and not any(map(ids.problem, names))
+
+
+def test_a_recording_and_an_utterance_of_one_name_are_listed(tmp_path, speakers):
+    (tmp_path / "kaldi").mkdir()
+    (tmp_path / "kaldi/wav.scp").write_text(f"amy_0 {speakers}/bob/0.wav\n")
+    (tmp_path / "kaldi/utt2spk").write_text("cat_1 cat\n")
+    (tmp_path / "kaldi/segments").write_text("cat_1 amy_0 0 0.4\n")
+    words = [word for path in (tmp_path / "kaldi", speakers) for word in ("--source", str(path))]
+    assert prepare.main([*words, "--out", str(tmp_path / "data"), "--held-out-sentences", "0"]) == 3
+    assert "amy_0\tduplicate recording id\t" in (tmp_path / "data/left_out.tsv").read_text()
+
+
+def test_row_70_ids_of_a_forged_store_are_refused(tmp_path):
+    for number, (utt_id, speaker) in enumerate((("../x", "amy"), ("x", "../amy"))):
+        with StoreWriter(tmp_path / f"{number}", sample_rate=16000, level_rms=0.06) as writer:
+            writer.add(utt_id, [0.1] * 100, speaker=speaker, subset="train")
+            writer.finish([])
+        with pytest.raises(CorpusError, match="holds a slash"):
+            PackedStore(tmp_path / f"{number}")
+
+
+def _store(folder, level_rms=0.06, gain=1):
+    with StoreWriter(folder, sample_rate=16000, level_rms=level_rms) as writer:
+        for name in ("amy", "bob"):
+            writer.add(f"{name}_1", [0.001 * gain] * 100, speaker=name, subset="train")
+        writer.finish([Speaker("amy", "f"), Speaker("bob", "m")])
+    return PackedStore(folder)
+
+
+def test_row_65_the_level_is_part_of_the_store_and_of_its_identity(tmp_path):
+    store = _store(tmp_path / "a")
+    assert json.loads((tmp_path / "a/store.json").read_text())["level_rms"] == store.level_rms == 0.06
+    assert store.identity == _store(tmp_path / "b").identity
+    assert store.identity != _store(tmp_path / "c", level_rms=0.05).identity  # the same samples at another level
+    assert store.identity != _store(tmp_path / "d", gain=2).identity
+
+
+@pytest.mark.parametrize("table", ["speakers.tsv", "utts.tsv"])
+def test_row_72_a_table_that_was_not_packed_is_refused(tmp_path, table):
+    store = _store(tmp_path / "dump")
+    path = tmp_path / "dump" / table
+    path.write_text(path.read_text().replace("amy\tf", "amy\tm").replace("train", "dev"))
+    with pytest.raises(CorpusError, match=f"{table}: is not the one that was packed"):
+        PackedStore(store.path)
+
+
+def test_row_72_a_speaker_that_is_not_listed_is_named(tmp_path):
+    store = _store(tmp_path / "dump")
+    facts = json.loads((tmp_path / "dump/store.json").read_text())
+    del facts["tables"]  # as stores of old versions are
+    (tmp_path / "dump/store.json").write_text(json.dumps(facts))
+    assert PackedStore(store.path).identity == store.identity
+    (tmp_path / "dump/speakers.tsv").write_text("speaker\tgender\taccent\namy\tf\t\n")
+    with pytest.raises(CorpusError, match="speakers.tsv: lacks 'bob', who speaks in utts.tsv"):
+        PackedStore(store.path)
+
+
+def test_row_72_noise_in_place_of_the_samples_is_seen(tmp_path):
+    store = _store(tmp_path / "dump")
+    audio = tmp_path / "dump/audio.s16"
+    audio.write_bytes(os.urandom(len(audio.read_bytes())))
+    with pytest.raises(CorpusError, match="audio.s16: checksum"):
+        store.verify()
+
+
+@pytest.mark.parametrize("key", ["sample_rate", "level_rms", "total_samples", "sha256", "tables"])
+@pytest.mark.parametrize("value", [None, "x", -1, [], float("nan")])
+def test_row_72_a_store_json_of_other_types_is_one_sentence(tmp_path, key, value):
+    _store(tmp_path / "dump")
+    facts = json.loads((tmp_path / "dump/store.json").read_text())
+    (tmp_path / "dump/store.json").write_text(json.dumps({**facts, key: value}))
+    if (key, value) == ("sha256", "x"):
+        with pytest.raises(CorpusError, match="checksum"):
+            PackedStore(tmp_path / "dump").verify()
+        return
+    with pytest.raises(CorpusError, match="run vqvc-pack again"):
+        PackedStore(tmp_path / "dump")
+
+
+def test_row_81_a_pack_of_which_no_recording_can_be_read_fails(speakers, tmp_path, capsys):
+    assert _prepare(speakers, tmp_path / "data") == 0
+    for path in speakers.rglob("*.wav"):
+        path.rename(path.with_suffix(".gone"))
+    assert _pack(tmp_path / "data", tmp_path / "dump") == 1
+    said = capsys.readouterr().err
+    assert "none of its 4 recordings can be used; the first: " in said and "no such file" in said
+    assert not list(tmp_path.glob("*dump*"))
+    for path in speakers.rglob("*.gone"):
+        path.rename(path.with_suffix(".wav"))
+    assert _pack(tmp_path / "data", tmp_path / "dump") == 0
+
+
+def test_row_81_paths_hold_from_every_folder(speakers, tmp_path, monkeypatch):
+    monkeypatch.chdir(speakers.parent)
+    assert _prepare("own", "data") == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert all(item.path.is_absolute() for item in kaldi_dir.read(tmp_path / "data/train").items)
+    assert _pack("../data", "../dump") == 0
+
+
+HOLDER = """
+import sys
+from vqvc._util import lock
+with lock.Hold(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("command", ["prepare", "pack"])
+def test_row_86_two_commands_in_one_folder_do_not_meet(speakers, tmp_path, capsys, command):
+    assert _prepare(speakers, tmp_path / "data") == 0
+    words = {"prepare": (_prepare, speakers), "pack": (_pack, tmp_path / "data")}[command]
+    root = str(Path(prepare.__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "out")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        assert words[0](words[1], tmp_path / "out") == 2
+        assert f"out: in use by process {other.pid}" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+        other.kill()  # a kill leaves no lock
+        other.wait()
+    assert words[0](words[1], tmp_path / "out") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out", "own"]
+
+
+def test_row_86_a_lock_is_let_go_and_leaves_nothing(tmp_path):
+    held = lock.Hold(tmp_path / "x")
+    with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
+        lock.Hold(tmp_path / "x")
+    held.close()
+    held.close()
+    with lock.Hold(tmp_path / "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,46 @@
+"""What a command makes belongs to one process at a time."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from vqvc._util import platform
+from vqvc.errors import UsageError
+
+
+class Hold:
+    """Holds ``target``, a file or folder that need not exist, until it is closed by hand or by ``with``.
+
+    The lock of ``data`` is ``.data.lock`` beside it. The system drops it when the process ends, however it ends.
+    Raises UsageError, which names the other process, when another one holds it.
+    """
+
+    def __init__(self, target: str | os.PathLike):
+        target = Path(target)
+        self._path = target.with_name(f".{target.name}.lock")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock = platform.Lock(self._path)
+        except platform.LockedError as error:
+            raise UsageError(f"{target}: {error}; wait for it or stop it") from None
+
+    def close(self) -> None:
+        """Let go; a second call does nothing. The lock's file is removed while it is held, so that nobody locks a file
+        that is about to go; Windows keeps open files, there it goes after."""
+        if self._lock is None:
+            return
+        removed = False
+        with suppress(OSError):
+            self._path.unlink()
+            removed = True
+        self._lock.close()
+        self._lock = None
+        if not removed:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,141 @@
+"""What the commands that write sound share: where it goes, in which format, and whether it can be written at all."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqvc.cli._common import refuse_overwrite
+from vqvc.errors import FileError, UsageError, explained
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vqvc.audio.formats import Format
+
+STANDARD = Path("-")  # stdin as a source, stdout as an output
+NAME_MAX = 255  # bytes, where the system does not say
+SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """``--format``, ``--subtype`` and ``--normalise``."""
+    parser.add_argument("--format", help="suffix of outputs that are not named: wav, flac, ogg, opus, mp3, ...; wav")
+    parser.add_argument("--subtype", help="how samples are stored: 16, 24, 32, float, or libsndfile's name; 16 where the format has it")
+    parser.add_argument("--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level")
+
+
+def suffix(args: argparse.Namespace) -> str:
+    """The suffix of outputs that are not named, with its dot."""
+    return f".{args.format.lower().lstrip('.')}" if args.format else ".wav"
+
+
+def subtype(args: argparse.Namespace) -> str | None:
+    """libsndfile's name of ``--subtype``; None leaves it to the format."""
+    if args.subtype is None:
+        return None
+    name = args.subtype.upper()
+    return SUBTYPES.get(name.lower(), f"PCM_{name[4:]}" if name.startswith("PCM-") else name)
+
+
+def name_for(stem: str, speaker: str, ending: str) -> str:
+    """The output's name when none is given: ``a_p225.wav``."""
+    speaker = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in speaker)
+    return f"{stem}_{speaker}{ending}"
+
+
+def place(out: str | None, name: str) -> Path:
+    """Where an output goes: ``out``, or ``name`` in it where it is a folder, or ``name`` in the current folder."""
+    if out is None:
+        return Path(name)
+    if out == str(STANDARD):
+        return STANDARD
+    is_folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
+    return Path(out) / name if is_folder else Path(out)
+
+
+def check_output(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Raise, before any work, where ``path`` exists (unless ``overwrite``), is ``source``, or cannot be written."""
+    if path == STANDARD:
+        if sys.stdout is not None and sys.stdout.isatty():
+            raise UsageError("--out -: stdout is a terminal; send it to a program or a file, or name a file")
+        return
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file, or end it with / to write into it")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: is no ordinary file; use - for stdout")
+        refuse_overwrite(path, overwrite, source)
+        _require_writable(path)
+    except OSError as error:
+        raise explained(error, path) from None
+
+
+def check_form(path: Path, form: "Format", sample_rate: int) -> None:
+    """Raise UsageError where the format cannot hold that rate."""
+    from vqvc.audio import formats
+
+    formats.require_rate(path, form, sample_rate)
+
+
+def form_of(path: Path, args: argparse.Namespace) -> "Format":
+    """The format that ``path`` is written in; raises UsageError for an unknown one and for a subtype that it lacks."""
+    from vqvc.audio import formats
+
+    named = f"stdout{suffix(args)}" if path == STANDARD else path
+    if args.format and path != STANDARD and path.suffix.lower() != suffix(args):
+        raise UsageError(f"{path}: its suffix and --format {args.format} differ; give one of them")
+    return formats.format_of(named, subtype(args))
+
+
+def deliver(
+    path: Path,
+    blocks: Iterable["np.ndarray"],
+    sample_rate: int,
+    length_samples: int | None,
+    args: argparse.Namespace,
+    finished: Callable[[Path], None] = lambda partial: None,
+) -> None:
+    """Write blocks (T,) of float32 to ``path``, or to stdout."""
+    from vqvc.audio import output
+
+    if path == STANDARD:
+        form = form_of(path, args)
+        output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, normalise=args.normalise)
+        return
+    output.write_blocks(
+        path, blocks, sample_rate, length_samples, subtype(args), normalise=args.normalise, finished=finished
+    )
+
+
+def report(path: Path) -> None:
+    """Print the name of an output that is done; nothing for stdout itself."""
+    if path != STANDARD:
+        print(path, flush=True)
+
+
+def _require_writable(path: Path) -> None:
+    """Raise FileError for a name that is too long, a file where a folder is needed, and a folder without rights."""
+    folder = path.parent
+    while not folder.exists():
+        if folder == folder.parent:
+            break
+        folder = folder.parent
+    if not folder.is_dir():
+        raise explained(NotADirectoryError(errno.ENOTDIR, ""), path)
+    longest = _longest_name(folder)
+    for part in path.relative_to(folder).parts:
+        if len(os.fsencode(part)) > longest:
+            raise FileError(f"{path}: the name is too long; give a shorter one, of at most {longest} bytes", errno.ENAMETOOLONG)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(f"{path}: the folder {folder} is not writable; choose another path or change its rights", errno.EACCES)
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return NAME_MAX

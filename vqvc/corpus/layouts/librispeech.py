@@ -1,0 +1,83 @@
+"""LibriSpeech as it is unpacked (Panayotov et al. 2015), whole or a part of it.
+
+    SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTT.flac + SPEAKER-CHAPTER.trans.txt     SPEAKERS.TXT
+
+Speakers are the reader numbers; subsets (dev-clean, train-other-500) are taken together.
+"""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from vqvc._util import textfile
+from vqvc.audio.folder import recordings_in
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, gender_of, leave_out_rest, name_problem
+from vqvc.errors import CorpusError
+
+NAME = "librispeech"
+PICTURE = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTT.flac with SPEAKER-CHAPTER.trans.txt"
+DEEPEST = 4  # folders between the source and a chapter's files, at most
+_UTTERANCE = re.compile(r"(?P<speaker>\d+)-(?P<chapter>\d+)-\d+")
+
+
+def find(source: Path) -> Path | None:
+    """``source`` when it holds chapters with their transcripts, at any of the usual depths."""
+    for depth in range(1, DEEPEST + 1):
+        for path in source.glob("*/" * depth + "*.trans.txt"):
+            if path.name == f"{path.parent.parent.name}-{path.parent.name}.trans.txt":
+                return source
+    return None
+
+
+def read(source: str | Path) -> Source:
+    """Read the corpus; raises CorpusError when nothing in it is named as LibriSpeech names recordings."""
+    source = Path(source)
+    result = Source(source, NAME)
+    found = recordings_in(source)
+    takes = {path.stem: path for path in found.recordings if _is_utterance(path)}
+    texts = _transcripts({path.parent for path in takes.values()} | _chapters(source))
+    for utt_id, path in sorted(takes.items()):
+        if not name_problem(path):
+            result.items.append(Item(utt_id, utt_id.partition("-")[0], path, texts.get(utt_id, "")))
+    if not result.items:
+        raise CorpusError(f"{source}: holds no recordings of LibriSpeech ({PICTURE}); unpack the corpus again")
+    result.left_out += [
+        LeftOut(utt_id, "transcript without audio", "it stands in a .trans.txt")
+        for utt_id in sorted(set(texts) - set(takes))
+    ]
+    leave_out_rest(result, found, {item.path for item in result.items})
+    read_speakers(source, result)
+    return result
+
+
+def _is_utterance(path: Path) -> bool:
+    match = _UTTERANCE.fullmatch(path.stem)
+    return bool(match) and (path.parent.parent.name, path.parent.name) == (match["speaker"], match["chapter"])
+
+
+def _chapters(source: Path) -> set[Path]:
+    return {path.parent for depth in range(1, DEEPEST + 1) for path in source.glob("*/" * depth + "*.trans.txt")}
+
+
+def _transcripts(chapters: Collection[Path]) -> dict[str, str]:
+    lines = (
+        line
+        for folder in sorted(chapters)
+        for path in sorted(folder.glob("*.trans.txt"))
+        for line in textfile.read(path).split("\n")
+    )
+    return {words[0]: clean_text(words[1]) for words in (line.split(maxsplit=1) for line in lines) if len(words) == 2}
+
+
+def read_speakers(source: Path, result: Source) -> None:
+    """Genders from SPEAKERS.TXT (``id | sex | subset | ...``) in the corpus, one folder below or one above ``source``."""
+    places = [source, *sorted(entry for entry in source.iterdir() if entry.is_dir()), source.resolve().parent]
+    tables = [path for place in places for path in sorted(place.glob("[Ss][Pp][Ee][Aa][Kk][Ee][Rr][Ss].[Tt][Xx][Tt]"))]
+    names = {item.speaker for item in result.items}
+    if not tables:
+        result.notes.append("SPEAKERS.TXT is missing; genders unknown")
+        return
+    for line in textfile.read(tables[0], fallback="cp1252").split("\n"):
+        cells = [cell.strip() for cell in line.split("|")]
+        if cells[0] in names and len(cells) > 1:
+            result.speakers[cells[0]] = Speaker(cells[0], gender_of(cells[1]))
