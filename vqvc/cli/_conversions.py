@@ -65,7 +65,7 @@ def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Bat
         if not source.exists():
             raise AudioError(f"{source}: no such file")
     except OSError as error:
-        raise explained(error, source) from None
+        raise explained(error, None if error.filename else source) from None
     return Batch([Job(source, args.speaker, place(args.out, name_for(source.stem, args.speaker, suffix(args))))])
 
 
