@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from vqvc.cli._common import parser
 from vqvc.cli._common import run as run_command
 from vqvc.cli._finished import LIST
 from vqvc.errors import FileError, explained
+from vqvc.evaluation.run_folder import RunFolder
 from vqvc.synthesis import package
 
 COMMANDS = sorted(path for path in Path(vqvc.cli.__file__).parent.glob("*.py") if not path.name.startswith("_"))
@@ -138,7 +140,10 @@ def test_row_62_from_a_pipe_into_a_pipe(here, model_file):
         (("--src", "a.wav", "--speaker", "p225", "--out", "b.flac", "--format", "wav"), "differ; give one of them"),
         (("--src", "a.wav", "--speaker", "p225", "--format", "xyz"), "no known sound format"),
         (("--src", "a.wav", "--speaker", "p225", "--subtype", "12"), "WAV has no subtype 12; it has PCM_16"),
-        (("--src", "a.wav", "--speaker", "p225", "--out", "b.opus", "--rate", "44100"), "cannot hold 44100 Hz; it has 8000"),
+        (
+            ("--src", "a.wav", "--speaker", "p225", "--out", "b.opus", "--rate", "44100"),
+            "cannot hold 44100 Hz; it has 8000",
+        ),
     ],
     ids=str,
 )
@@ -162,14 +167,18 @@ def unwritable(here: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("how", ["below a file", "far below a file", "too long", "too long a folder", "no ordinary file"])
+@pytest.mark.parametrize(
+    "how", ["below a file", "far below a file", "too long", "too long a folder", "no ordinary file"]
+)
 def test_row_73_a_place_that_cannot_be_written_is_said_before_the_work(run, here, monkeypatch, how):
     out, says = unwritable(here)[how]
     monkeypatch.setattr(vqvc, "load", None)  # no work is begun
     (here / "c.txt").write_text("1 2 3")
     for command, words in ((convert, ("--src", "a.wav")), (decode, ("c.txt",))):
         form = ("--format", "wav") if how != "no ordinary file" else ()
-        status, _, err = run(command, *words, "--speaker", "p225", "--out", out if form else f"{out}", *form, "--overwrite")
+        status, _, err = run(
+            command, *words, "--speaker", "p225", "--out", out if form else f"{out}", *form, "--overwrite"
+        )
         assert status == 2 and (says in err or "no known sound format" in err), err
     assert visible(here) == ["a.wav", "c.txt", "file"]
 
@@ -194,7 +203,9 @@ def test_row_73_a_name_of_every_length_that_the_disk_takes(run, here, length):
     assert run(convert, "--src", "a.wav", "--speaker", "p225", "--out", name)[:2] == (0, f"{name}\n")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ESTALE])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ESTALE]
+)
 @pytest.mark.parametrize("where", ["fsync_file", "replace"])
 def test_row_73_any_error_of_the_disk_is_one_sentence_and_leaves_nothing(run, here, monkeypatch, number, where):
     def fails(*_):
@@ -231,7 +242,9 @@ def test_row_73_every_kind_of_error_has_a_sentence_and_only_those():
     assert "output: " in str(explained(caught.value)) and explained(ValueError("a bug")) is None
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error", "x.bin"), PermissionError(errno.EACCES, "no", "x.bin")])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error", "x.bin"), PermissionError(errno.EACCES, "no", "x.bin")]
+)
 def test_row_73_whatever_a_command_meets_becomes_a_status(capsys, error):
     def work(args):
         raise error
@@ -250,7 +263,10 @@ def test_row_73_a_closed_or_full_stdout_is_no_traceback(here, model_file):
     if os.path.exists("/dev/full"):
         with open("/dev/full", "w") as full:
             done = subprocess.run(
-                [sys.executable, "-c", code, "--model", str(model_file), "--list-speakers"], stdout=full, stderr=subprocess.PIPE, text=True
+                [sys.executable, "-c", code, "--model", str(model_file), "--list-speakers"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
             )
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and "disk full" in done.stderr
 
@@ -287,7 +303,9 @@ def ending(source, target):
 os.replace = ending
 sys.exit(convert.main())
 """
-    done = subprocess.run([sys.executable, "-c", code, "--model", str(model_file), *WORDS], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--model", str(model_file), *WORDS], capture_output=True, text=True
+    )
     assert done.returncode == 137, done.stderr
 
 
@@ -301,7 +319,11 @@ def test_row_75_a_killed_batch_goes_on_and_ends_as_one_that_was_not(run, batch, 
     assert len(visible(out)) == done and len(list(out.glob(".partial-*"))) == (0 if after else 1)
     stamps = {name: (out / name).stat().st_mtime_ns for name in visible(out)}
     status, printed, err = run(convert, *WORDS)
-    assert status == 0 and len(printed.split()) == 4 - done and (not done or f"{done} of 4 recordings were converted before" in err)
+    assert (
+        status == 0
+        and len(printed.split()) == 4 - done
+        and (not done or f"{done} of 4 recordings were converted before" in err)
+    )
     assert not list(out.glob(".partial-*"))
     assert all((out / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
     for name in ("0.wav", "1.wav", "2.wav", "3.wav"):
@@ -367,12 +389,24 @@ def test_row_75_hidden_files_are_no_sources_and_unfinished_ones_of_the_living_st
     assert (batch / ".partial-1a2b-0.wav").exists()  # whose process is not known
 
 
+def test_row_75_what_a_kill_left_is_no_conversion_of_the_report(tmp_path):
+    (tmp_path / "wavs/p225").mkdir(parents=True)
+    for name in ("a.wav", ".partial-0-b.wav", "._a.wav", "p225/c.wav"):
+        (tmp_path / "wavs" / name).write_bytes(b"sound")
+    empty = RunFolder(**{field.name: None for field in fields(RunFolder)} | {"path": tmp_path})
+    assert [path.name for path in empty.conversions()] == ["a.wav", "c.wav"]
+
+
 @pytest.mark.parametrize("foreign", [("x.m4a",), ("x.webm", "y.amr")])
 def test_row_56_what_cannot_be_read_is_named_with_its_remedy_and_status_3(run, batch, foreign):
     for name in foreign:
         (batch / name).write_bytes(b"no sound")
     status, printed, err = run(convert, *WORDS)
-    assert status == 3 and printed.count("\n") == 4 and f"{len(foreign)} of {4 + len(foreign)} recordings were not converted" in err
+    assert (
+        status == 3
+        and printed.count("\n") == 4
+        and f"{len(foreign)} of {4 + len(foreign)} recordings were not converted" in err
+    )
     for name in foreign:
         assert f"ffmpeg -i in/{name} in/{name.split('.')[0]}.wav" in err
     for path in batch.glob("*.wav"):
@@ -421,4 +455,7 @@ def test_row_85_every_command_runs_as_a_module(path):
 
 def test_row_85_python_m_does_something():
     done = subprocess.run([sys.executable, "-m", "vqvc.cli.convert"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "error: nothing to convert; type: vqvc-convert --src a.wav --speaker p225\n"
+    assert (
+        done.returncode == 2
+        and done.stderr == "error: nothing to convert; type: vqvc-convert --src a.wav --speaker p225\n"
+    )

@@ -80,7 +80,9 @@ def _mp3(path: Path, rate: int, channels: int) -> np.ndarray:
     samples = np.zeros((10 * rate, channels), np.float32)
     samples[: 5 * rate] = 0.2 * np.random.default_rng(0).standard_normal((5 * rate, channels))
     try:
-        with soundfile.SoundFile(path, "w", rate, channels, format="MP3", bitrate_mode="VARIABLE", compression_level=0.2) as sound:
+        with soundfile.SoundFile(
+            path, "w", rate, channels, format="MP3", bitrate_mode="VARIABLE", compression_level=0.2
+        ) as sound:
             for begin in range(0, len(samples), 60000):
                 sound.write(samples[begin : begin + 60000])
     except TypeError:
@@ -89,7 +91,9 @@ def _mp3(path: Path, rate: int, channels: int) -> np.ndarray:
     at = data.find(b"Xing")
     assert 0 < at < 200
     head = data[:4]
-    kbps = ((0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160) if rate > 30000 else (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96))[head[2] >> 4]
+    kbps = (
+        (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160) if rate > 30000 else (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96)
+    )[head[2] >> 4]
     frame = (144000 if rate > 30000 else 72000) * kbps // rate + (head[2] >> 1 & 1)
     path.with_name("whole.mp3").write_bytes(data)
     path.write_bytes(data[frame:])
@@ -120,7 +124,16 @@ def test_row_55_a_cut_mp3_is_as_long_as_it_is(tmp_path):
     assert len(np.concatenate(list(io.stream(tmp_path / "b.mp3")))) == len(found.samples)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfb", b"\xff\xfb\x90\xc4" * 3, b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"\xff" * 5000, b"\xff\xfb\x90\xc4" + b"\xff" * 900])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfb",
+        b"\xff\xfb\x90\xc4" * 3,
+        b"ID3\x04\0\0\x7f\x7f\x7f\x7f",
+        b"\xff" * 5000,
+        b"\xff\xfb\x90\xc4" + b"\xff" * 900,
+    ],
+)
 def test_row_55_what_is_no_mp3_stays_unreadable(tmp_path, data):
     (tmp_path / "a.mp3").write_bytes(data)
     with pytest.raises(AudioError):
@@ -155,7 +168,10 @@ def test_row_56_everything_readable_in_a_folder_is_taken_and_the_rest_named(mess
     assert [path.name for path in found.foreign] == ["g h.webm", "f.m4a"]
     assert [path.name for path in found.replaced] == ["a.m4a"]  # a.wav stands beside it: the remedy was followed
     said = "\n".join(found.remedies())
-    assert f"ffmpeg -i '{messy}/deep/g h.webm' '{messy}/deep/g h.wav'" in said and f"ffmpeg -i {messy}/f.m4a {messy}/f.wav" in said
+    assert (
+        f"ffmpeg -i '{messy}/deep/g h.webm' '{messy}/deep/g h.wav'" in said
+        and f"ffmpeg -i {messy}/f.m4a {messy}/f.wav" in said
+    )
     assert [path.name for path in folder.recordings_in(messy, [messy / "deep"]).foreign] == ["f.m4a"]
 
 

@@ -65,7 +65,7 @@ def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Bat
         if not source.exists():
             raise AudioError(f"{source}: no such file")
     except OSError as error:
-        raise explained(error, source) from None
+        raise explained(error, None if error.filename else source) from None
     return Batch([Job(source, args.speaker, place(args.out, name_for(source.stem, args.speaker, suffix(args))))])
 
 
@@ -135,7 +135,9 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
         form = form_of(job.out, args)
         resolved = job.out.resolve()
         if resolved in sources and job.out != STANDARD:
-            raise UsageError(f"{job.out}: {sources[resolved]} and {job.src} would both be written there; name them apart")
+            raise UsageError(
+                f"{job.out}: {sources[resolved]} and {job.src} would both be written there; name them apart"
+            )
         sources[resolved] = job.src
         may_be_done = batch.many and not args.overwrite and job.out.exists() and job.src.is_file()
         if may_be_done and finished.has(job.out, job.src, speaker=job.speaker):

@@ -136,6 +136,7 @@ class _Conversion:
                         continue
                     for note in io.notes_on(job.src, self.converter.sample_rate):
                         logger.info("%s: %s", job.src, note)
+                    logger.info("%s: %.1f min; read through first, then converted in pieces", job.src, self.batch.lengths_s[job.src] / 60)
                     speech = self.converter.convert_file(job.src, job.speaker, **self.how)
                     spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
                     continue

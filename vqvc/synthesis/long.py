@@ -69,7 +69,9 @@ def survey(path: str | Path, model: VQVAE) -> Survey:
     if model.intonation is None:
         return found
     weighted = weight = 0.0
-    for window in windows(levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)):
+    for window in windows(
+        levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
+    ):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
         sums = convert.pitch_sums(model, window.samples, first, last)
         weighted, weight = weighted + sums[0], weight + sums[1]
@@ -189,7 +191,9 @@ def stream(
             -(-window.end // hop),
             window.position,
         )
-        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][: window.end - first * hop]
+        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][
+            : window.end - first * hop
+        ]
 
     around = max(context(model), lead)
     pieces = windows(levelled(path, found, rate), rate, hop, around)
