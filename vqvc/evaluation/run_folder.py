@@ -36,7 +36,7 @@ def _confusion(value: object, where: str) -> None:
 
 def _group(value: object, where: str) -> None:
     """A figure, or a section of figures, of further sections, or of a reason why there are none."""
-    if isinstance(value, dict) and "value" in value and "definition" in value:
+    if isinstance(value, dict) and "value" in value:
         return FIGURE(value, where)
     if isinstance(value, dict):
         schema.record({}, {"left_out": schema.text, "confusion": _confusion})(value, where)
