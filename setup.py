@@ -26,8 +26,9 @@ EXTRAS = {
     "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }
 # Only by their own names: torchaudio is not loadable beside every torch, distillmos requires it, Resemblyzer requires a
-# package that is compiled, Triton is large. `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
-OWN_RISK = ("torchaudio", "speaker", "distillmos", "gpu")
+# package that is compiled, gpu is large. For speaker and distillmos
+# `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
+OWN_RISK = ("torchaudio", "gpu", "speaker", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = EXTRAS["all"] + EXTRAS["gpu"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 

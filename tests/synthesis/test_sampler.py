@@ -54,7 +54,7 @@ def job_of(told: Told, row: int, frames: int, seed: int, position: int = 0) -> J
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_row_49_the_cached_loop_gives_what_the_network_gives(make_model, output, shape):
+def test_the_loop_says_what_the_network_says(make_model, output, shape):
     layers, cycle, kernel, residual, gate, skip, streams = shape
     model = make_model(
         output, layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual, gate_channels=gate,

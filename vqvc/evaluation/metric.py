@@ -116,7 +116,9 @@ def mean(name: str, values: Sequence[float] | np.ndarray, groups: Groups, **fact
     return ratio(name, values, np.ones_like(values), groups, **facts)
 
 
-def share(name: str, flags: Sequence[bool] | np.ndarray, groups: Groups, *, definition: str, judge: str, seed: int = 0) -> Metric:
+def share(
+    name: str, flags: Sequence[bool] | np.ndarray, groups: Groups, *, definition: str, judge: str, seed: int = 0
+) -> Metric:
     """The share of recordings whose flag (N,) is set, in %."""
     flags = np.asarray(flags, dtype=np.float64)
     return mean(name, flags, groups, unit="%", definition=definition, judge=judge, scale=100.0, seed=seed)

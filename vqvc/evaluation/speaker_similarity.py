@@ -94,7 +94,10 @@ def similarity_to_source(items: Sequence[Embedded], judge: str, seed: int = 0) -
 def similarity_to_others(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
     """Cosine with the centres of voices that were not wanted: what strangers to each other have."""
     scores, names = voices.scores(items), voices.names
-    near = [np.mean([row[n] for n, name in enumerate(names) if name != item.voice]) for row, item in zip(scores, items, strict=True)]
+    near = [
+        np.mean([row[n] for n, name in enumerate(names) if name != item.voice])
+        for row, item in zip(scores, items, strict=True)
+    ]
     return metric.mean(
         "similarity_to_others", near, Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
         definition="mean cosine with the centres of the other voices",

@@ -38,11 +38,7 @@ class Dnsmos:
     checksum = ""
 
     def __init__(self) -> None:
-        try:
-            from speechmos import dnsmos
-        except (ImportError, OSError, RuntimeError):
-            raise MissingExtraError("speechmos", "quality") from None
-        self._run = dnsmos.run
+        self._run = extras.load("speechmos.dnsmos", "quality").run
 
     def score(self, samples: np.ndarray, sample_rate: int) -> float:
         """See ``QualityJudge``."""

@@ -10,7 +10,7 @@ import numpy as np
 from vqvc._util import extras
 from vqvc._util.checksum import sha256_of_file
 from vqvc._util.nearest import nearest
-from vqvc.errors import MissingExtraError, ModelError, UsageError
+from vqvc.errors import ModelError, UsageError
 
 SAMPLE_RATE = 16000  # Hz, of both
 WHISPER_MODEL = "base.en"  # where none is named
@@ -53,11 +53,9 @@ class PocketsphinxRecogniser:
     )
 
     def __init__(self) -> None:
-        try:
-            from pocketsphinx import Decoder
-        except (ImportError, OSError, RuntimeError):
-            raise MissingExtraError("pocketsphinx", "evaluate") from None
-        self._decoder = Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", cmn="batch")
+        self._decoder = extras.load("pocketsphinx", "evaluate").Decoder(
+            samprate=SAMPLE_RATE, loglevel="FATAL", cmn="batch"
+        )
 
     def words(self, samples: np.ndarray, sample_rate: int) -> str:
         """See ``Recogniser``."""
@@ -86,10 +84,9 @@ class WhisperRecogniser:
     """
 
     def __init__(self, model: str = WHISPER_MODEL, threads: int = 1) -> None:
-        package = extras.load("faster_whisper", "whisper")
-        self._normaliser: Callable[[str], str] = extras.load(
-            "whisper_normalizer.english", "whisper"
-        ).EnglishTextNormalizer()
+        package = extras.load("faster_whisper", "whisper", "faster-whisper")
+        normalisers = extras.load("whisper_normalizer.english", "whisper", "whisper-normalizer")
+        self._normaliser: Callable[[str], str] = normalisers.EnglishTextNormalizer()
         folder = _whisper_folder(model)
         try:
             self._model = package.WhisperModel(
@@ -138,7 +135,7 @@ def make_recogniser(spec: str, threads: int = 1) -> Recogniser:
 
 def _whisper_folder(model: str) -> Path:
     """The folder of a model that is on disk or that faster-whisper downloads."""
-    utils = extras.load("faster_whisper.utils", "whisper")
+    utils = extras.load("faster_whisper.utils", "whisper", "faster-whisper")
     folder = Path(model)
     if (folder / "model.bin").is_file():
         return folder

@@ -138,7 +138,7 @@ def _package_file(package: str, name: str, extra: str) -> Path:
     for folder in (found.submodule_search_locations or []) if found else []:
         if (Path(folder) / name).is_file():
             return Path(folder) / name
-    raise MissingExtraError(package, extra)
+    raise MissingExtraError(package, extra, "is not installed (pip install --no-deps Resemblyzer==0.1.4 is enough)")
 
 
 def _unpickling_error() -> type[Exception]:
