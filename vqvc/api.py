@@ -8,6 +8,7 @@ import numpy as np
 
 from vqvc.errors import AudioError, UsageError
 
+LONG_S = 60.0  # a longer recording is converted in pieces
 TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 
 
@@ -100,7 +101,18 @@ class VoiceConverter:
         fold: str = "auto",
         postfilter: bool = True,
     ) -> np.ndarray:
-        """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was."""
+        """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was.
+
+        A recording on disk that is longer than ``LONG_S`` is converted in pieces.
+        """
+        if isinstance(recording, (str, Path)):
+            from vqvc.audio import io
+
+            if io.info(recording).duration_s > LONG_S:
+                speech = self.convert_file(
+                    recording, speaker, seed=seed, temperature=temperature, fold=fold, postfilter=postfilter
+                )
+                return np.concatenate(list(speech.blocks))
         return self.convert_batch([(recording, speaker)], seed=seed, temperature=temperature, fold=fold, postfilter=postfilter)[0]
 
     def convert_batch(

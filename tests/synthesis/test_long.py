@@ -7,13 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_voice import tiny_model
+from tiny_voice import SPEAKERS, tiny_model
 
+import vqvc
+import vqvc.api
 from vqvc.audio import io, resample
 from vqvc.audio.level import LevelMeter, normalise
 from vqvc.errors import AudioError
 from vqvc.nn.pitch import PitchTracker
-from vqvc.synthesis import convert, long
+from vqvc.synthesis import convert, long, package
 from vqvc.synthesis.sampler import Sampler
 
 RATE, HOP = 16000, 64
@@ -195,3 +197,17 @@ def test_row_68_the_pitch_of_parts_is_told_relative_to_their_recording():
     half = convert.melody(model, samples[0, RATE:].numpy(), sums[0] / sums[1])
     whole = convert.melody(model, samples[0].numpy())
     assert np.abs(half[:, 20:] - whole[:, RATE // HOP + 20 :]).max() < 1e-3
+
+
+def test_row_68_the_api_converts_a_file_of_any_length(tmp_path, monkeypatch):
+    package.write(tmp_path / "model.safetensors", tiny_model(f0=True), SPEAKERS, {"steps": 0})
+    io.write(tmp_path / "a.flac", resample.resample(glide(3.0, 110, 180), RATE, 22050), 22050)
+    converter = vqvc.load(tmp_path / "model.safetensors")
+    whole = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
+    monkeypatch.setattr(vqvc.api, "LONG_S", 1.0)
+    pieces = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
+    assert len(pieces) == len(whole) == len(io.read(tmp_path / "a.flac", RATE).samples)
+    assert (np.abs(pieces - whole) < 0.02 * np.abs(whole).max()).mean() > 0.98
+    speech = converter.convert_file(tmp_path / "a.flac", "p226", seed=1, fold="off")
+    assert np.array_equal(np.concatenate(list(speech.blocks)), pieces)
+    assert (speech.source_rate, speech.source_length_samples) == (22050, io.info(tmp_path / "a.flac").length_samples)
