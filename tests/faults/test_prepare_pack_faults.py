@@ -13,6 +13,7 @@ import soundfile
 from vqvc._util import lock, unfinished
 from vqvc.cli import pack, prepare, synth_corpus
 from vqvc.corpus import ids, kaldi_dir
+from vqvc.corpus.codes import CodeArchive
 from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError, UsageError
@@ -187,6 +188,13 @@ def test_row_70_ids_of_a_forged_store_are_refused(tmp_path):
             writer.finish([])
         with pytest.raises(CorpusError, match="holds a slash"):
             PackedStore(tmp_path / f"{number}")
+
+
+def test_row_70_ids_of_a_forged_code_archive_are_refused(tmp_path):
+    settings = {"hop_length": 64, "sample_rate": 16000, "codebook_size": 8}
+    for utt_id, speaker in (("../x", "amy"), ("x", "a/b"), ("", "amy"), ("x\x1b", "amy")):
+        with pytest.raises(CorpusError, match="give it another name"):
+            CodeArchive.build([(utt_id, speaker, "train", 64, [1])], **settings)
 
 
 def _store(folder, level_rms=0.06, gain=1):

@@ -69,7 +69,7 @@ def work(args: argparse.Namespace) -> int | None:
     sources = clips.choose_sources(store, known, targets, args.limit, args.seed)
     made = clips.make(converter, store, sources, targets, args.out, args.seed, how)
     rate = store.sample_rate
-    archive, alignment = _archive(args), _alignment(args)
+    archive, alignment = _archive(args), _alignment(args, store.sha256)
     clips.annotate(made, archive, alignment)
     natural = suite.natural_clips(made, store, args.seed)
     result = {
@@ -104,12 +104,15 @@ def _archive(args: argparse.Namespace):
     return CodeArchive.load(path) if args.codes or path.exists() else None
 
 
-def _alignment(args: argparse.Namespace) -> dict | None:
+def _alignment(args: argparse.Namespace, store_sha256: str) -> dict | None:
     """The alignment that was named, or the one beside the store, or None."""
-    from vqvc.corpus.alignment import read_ctm
+    from vqvc.corpus.alignment import read_ctm, require_store
 
     path = args.align or args.store.parent / "align" / "phones.ctm"
-    return read_ctm(path) if args.align or path.exists() else None
+    if not args.align and not path.exists():
+        return None
+    require_store(path, store_sha256)
+    return read_ctm(path)
 
 
 def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict:
