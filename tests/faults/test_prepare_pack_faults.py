@@ -46,8 +46,8 @@ def test_row_54_a_corpus_of_which_nothing_is_held_out_is_warned_of(tmp_path, spe
         (tmp_path / f"own/s{n:02d}").mkdir(parents=True)
         soundfile.write(tmp_path / f"own/s{n:02d}/only.wav", speechlike(0.4, seed=n), 16000)
     assert _prepare(tmp_path / "own", tmp_path / "data", "--held-out-sentences", "0") == 0
-    said = capsys.readouterr().err
-    assert "nothing is held out" in said and "--held-out-sentences" in said
+    output = capsys.readouterr().err
+    assert "nothing is held out" in output and "--held-out-sentences" in output
     assert _prepare(tmp_path / "own", tmp_path / "other", "--held-out-sentences", "0.2") == 0
     assert "nothing is held out" not in capsys.readouterr().err
 
@@ -78,8 +78,8 @@ def test_row_69_a_foreign_folder_is_neither_removed_nor_taken_up(speakers, tmp_p
     assert _pack(tmp_path / "data", tmp_path / "store") == 2
     assert _prepare(speakers, tmp_path / "prepared") == 2
     assert synth_corpus.main(["--out", str(tmp_path / "spoken"), "--speakers", "1", "--sentences", "1"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("was not made by vqvc") == 3 and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.count("was not made by vqvc") == 3 and "Traceback" not in output
     for path in (tmp_path / f"{out}.partial" for out in ("store", "prepared", "spoken")):
         text = path if foreign == "a file" else path / "words.txt"
         assert text.read_text() == "years of work"
@@ -155,8 +155,8 @@ def test_row_70_an_id_that_leads_elsewhere_is_refused_with_its_line(speakers, tm
     (kaldi / "utt2spk").write_text(f"amy_0 amy\n{utt_id} {speaker}\n")
     before = _contents(tmp_path)
     assert _prepare(kaldi, tmp_path / "data") == 1
-    said = capsys.readouterr().err
-    assert ":2: id " in said and "Traceback" not in said and "\x1b" not in said
+    output = capsys.readouterr().err
+    assert ":2: id " in output and "Traceback" not in output and "\x1b" not in output
     assert _contents(tmp_path) == before
 
 
@@ -260,8 +260,8 @@ def test_row_81_a_pack_of_which_no_recording_can_be_read_fails(speakers, tmp_pat
     for path in speakers.rglob("*.wav"):
         path.rename(path.with_suffix(".gone"))
     assert _pack(tmp_path / "data", tmp_path / "dump") == 1
-    said = capsys.readouterr().err
-    assert "none of its 4 recordings can be used; the first: " in said and "no such file" in said
+    output = capsys.readouterr().err
+    assert "none of its 4 recordings can be used; the first: " in output and "no such file" in output
     assert not list(tmp_path.glob("*dump*"))
     for path in speakers.rglob("*.gone"):
         path.rename(path.with_suffix(".wav"))
