@@ -95,6 +95,15 @@ def test_row_53_a_layout_is_found_with_its_speakers_and_texts(put, name):
     assert {speaker.speaker: speaker.gender for speaker in source.speakers.values()} == genders
 
 
+@pytest.mark.parametrize("name", FOUND)
+def test_row_53_what_macos_leaves_beside_files_is_no_part_of_a_corpus(put, name):
+    files, items, _ = FOUND[name]
+    shadows = {str(Path(path).with_name(f"._{Path(path).name}")): b"\0\x05\x16\x07Mac OS X\xff" for path in files}
+    source = registry.read(put({**files, **shadows, ".DS_Store": b"\0\0\0\1Bud1"}))
+    assert source.kind == name and not [item for item in source.left_out if "._" in item.id]
+    assert {item.utt_id: (item.speaker, item.text) for item in source.items} == items
+
+
 @pytest.mark.parametrize("name", ["librispeech", "libritts", "ljspeech", "jvs"])
 def test_row_53_a_layout_is_found_from_the_folder_above(put, name):
     files, items, _ = FOUND[name]

@@ -277,6 +277,58 @@ def test_row_81_paths_hold_from_every_folder(speakers, tmp_path, monkeypatch):
     assert _pack("../data", "../dump") == 0
 
 
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+import soxr, tqdm, vqvc.corpus.pack  # once, rather than in each child
+from vqvc.cli import pack as command
+
+def counted(real, left):
+    def call(*args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **options)
+    return call
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+def in_a_child(moment=None):
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if moment is not None:
+        left = [moment]
+        for owner, names in ((os, ("replace", "rename")), (Path, ("unlink", "mkdir", "write_text"))):
+            for name in names:
+                setattr(owner, name, counted(getattr(owner, name), left))
+    os._exit(command.main(["--data", "data", "--out", "dump", "--jobs", "1"]))
+
+moment, killed = 0, -signal.SIGKILL
+while killed == -signal.SIGKILL:
+    killed = in_a_child(moment)
+    assert killed in (0, -signal.SIGKILL) and in_a_child() == 0, moment
+    assert contents(Path("dump")) == contents(Path("straight")), moment
+    assert sorted(os.listdir()) == ["data", "dump", "own", "straight"], (moment, os.listdir())
+    shutil.rmtree("dump")
+    moment += 1
+print(moment)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_row_40_a_pack_that_is_killed_at_any_change_of_a_name_ends_as_if_it_had_not_been(speakers, tmp_path):
+    assert _prepare(speakers, tmp_path / "data") == 0 and _pack(tmp_path / "data", tmp_path / "straight") == 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(prepare.__file__).parents[2])}
+    words = [sys.executable, "-c", KILLED]
+    done = subprocess.run(
+        words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 8  # moments
+
+
 HOLDER = """
 import sys
 from vqvc._util import lock

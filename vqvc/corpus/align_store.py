@@ -67,6 +67,7 @@ def align_store(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with lock.Hold(out / PHONES_CTM):
+        atomic.remove_stale_partials(out)
         result = _from_textgrids(store, Path(textgrids), phone_set, tier) if textgrids else Result()
         given = len(result.segments)
         rest = [

@@ -135,7 +135,7 @@ def _text(source: Path, path: Path, trans: dict[str, str]) -> str:
 
 def _trans_files(folder: Path) -> dict[str, str]:
     """Lines of ``utt_id WORDS`` in *.trans.txt."""
-    lines = (line for path in sorted(folder.rglob("*.trans.txt")) for line in textfile.read(path).split("\n"))
+    lines = (line for path in sorted(folder.rglob("[!.]*.trans.txt")) for line in textfile.read(path).split("\n"))
     return {words[0]: clean_text(words[1]) for words in (line.split(maxsplit=1) for line in lines) if len(words) == 2}
 
 
