@@ -5,7 +5,7 @@ import pytest
 
 from vqvc.cli import align
 from vqvc.corpus import alignment, forced, phone_sets, phones, textgrid
-from vqvc.corpus.store import Speaker
+from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.corpus.textgrid import Interval, TextGrid, Tier
 from vqvc.errors import CorpusError
@@ -124,6 +124,22 @@ def test_row_59_timits_own_files_are_read_below_their_speakers(store, tmp_path):
     assert "1.PHN:2: 4000 to 2000 is empty" in reasons["bob_1"]
 
 
+def test_row_72_phone_times_of_another_store_are_refused(store, tmp_path):
+    for name in SPEAKERS:
+        textgrid.write(tmp_path / f"grids/{name}_1.TextGrid", TextGrid(0.0, END_S, (_tier("phones", "AA1"),)))
+    assert _align(store, tmp_path / "grids")[0] == 0
+    ctm, sha256 = tmp_path / "align/phones.ctm", PackedStore(store).sha256
+    alignment.require_store(ctm, sha256)
+    with pytest.raises(CorpusError, match="phones.ctm: its times are of another store; run vqvc-align again"):
+        alignment.require_store(ctm, "0" * 64)
+    for damage in ("", "[]", "{}", "\x00"):
+        (tmp_path / "align/align.json").write_text(damage)
+        with pytest.raises(CorpusError, match="align.json: is damaged"):
+            alignment.require_store(ctm, sha256)
+    (tmp_path / "align/align.json").unlink()  # another tool's file
+    alignment.require_store(ctm, sha256)
+
+
 @pytest.fixture(scope="module")
 def spoken():
     """Utterances of the built-in voices at levels and in noises that differ, at 16 kHz, with their words."""
@@ -136,9 +152,9 @@ def spoken():
     made = []
     for number, (voice, text) in enumerate(zip(synthetic.VOICES, synthetic.sentences()[:6])):
         synthesiser.voice(voice.variant, pitch=voice.pitch, pitch_range=voice.pitch_range, rate_wpm=voice.rate_wpm)
-        said = synthesiser.say(text)
-        samples = np.frombuffer(said.pcm, np.int16).astype(np.float32) / 32768
-        samples = resample.resample(samples, said.sample_rate, 16000) * (0.1, 1.0)[number % 2]
+        output = synthesiser.say(text)
+        samples = np.frombuffer(output.pcm, np.int16).astype(np.float32) / 32768
+        samples = resample.resample(samples, output.sample_rate, 16000) * (0.1, 1.0)[number % 2]
         samples += (3e-2, 1e-5, 1e-3)[number % 3] * np.random.default_rng(number).standard_normal(len(samples))
         made.append((np.rint(samples.clip(-1, 1) * 32767).astype(np.int16), text))
     return made
@@ -162,7 +178,6 @@ def test_row_71_an_alignment_does_not_depend_on_what_was_aligned_before(spoken):
 
 def test_row_71_neither_jobs_nor_a_kill_change_the_alignment(spoken, tmp_path):
     from vqvc.corpus import align_store
-    from vqvc.corpus.store import PackedStore
 
     with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
         for number, (samples, text) in enumerate(spoken):

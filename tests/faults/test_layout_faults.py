@@ -95,6 +95,15 @@ def test_row_53_a_layout_is_found_with_its_speakers_and_texts(put, name):
     assert {speaker.speaker: speaker.gender for speaker in source.speakers.values()} == genders
 
 
+@pytest.mark.parametrize("name", FOUND)
+def test_row_53_what_macos_leaves_beside_files_is_no_part_of_a_corpus(put, name):
+    files, items, _ = FOUND[name]
+    shadows = {str(Path(path).with_name(f"._{Path(path).name}")): b"\0\x05\x16\x07Mac OS X\xff" for path in files}
+    source = registry.read(put({**files, **shadows, ".DS_Store": b"\0\0\0\1Bud1"}))
+    assert source.kind == name and not [item for item in source.left_out if "._" in item.id]
+    assert {item.utt_id: (item.speaker, item.text) for item in source.items} == items
+
+
 @pytest.mark.parametrize("name", ["librispeech", "libritts", "ljspeech", "jvs"])
 def test_row_53_a_layout_is_found_from_the_folder_above(put, name):
     files, items, _ = FOUND[name]
@@ -127,8 +136,8 @@ def test_row_53_what_is_not_understood_is_refused_and_never_guessed(put, tmp_pat
     source = put(files)
     status, *_ = _prepared(source, tmp_path / "data")
     assert status == 1 and not (tmp_path / "data").exists()
-    said = capsys.readouterr().err
-    assert "layout is not understood" in said and "--layout" in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "layout is not understood" in output and "--layout" in output and "Traceback" not in output
     status, found, _ = _prepared(source, tmp_path / "data", "--layout", "folders")
     assert status == 0 and found  # the user's word
 
@@ -169,8 +178,8 @@ def test_row_56_every_readable_format_is_taken_and_the_rest_named_with_its_remed
         ["amy/phone.m4a", "sound of a format that cannot be read"],
     ]
     assert f"ffmpeg -i {source}/amy/phone.m4a {source}/amy/phone.wav" in rows[1][2]
-    said = capsys.readouterr()
-    assert "sound of a format that cannot be read\t2" in said.out and "ffmpeg -i" in said.err
+    output = capsys.readouterr()
+    assert "sound of a format that cannot be read\t2" in output.out and "ffmpeg -i" in output.err
 
 
 def test_row_56_linked_folders_are_followed_once(put, tmp_path):
@@ -248,7 +257,7 @@ def test_row_61_the_same_name_in_several_style_folders_is_kept(put, tmp_path):
     assert {name for name in found if name.startswith("amy")} == {"amy_angry_001", "amy_happy_001", "amy_002"}
 
 
-def test_row_64_names_that_look_alike_are_told_apart(put, tmp_path):
+def test_row_64_names_that_look_alike_are_kept_distinct(put, tmp_path):
     files = {"Ann Lee/x.wav": None, "Ann_Lee/x.wav": None, "a/b_c.wav": None, "a_b/c.wav": None}
     files |= {"bob/x.wav": None, "bob/x.ogg": None, "bob/my take.wav": None, "bob/my_take.wav": None}
     status, found, rows = _prepared(put(files), tmp_path / "data")

@@ -13,6 +13,7 @@ import soundfile
 from vqvc._util import lock, unfinished
 from vqvc.cli import pack, prepare, synth_corpus
 from vqvc.corpus import ids, kaldi_dir
+from vqvc.corpus.codes import CodeArchive
 from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError, UsageError
@@ -45,8 +46,8 @@ def test_row_54_a_corpus_of_which_nothing_is_held_out_is_warned_of(tmp_path, spe
         (tmp_path / f"own/s{n:02d}").mkdir(parents=True)
         soundfile.write(tmp_path / f"own/s{n:02d}/only.wav", speechlike(0.4, seed=n), 16000)
     assert _prepare(tmp_path / "own", tmp_path / "data", "--held-out-sentences", "0") == 0
-    said = capsys.readouterr().err
-    assert "nothing is held out" in said and "--held-out-sentences" in said
+    output = capsys.readouterr().err
+    assert "nothing is held out" in output and "--held-out-sentences" in output
     assert _prepare(tmp_path / "own", tmp_path / "other", "--held-out-sentences", "0.2") == 0
     assert "nothing is held out" not in capsys.readouterr().err
 
@@ -77,8 +78,8 @@ def test_row_69_a_foreign_folder_is_neither_removed_nor_taken_up(speakers, tmp_p
     assert _pack(tmp_path / "data", tmp_path / "store") == 2
     assert _prepare(speakers, tmp_path / "prepared") == 2
     assert synth_corpus.main(["--out", str(tmp_path / "spoken"), "--speakers", "1", "--sentences", "1"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("was not made by vqvc") == 3 and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.count("was not made by vqvc") == 3 and "Traceback" not in output
     for path in (tmp_path / f"{out}.partial" for out in ("store", "prepared", "spoken")):
         text = path if foreign == "a file" else path / "words.txt"
         assert text.read_text() == "years of work"
@@ -154,8 +155,8 @@ def test_row_70_an_id_that_leads_elsewhere_is_refused_with_its_line(speakers, tm
     (kaldi / "utt2spk").write_text(f"amy_0 amy\n{utt_id} {speaker}\n")
     before = _contents(tmp_path)
     assert _prepare(kaldi, tmp_path / "data") == 1
-    said = capsys.readouterr().err
-    assert ":2: id " in said and "Traceback" not in said and "\x1b" not in said
+    output = capsys.readouterr().err
+    assert ":2: id " in output and "Traceback" not in output and "\x1b" not in output
     assert _contents(tmp_path) == before
 
 
@@ -187,6 +188,13 @@ def test_row_70_ids_of_a_forged_store_are_refused(tmp_path):
             writer.finish([])
         with pytest.raises(CorpusError, match="holds a slash"):
             PackedStore(tmp_path / f"{number}")
+
+
+def test_row_70_ids_of_a_forged_code_archive_are_refused(tmp_path):
+    settings = {"hop_length": 64, "sample_rate": 16000, "codebook_size": 8}
+    for utt_id, speaker in (("../x", "amy"), ("x", "a/b"), ("", "amy"), ("x\x1b", "amy")):
+        with pytest.raises(CorpusError, match="give it another name"):
+            CodeArchive.build([(utt_id, speaker, "train", 64, [1])], **settings)
 
 
 def _store(folder, level_rms=0.06, gain=1):
@@ -252,8 +260,8 @@ def test_row_81_a_pack_of_which_no_recording_can_be_read_fails(speakers, tmp_pat
     for path in speakers.rglob("*.wav"):
         path.rename(path.with_suffix(".gone"))
     assert _pack(tmp_path / "data", tmp_path / "dump") == 1
-    said = capsys.readouterr().err
-    assert "none of its 4 recordings can be used; the first: " in said and "no such file" in said
+    output = capsys.readouterr().err
+    assert "none of its 4 recordings can be used; the first: " in output and "no such file" in output
     assert not list(tmp_path.glob("*dump*"))
     for path in speakers.rglob("*.gone"):
         path.rename(path.with_suffix(".wav"))
@@ -267,6 +275,58 @@ def test_row_81_paths_hold_from_every_folder(speakers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert all(item.path.is_absolute() for item in kaldi_dir.read(tmp_path / "data/train").items)
     assert _pack("../data", "../dump") == 0
+
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+import soxr, tqdm, vqvc.corpus.pack  # once, rather than in each child
+from vqvc.cli import pack as command
+
+def counted(real, left):
+    def call(*args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **options)
+    return call
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+def in_a_child(moment=None):
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if moment is not None:
+        left = [moment]
+        for owner, names in ((os, ("replace", "rename")), (Path, ("unlink", "mkdir", "write_text"))):
+            for name in names:
+                setattr(owner, name, counted(getattr(owner, name), left))
+    os._exit(command.main(["--data", "data", "--out", "dump", "--jobs", "1"]))
+
+moment, killed = 0, -signal.SIGKILL
+while killed == -signal.SIGKILL:
+    killed = in_a_child(moment)
+    assert killed in (0, -signal.SIGKILL) and in_a_child() == 0, moment
+    assert contents(Path("dump")) == contents(Path("straight")), moment
+    assert sorted(os.listdir()) == ["data", "dump", "own", "straight"], (moment, os.listdir())
+    shutil.rmtree("dump")
+    moment += 1
+print(moment)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_row_40_a_pack_that_is_killed_at_any_change_of_a_name_ends_as_if_it_had_not_been(speakers, tmp_path):
+    assert _prepare(speakers, tmp_path / "data") == 0 and _pack(tmp_path / "data", tmp_path / "straight") == 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(prepare.__file__).parents[2])}
+    words = [sys.executable, "-c", KILLED]
+    done = subprocess.run(
+        words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 8  # moments
 
 
 HOLDER = """

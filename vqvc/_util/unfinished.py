@@ -34,8 +34,8 @@ def take(target: str | os.PathLike) -> Path:
     partial = path_of(target)
     require_ours(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    if not (partial / MARKER).exists():
-        atomic.write_text(partial / MARKER, _NOTE)
+    _mark(partial)
+    atomic.remove_stale_partials(partial)
     return partial
 
 
@@ -43,6 +43,18 @@ def begin(target: str | os.PathLike) -> Path:
     """The same, always empty: what an earlier run left is removed."""
     remove(path_of(target))
     return take(target)
+
+
+def _mark(folder: Path) -> None:
+    """By one call: a temporary file that a kill leaves would be something foreign in a folder without the mark."""
+    (folder / MARKER).write_text(_NOTE, encoding="utf-8")
+
+
+def tidy(target: Path, notes: Collection[str] = ()) -> None:
+    """Remove the mark and ``notes`` from a finished folder, where a kill has left them."""
+    if (target / MARKER).is_file():
+        for name in (*notes, MARKER):
+            (target / name).unlink(missing_ok=True)
 
 
 def require_ours(partial: Path) -> None:
@@ -95,12 +107,11 @@ def finish(made: Path, target: str | os.PathLike, *, overwrite: bool, notes: Col
     if target.exists():
         if not overwrite:
             raise UsageError(f"{target}: exists already; give --overwrite to replace it")
-        atomic.write_text(target / MARKER, _NOTE)
+        _mark(target)
         os.rename(target, target.with_name(f".{target.name}{_REPLACED}{secrets.token_hex(4)}"))
     os.rename(made, target)
     platform.fsync_directory(target.parent)
-    for name in (*notes, MARKER):
-        (target / name).unlink(missing_ok=True)
+    tidy(target, notes)
     for old in target.parent.glob(f".{glob.escape(target.name)}{_REPLACED}*"):  # one may be left by a kill
         if (old / MARKER).is_file():
             shutil.rmtree(old)

@@ -85,6 +85,7 @@ def work(args: argparse.Namespace) -> int | None:
     how = manner(args)
     recogniser, encoder = _recogniser(args), _encoder(args)
     store = PackedStore(args.store)
+    packed = store.sha256
     converter = vqvc.load(args.model)
     known = list(converter.speakers)
     if args.strangers:
@@ -98,7 +99,7 @@ def work(args: argparse.Namespace) -> int | None:
             converter, store, sources, targets, args.out, args.seed, how, each=args.each, few=few, ready=judges.add
         )
         judges.wait()
-    archive, alignment = _archive(args), _alignment(args)
+    archive, alignment = _archive(args), _alignment(args, packed)
     clips.annotate(made, archive, alignment)
     result = {
         "format_version": 1,
@@ -205,12 +206,15 @@ def _archive(args: argparse.Namespace):
     return CodeArchive.load(path) if args.codes or path.exists() else None
 
 
-def _alignment(args: argparse.Namespace) -> dict | None:
+def _alignment(args: argparse.Namespace, store_sha256: str) -> dict | None:
     """The alignment that was named, or the one beside the store, or None."""
-    from vqvc.corpus.alignment import read_ctm
+    from vqvc.corpus.alignment import read_ctm, require_store
 
     path = args.align or args.store.parent / "align" / "phones.ctm"
-    return read_ctm(path) if args.align or path.exists() else None
+    if not args.align and not path.exists():
+        return None
+    require_store(path, store_sha256)
+    return read_ctm(path)
 
 
 def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict:

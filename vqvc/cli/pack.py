@@ -80,7 +80,7 @@ def _perturb_and_report(args: argparse.Namespace) -> int:
 
 def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
     """Whether ``out`` is the store of these inputs; raises UsageError when it is something that stays."""
-    from vqvc._util import unfinished
+    from vqvc._util import lock, unfinished
     from vqvc.corpus.store import STORE, WRITTEN, PackedStore
     from vqvc.corpus.store_writer import INPUTS, ITEMS
 
@@ -93,7 +93,10 @@ def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
         logger.warning("%s", error)
     if not same and not overwrite:
         raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
-    if not same:
+    if same:
+        with lock.Hold(out):
+            unfinished.tidy(out, (ITEMS, INPUTS))
+    else:
         unfinished.require_only(out, (*WRITTEN, ITEMS, INPUTS))
     return same
 

@@ -110,6 +110,7 @@ def _write(args: argparse.Namespace, corpus, split_options: dict, settings: dict
     if args.out.exists():
         if prepare.read_summary(args.out)["inputs"] == prepare.fingerprint(corpus, settings):
             logger.info("%s: inputs have not changed; nothing to do", args.out)
+            unfinished.tidy(args.out)
             return _report(prepare.read_summary(args.out), args.out)
         if not args.overwrite:
             raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")

@@ -83,11 +83,13 @@ def _refuse_overwrite(args: argparse.Namespace) -> None:
 
 
 def _given(args: argparse.Namespace) -> Given:
-    from vqvc.corpus.alignment import stream_ctm
+    from vqvc.corpus.alignment import require_store, stream_ctm
     from vqvc.corpus.codes import CodeArchive
     from vqvc.corpus.store import PackedStore
 
     store = PackedStore(args.store) if args.store else None
+    if store is not None:
+        require_store(args.align, store.sha256)
     waveform = (lambda utt_id: store.waveform(store.utterance(utt_id))) if store else None
     return Given(CodeArchive.load(args.codes), stream_ctm(args.align), waveform, args.codes.name)
 

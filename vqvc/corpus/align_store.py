@@ -20,14 +20,14 @@ from pathlib import Path
 
 from vqvc._util import atomic, lock
 from vqvc.corpus import alignment, phn, phone_sets, textgrid
-from vqvc.corpus.alignment import PHONES_CTM, Segment
+from vqvc.corpus.alignment import FACTS, PHONES_CTM, Segment
 from vqvc.corpus.forced import SAMPLE_RATE, WORST_SCORE, ForcedAligner, Unalignable, stress
 from vqvc.corpus.store import PackedStore, Utterance
 from vqvc.errors import CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.corpus")
 
-UNALIGNED, FACTS, PARTIAL = "unaligned.tsv", "align.json", "partial.jsonl"
+UNALIGNED, PARTIAL = "unaligned.tsv", "partial.jsonl"
 RULE_VERSION = 2  # raise it when the same input would come out differently
 READERS = {".textgrid": textgrid.read, ".phn": phn.read}
 CHUNK = 4  # utterances handed to a worker at a time
@@ -67,6 +67,7 @@ def align_store(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with lock.Hold(out / PHONES_CTM):
+        atomic.remove_stale_partials(out)
         result = _from_textgrids(store, Path(textgrids), phone_set, tier) if textgrids else Result()
         given = len(result.segments)
         rest = [

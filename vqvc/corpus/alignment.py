@@ -5,6 +5,7 @@
 A code stands for samples [i*hop, (i+1)*hop); its label is the phone at its centre, (i + 0.5) * hop / sample_rate.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from vqvc.corpus import phones
 from vqvc.corpus.textgrid import TextGrid, Tier
 from vqvc.errors import CorpusError
 
-PHONES_CTM = "phones.ctm"
+PHONES_CTM, FACTS = "phones.ctm", "align.json"
 TOLERANCE_S = 1e-3  # segments that meet this closely meet; other tools' CTM files have two or three decimals
 PHONE_TIERS = ("phones", "phone", "segments", "mau", "phonemes", "phoneme")  # names by which aligners call the tier
 MISSING_END_S = 0.1  # a TextGrid that ends this much before its recording is not of this recording
@@ -74,6 +75,22 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
         raise CorpusError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     if segments:
         yield utt_id, segments
+
+
+def require_store(path: str | Path, store_sha256: str) -> None:
+    """Raise CorpusError when the align.json beside the CTM file says that it is of another store.
+
+    ``store_sha256``: ``PackedStore.sha256``. Files of other tools have no align.json and pass.
+    """
+    facts = Path(path).with_name(FACTS)
+    try:
+        made_of = json.loads(facts.read_text(encoding="utf-8"))["store"]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        raise CorpusError(f"{facts}: is damaged; run vqvc-align again") from None
+    if made_of != store_sha256:
+        raise CorpusError(f"{path}: its times are of another store; run vqvc-align again")
 
 
 def _parse_line(line: str) -> tuple[str, Segment]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vqvc._util import atomic
 from vqvc._util.archive import DAMAGED, is_bomb
+from vqvc.corpus import ids
 from vqvc.errors import CorpusError
 
 TEXTS = ("utt_ids", "speakers", "subsets")
@@ -52,6 +53,8 @@ class CodeArchive:
             raise CorpusError("codes: offsets do not describe the codes")
         if len(set(self.utt_ids.tolist())) != count:
             raise CorpusError("codes: an utterance stands twice")
+        ids.require(self.utt_ids.tolist(), "codes", "utterance")
+        ids.require(sorted(set(self.speakers.tolist())), "codes", "speaker")
         if len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < self.codebook_size:
             raise CorpusError(
                 f"codes: {int(self.codes.min())} to {int(self.codes.max())} in a codebook of {self.codebook_size}"

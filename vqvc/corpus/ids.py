@@ -12,7 +12,7 @@ from vqvc.errors import CorpusError
 
 MOST_BYTES = 200  # a file name may have 255, and stages add to it
 SPELLED_BYTES = 180  # of ids that are made here, for pieces of long recordings get a number
-HASH_DIGITS = 6  # hex digits that tell two names apart which would otherwise be written alike
+HASH_DIGITS = 6  # hex digits that distinguish two names which would otherwise be written alike
 
 
 def problem(name: str) -> str:

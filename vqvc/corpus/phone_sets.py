@@ -16,7 +16,7 @@ MAPS: dict[str, Map] = {
     "timit": phones.from_timit,
     "pocketsphinx": phones.from_pocketsphinx,
 }
-TRIED = ("classes", "ipa", "sampa", "timit")  # in this order; a vowel tells each from the ones before
+TRIED = ("classes", "ipa", "sampa", "timit")  # in this order; no set holds the vowels of another
 
 
 def choose(labels: Iterable[str], phone_set: str = AUTO) -> Map:

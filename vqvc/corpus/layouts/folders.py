@@ -3,7 +3,7 @@
     wav/SPEAKER/UTT.wav + txt/SPEAKER/UTT.txt + speakers.tsv     (speakers.tsv: speaker, gender, accent)
     SPEAKER/.../UTT.flac + UTT.txt or UTT.lab beside it, or lines of ``UTT words`` in *.trans.txt
 
-An utterance is SPEAKER_UTT. Where that is not enough to tell two apart, the folders between follow the speaker, then
+An utterance is SPEAKER_UTT. Where two would get the same id, the folders between follow the speaker, then
 the suffix. Folders that do not look like speakers (``wavs``, ``train``, one folder with more below) are refused unless
 the layout is asked for.
 """
@@ -135,7 +135,7 @@ def _text(source: Path, path: Path, trans: dict[str, str]) -> str:
 
 def _trans_files(folder: Path) -> dict[str, str]:
     """Lines of ``utt_id WORDS`` in *.trans.txt."""
-    lines = (line for path in sorted(folder.rglob("*.trans.txt")) for line in textfile.read(path).split("\n"))
+    lines = (line for path in sorted(folder.rglob("[!.]*.trans.txt")) for line in textfile.read(path).split("\n"))
     return {words[0]: clean_text(words[1]) for words in (line.split(maxsplit=1) for line in lines) if len(words) == 2}
 
 

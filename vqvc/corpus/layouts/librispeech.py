@@ -63,7 +63,7 @@ def _transcripts(chapters: Collection[Path]) -> dict[str, str]:
     lines = (
         line
         for folder in sorted(chapters)
-        for path in sorted(folder.glob("*.trans.txt"))
+        for path in sorted(folder.glob("[!.]*.trans.txt"))
         for line in textfile.read(path).split("\n")
     )
     return {words[0]: clean_text(words[1]) for words in (line.split(maxsplit=1) for line in lines) if len(words) == 2}

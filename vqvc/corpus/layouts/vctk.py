@@ -108,7 +108,7 @@ def _takes(audio: Path, release: Release, result: Source) -> dict[str, dict[str,
 
 def _transcripts(folder: Path) -> dict[str, Path]:
     """utt_id -> transcript file."""
-    return {path.stem: path for speaker in subfolders(folder) for path in sorted(speaker.glob("*.txt"))}
+    return {path.stem: path for speaker in subfolders(folder) for path in sorted(speaker.glob("[!.]*.txt"))}
 
 
 def _note_microphones(takes: dict[str, dict[str, Path]], result: Source) -> None:
