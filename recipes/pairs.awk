@@ -49,6 +49,6 @@ END {
   for (i = 0; i < n_sources; i++) {
     from = candidates[int(i * n_candidates / n_sources) + 1]
     for (j = 1; j <= n_chosen; j++)
-      if (chosen[j] != from) printf "%s\t%s\t%s/%s-as-%s.wav\n", source[from], chosen[j], out, source_utt[from], chosen[j]
+      if (chosen[j] != from) printf "%s\t%s\t%s/%s-as-%s.wav\n", source[from], chosen[j], ENVIRON["out"], source_utt[from], chosen[j]
   }
 }

@@ -1,169 +1,23 @@
 #!/usr/bin/env bash
-# What every recipe shares: options, logging, stamps, and one function for each stage.
+# The stages that every recipe shares: one function for each, and what chooses among them.
 #
-# A recipe (egs/*/run.sh) sources this file, declares its options, calls parse_options "$@" and then run_stages.
-# Paths in printed commands are relative to the repository's root, where every stage runs.
+# A recipe (egs/*/run.sh) sources this file, declares its options, calls parse_options "$@", set_folders and run_stages.
+# Paths in printed commands are relative to the repository's root, where every stage runs. All shell code of the recipes
+# is read alike by bash 3.2, which macOS has, and by 5.x: no associative arrays, and an array that may be empty is
+# written ${list[@]+"${list[@]}"}.
 
-declare -A opt=() opt_kind=() opt_help=()
-declare -a opt_order=()
-declare -a recipe_words=()
-worst_status=0 # 3 once a stage listed items that failed
+. "$VQVC_ROOT/recipes/machine.sh"
+. "$VQVC_ROOT/recipes/options.sh"
+. "$VQVC_ROOT/recipes/step.sh"
 
-log() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
-fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
-
-# --- options -----------------------------------------------------------------------------------------------------
-
-# option NAME KIND DEFAULT HELP. KIND: text, name (of a folder), int, number, path, list, paths (repeatable, or with
-# commas), flag (takes no value).
-option() {
-  opt_order+=("$1")
-  opt_kind[$1]=$2
-  opt[$1]=$3
-  opt_help[$1]=$4
-}
-
-usage() {
-  printf '%s\n\noptions:\n' "$1"
-  local name shown
-  for name in "${opt_order[@]}"; do
-    shown=${opt[$name]:+ (default: ${opt[$name]})}
-    [[ ${opt_kind[$name]} == flag ]] && shown=
-    printf '  --%-16s %s%s\n' "$name" "${opt_help[$name]}" "$shown"
-  done
-}
-
-# Check VALUE by the option's kind and keep it. A value is text: nothing in it is ever run.
-_keep_option() {
-  local name=$1 value=$2 part
-  case ${opt_kind[$name]} in
-    int) [[ $value =~ ^-?[0-9]+$ ]] || fail "--$name: must be a whole number, not '$value'" ;;
-    number) [[ $value =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "--$name: must be a number, not '$value'" ;;
-    name) [[ -n $value && $value != */* && $value != .* && $value != -* ]] ||
-      fail "--$name: must be the name of a folder, without '/' and not beginning with '.' or '-', not '$value'" ;;
-    path) [[ -z $value || $value == /* ]] || value=$PWD/$value ;;
-    list | paths)
-      local -a parts=("$value")
-      [[ ${opt_kind[$name]} == paths ]] && IFS=, read -r -d '' -a parts < <(printf '%s\0' "$value")
-      for part in "${parts[@]}"; do
-        [[ -n $part ]] || continue
-        [[ ${opt_kind[$name]} == list || $part == /* ]] || part=$PWD/$part
-        opt[$name.${opt[$name.count]:-0}]=$part
-        opt[$name.count]=$((${opt[$name.count]:-0} + 1))
-      done
-      return
-      ;;
-  esac
-  opt[$name]=$value
-}
-
-# parse_options "WHAT THE RECIPE DOES" "$@": only declared names are taken, as --name value or --name=value.
-parse_options() {
-  local about=$1 name value near
-  caller_dir=$PWD
-  shift
-  name=$(realpath "$0")
-  recipe_words=(bash "${name#"$VQVC_ROOT"/}") # what makes the same run again, for RESULTS.md
-  while (($#)); do
-    case $1 in
-      -h | --help) usage "$about"; exit 0 ;;
-      --?*) name=${1#--} ;;
-      *) fail "'$1': options are written --name value; --help lists them" ;;
-    esac
-    value=
-    if [[ $name == *=* ]]; then
-      value=${name#*=} name=${name%%=*}
-      set -- "$1" "$value" "${@:2}"
-    fi
-    if [[ ! -v opt_kind[$name] ]]; then
-      for near in "${opt_order[@]}"; do
-        [[ ${near//-/} == "${name//[-_]/}" ]] && fail "--$name: unknown option; did you mean --$near?"
-      done
-      fail "--$name: unknown option; --help lists them"
-    fi
-    if [[ ${opt_kind[$name]} == flag ]]; then
-      [[ $1 != *=* ]] || fail "--$name: takes no value"
-      opt[$name]=yes
-      [[ $name == overwrite ]] || recipe_words+=("--$name")
-      shift
-      continue
-    fi
-    (($# >= 2)) || fail "--$name: needs a value"
-    _keep_option "$name" "$2"
-    [[ $name =~ ^(stage|stop-stage|jobs)$ ]] || recipe_words+=("--$name" "$2")
-    shift 2
-  done
-}
-
-# option_list NAME ARRAY: the values of a repeatable option, in the order given.
-option_list() {
-  local -n _values=$2
-  local i
-  _values=()
-  for ((i = 0; i < ${opt[$1.count]:-0}; i++)); do _values+=("${opt[$1.$i]}"); done
-}
-
-# --- one step: print, skip or run, stamp -------------------------------------------------------------------------
-
-_describe() { # what an input holds: a file by its hash, a folder by its listing with sizes and times
-  if [[ -d $1 ]]; then
-    (cd "$1" && find -L . -type f -printf '%p\t%s\t%T@\n' | LC_ALL=C sort)
-  else
-    sha256sum <"$1"
-  fi
-}
-
-_fingerprint() { # of the command's words and of its inputs; the number of processes changes nothing that is written
-  local input word before=
-  {
-    for word in "$@"; do [[ $before == --jobs ]] || printf '%s\0' "$word"; before=$word; done
-    for input in "${inputs[@]}"; do _describe "$input"; done
-  } | sha256sum | cut -d' ' -f1
-}
-
-_quoted() { # words as they can be typed
-  local word
-  for word in "$@"; do
-    if [[ $word =~ ^[A-Za-z0-9_./,:=@%+-]+$ ]]; then printf ' %s' "$word"; else printf ' %s' "${word@Q}"; fi
-  done
-}
-
-# step NAME COMMAND...: runs the command unless NAME's stamp says that it was done with these words and these inputs.
-# Reads the arrays inputs and outputs. Status 3 (some items failed and were listed) goes on and is kept for the end.
-step() {
-  local name=$1 stamp=$stamps/$1 input output key status=0 done_key='' done_status=0
-  shift
-  for input in "${inputs[@]}"; do
-    [[ -e $input ]] || fail "stage $name: $input is missing; run the stage that writes it first (--stage)"
-  done
-  key=$(_fingerprint "$@")
-  [[ -f $stamp ]] && read -r done_key done_status <"$stamp"
-  for output in "${outputs[@]}"; do [[ -e $output ]] || done_key=; done
-  if [[ $key == "$done_key" && -z ${opt[overwrite]} ]]; then
-    log "stage $name: up to date"
-    ((done_status == 0)) || worst_status=$done_status
-    return
-  fi
-  log "stage $name:$(_quoted "$@")"
-  rm -f "$stamp"
-  "$@" || status=$?
-  case $status in
-    0) ;;
-    3) worst_status=3; log "stage $name: some items failed and were listed; going on with the others" ;;
-    130 | 143) log "stage $name: stopped by a signal; the same command goes on from here"; exit "$status" ;;
-    *) log "stage $name: failed with status $status; what it said stands above"; exit "$status" ;;
-  esac
-  mkdir -p "$stamps"
-  printf '%s %s\n' "$key" "$status" >"$stamp.new.$$"
-  mv -f "$stamp.new.$$" "$stamp"
-}
-
-# make_environment: .venv in the repository with the tested versions, and puts it on PATH. Goes on after a cut.
+# make_environment: .venv in the repository with the tested versions, and puts it on PATH. A second call finishes what a
+# first one could not.
 make_environment() {
   local venv=$VQVC_ROOT/.venv ready=$VQVC_ROOT/.venv/.ready key
-  key=$(cat constraints.txt setup.py | sha256sum | cut -d' ' -f1)
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "python3 is missing or older than 3.11; put a newer one on PATH"
+  key=$(python3 recipes/fingerprint.py constraints.txt setup.py)
   if [[ ! -f $ready || $(<"$ready") != "$key" ]]; then
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "python3 is older than 3.10; put a newer one on PATH"
     log "environment: $venv"
     python3 -m venv "$venv" || fail "python3 -m venv failed; on Debian install python3-venv"
     env -u PYTHONPATH "$venv/bin/python" -m pip install -qq -c constraints.txt -e '.[dev]' >&2
@@ -174,112 +28,122 @@ make_environment() {
 }
 
 # --- the stages --------------------------------------------------------------------------------------------------
-# A stage that runs replaces what it wrote before (--overwrite); only training goes on in its folder instead.
+# A stage that runs replaces what it wrote before (--overwrite); only training continues in its folder instead.
 # They read: work (data, dump, align and exp lie under it), exp, stamps, conf and the arrays sources, prepare_options and
 # evaluate_options.
 
 stage_prepare() { # 0: corpora -> data/{train,dev,test}
-  local -a from=()
+  local -a command=(vqvc-prepare)
   local source
-  for source in "${sources[@]}"; do from+=(--source "$source"); done
-  inputs=("${sources[@]}") outputs=("$work/data/prepare.json")
-  step prepare vqvc-prepare "${from[@]}" --out "$work/data" "${prepare_options[@]}" --jobs "${opt[jobs]}" --overwrite
+  for source in "${sources[@]}"; do command+=(--source "$source"); done
+  command+=(--out "$work/data" ${prepare_options[@]+"${prepare_options[@]}"} --jobs "$opt_jobs" --overwrite)
+  inputs=("${sources[@]}") outputs=("$work/data/prepare.json" "$work/data/train/wav.scp") resumes=no
+  step prepare "${command[@]}"
 }
 
 stage_pack() { # 1: data -> one 16 kHz int16 store
-  inputs=("$work"/data/{train,dev,test}) outputs=("$work/dump/store.json" "$work/dump/audio.s16")
-  step pack vqvc-pack --data "$work/data" --out "$work/dump" --jobs "${opt[jobs]}" --overwrite
+  inputs=("$work"/data/{train,dev,test}) outputs=("$work/dump/store.json" "$work/dump/audio.s16") resumes=yes
+  step pack vqvc-pack --data "$work/data" --out "$work/dump" --jobs "$opt_jobs" --overwrite
 }
 
 stage_align() { # 2: phone segments, from TextGrids or by aligning the transcripts
-  local -a given=()
-  inputs=("$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$work/align/phones.ctm")
-  [[ -z ${opt[textgrids]} ]] || { given=(--textgrids "${opt[textgrids]}"); inputs+=("${opt[textgrids]}"); }
-  step align vqvc-align --store "$work/dump" --out "$work/align" --jobs "${opt[jobs]}" "${given[@]}" --overwrite
+  local -a command=(vqvc-align --store "$work/dump" --out "$work/align" --jobs "$opt_jobs")
+  inputs=("$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$work/align/phones.ctm") resumes=yes
+  [[ -z $opt_textgrids ]] || { command+=(--textgrids "$opt_textgrids"); inputs+=("$opt_textgrids"); }
+  step align "${command[@]}" --overwrite
 }
 
 stage_train() { # 3: the model
-  local -a more=() settings=()
+  local -a command more=(--conf "$conf" --store "$work/dump" --out "$exp")
   local setting
-  option_list set settings
-  for setting in "${settings[@]}"; do more+=(--set "$setting"); done
-  [[ -z ${opt[max-minutes]} ]] || more+=(--max-minutes "${opt[max-minutes]}")
-  inputs=("$conf" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors")
-  [[ -z ${opt[init]:-} ]] || more+=(--init "${opt[init]}") inputs+=("${opt[init]}")
-  train_command "${opt[ngpu]}" # cmd.sh: sets the array launcher
+  option_values set
+  for setting in ${values[@]+"${values[@]}"}; do more+=(--set "$setting"); done
+  [[ -z $opt_max_minutes ]] || more+=(--max-minutes "$opt_max_minutes")
+  inputs=("$conf" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors") resumes=yes
+  [[ -z ${opt_init:-} ]] || { more+=(--init "$opt_init"); inputs+=("$opt_init"); }
+  train_command "$opt_ngpu" # cmd.sh: sets the array launcher
+  command=("${launcher[@]}" "${more[@]}")
   mkdir -p "$exp"
-  _quoted "${recipe_words[@]}" >"$exp/command"
-  step train "${launcher[@]}" --conf "$conf" --store "$work/dump" --out "$exp" "${more[@]}"
+  quoted "${recipe_words[@]}" >"$exp/command"
+  step train "${command[@]}"
 }
 
 stage_encode() { # 4: codes with their times
-  inputs=("$exp/model.safetensors" "$work/dump/store.json") outputs=("$exp/codes.npz")
+  inputs=("$exp/model.safetensors" "$work/dump/store.json") outputs=("$exp/codes.npz") resumes=no
   step encode vqvc-encode --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/codes.npz" --overwrite
 }
 
 stage_convert() { # 5: held-out utterances in other voices
   mkdir -p "$exp"
-  awk -v out="$exp/wavs" -v n_sources="${opt[conversions]%x*}" -v n_targets="${opt[conversions]#*x}" \
+  out="$exp/wavs" awk -v n_sources="${opt_conversions%x*}" -v n_targets="${opt_conversions#*x}" \
     -f recipes/pairs.awk "$work/dump/speakers.tsv" "$work/dump/utts.tsv" "$work"/data/{dev,test,train}/wav.scp >"$exp/pairs.tsv.new"
   mv -f "$exp/pairs.tsv.new" "$exp/pairs.tsv"
   [[ -s $exp/pairs.tsv ]] || fail "$work/data: no held-out utterance has a sound file of its own; convert by hand with vqvc-convert"
-  inputs=("$exp/model.safetensors" "$exp/pairs.tsv") outputs=("$exp/wavs")
+  inputs=("$exp/model.safetensors" "$exp/pairs.tsv") outputs=("$exp/wavs") resumes=no
   step convert vqvc-convert --model "$exp/model.safetensors" --pairs "$exp/pairs.tsv" --overwrite
 }
 
-stage_probe() { # 6: what the codes know of phones
-  inputs=("$exp/codes.npz" "$work/align/phones.ctm") outputs=("$exp/probe/probe.json")
+stage_probe() { # 6: how well phones are read from the codes
+  inputs=("$exp/codes.npz" "$work/align/phones.ctm") outputs=("$exp/probe/probe.json") resumes=no
   step probe vqvc-probe --codes "$exp/codes.npz" --align "$work/align/phones.ctm" --store "$work/dump" --out "$exp/probe" --overwrite
 }
 
-stage_evaluate() { # 7: bits, usage, recogniser and voices
+stage_evaluate() { # 7: bits, usage, recogniser and speakers
   inputs=("$exp/model.safetensors" "$work/dump/store.json" "$exp/codes.npz" "$work/align/phones.ctm")
-  outputs=("$exp/eval/evaluate.json")
+  outputs=("$exp/eval/evaluate.json") resumes=no
   step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --codes "$exp/codes.npz" \
-    --align "$work/align/phones.ctm" --out "$exp/eval" "${evaluate_options[@]}" --overwrite
+    --align "$work/align/phones.ctm" --out "$exp/eval" ${evaluate_options[@]+"${evaluate_options[@]}"} --overwrite
 }
 
 stage_report() { # 8: one page, and a section of RESULTS.md
-  inputs=("$exp/model.safetensors" "$exp/probe/probe.json" "$exp/eval/evaluate.json") outputs=("$exp/report.html")
   local made_by=
+  inputs=("$exp/model.safetensors" "$exp/probe/probe.json" "$exp/eval/evaluate.json") outputs=("$exp/report.html") resumes=no
   [[ ! -f $exp/command ]] || made_by=$(<"$exp/command")
-  step report vqvc-report --exp "$exp" --out "$exp/report.html" --results "${opt[results]:-$exp/RESULTS.md}" \
+  step report vqvc-report --exp "$exp" --out "$exp/report.html" --results "${opt_results:-$exp/RESULTS.md}" \
     --command "${made_by# }" --overwrite
 }
 
-stage_prior() { # 9: bits per code; speech from nothing
+stage_prior() { # 9: bits per code; unconditional sampling
   local prior=$exp/prior speaker
-  local -a more=()
-  [[ -z ${opt[prior-minutes]} ]] || more=(--max-minutes "${opt[prior-minutes]}")
-  inputs=("$exp/codes.npz" recipes/conf/prior/wavenet.yaml) outputs=("$prior/prior.safetensors")
-  step prior vqvc-prior --codes "$exp/codes.npz" --out "$prior" --conf recipes/conf/prior/wavenet.yaml "${more[@]}"
-  inputs=("$exp/codes.npz" "$prior/prior.safetensors") outputs=("$prior/score.json")
+  local -a command=(vqvc-prior --codes "$exp/codes.npz" --out "$exp/prior" --conf recipes/conf/prior/wavenet.yaml)
+  [[ -z $opt_prior_minutes ]] || command+=(--max-minutes "$opt_prior_minutes")
+  inputs=("$exp/codes.npz" recipes/conf/prior/wavenet.yaml) outputs=("$prior/prior.safetensors") resumes=yes
+  step prior "${command[@]}"
+  inputs=("$exp/codes.npz" "$prior/prior.safetensors") outputs=("$prior/score.json") resumes=no
   step score vqvc-prior --score --codes "$exp/codes.npz" --out "$prior" --model "$exp/model.safetensors" --overwrite
-  speaker=$(vqvc-convert --model "$exp/model.safetensors" --list-speakers | sed -n '1s/\t.*//;1p')
-  inputs=("$exp/model.safetensors" "$prior/prior.safetensors") outputs=("$prior/sample.wav")
+  speaker=$(vqvc-convert --model "$exp/model.safetensors" --list-speakers | awk -F'\t' 'NR == 1 { print $1 }')
+  inputs=("$exp/model.safetensors" "$prior/prior.safetensors") outputs=("$prior/sample.wav") resumes=no
   step sample vqvc-sample --model "$exp/model.safetensors" --prior "$prior/prior.safetensors" --speaker "$speaker" \
     --seconds 5 --out "$prior/sample.wav" --overwrite
 }
 
-# set_folders RECIPE: from the options to work, conf, exp and stamps; paths below the repository are made relative to it.
+# set_folders RECIPE: from the options to work, conf, exp; paths below the repository are made relative to it.
 set_folders() {
   local name
-  work=${opt[work]#"$VQVC_ROOT"/}
-  for conf in "$caller_dir/${opt[conf]}" "${opt[conf]}" "$1/conf/${opt[conf]}.yaml" "recipes/conf/${opt[conf]}.yaml"; do
-    [[ -f $conf ]] && break
+  work=${opt_work#"$VQVC_ROOT"/}
+  for conf in "$caller_dir/$opt_conf" "$opt_conf" "$1/conf/$opt_conf.yaml" "recipes/conf/$opt_conf.yaml"; do
+    [[ ! -f $conf ]] || break
   done
-  [[ -f $conf ]] || fail "--conf ${opt[conf]}: no such model; there are $(cd recipes/conf && echo *.yaml | sed 's/\.yaml//g')"
+  [[ -f $conf ]] || fail "--conf $opt_conf: no such model; there are $(cd recipes/conf && echo *.yaml | sed 's/\.yaml//g')"
   conf=${conf#"$VQVC_ROOT"/}
   name=$(basename "$conf" .yaml)
-  [[ -n ${opt[tag]} ]] || opt[tag]=$name
-  [[ ${opt[conversions]} =~ ^[1-9][0-9]*x[1-9][0-9]*$ ]] || fail "--conversions: write it as 4x4, not '${opt[conversions]}'"
-  exp=$work/exp/${opt[tag]}
+  [[ -n $opt_tag ]] || opt_tag=$name
+  [[ $opt_conversions =~ ^[1-9][0-9]*x[1-9][0-9]*$ ]] || fail "--conversions: write it as 4x4, not '$opt_conversions'"
+  exp=$work/exp/$opt_tag
 }
 
-run_stages() { # those between --stage and --stop-stage
+# choose_stages DEFAULT: --stage 9 alone is stage 9, whatever the default of --stop-stage.
+choose_stages() {
+  ((opt_stage > opt_stop_stage)) || return 0
+  ((opt_stop_stage == $1)) || fail "--stop-stage: $opt_stop_stage comes before --stage $opt_stage"
+  opt_stop_stage=$opt_stage
+}
+
+# run_stages: those between --stage and --stop-stage.
+run_stages() {
   local number=0 name
   for name in prepare pack align train encode convert probe evaluate report prior; do
-    if ((opt[stage] <= number && number <= opt[stop-stage])); then
+    if ((opt_stage <= number && number <= opt_stop_stage)); then
       stamps=$work/.stamps
       ((number < 3)) || stamps=$exp/.stamps
       "stage_$name"

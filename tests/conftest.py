@@ -1,13 +1,19 @@
 """Fixtures that several parts of the tests share."""
 
+import inspect
 import os
-from collections.abc import Callable
+import platform
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from stub_recipe import recipe  # noqa: F401 (a fixture)
 
 if not torch.cuda.is_available():  # before Triton is imported: its kernels are then interpreted, on CPU tensors
     os.environ["TRITON_INTERPRET"] = "1"
@@ -16,16 +22,103 @@ if not torch.cuda.is_available():  # before Triton is imported: its kernels are 
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+STARTERS = {"subprocess", "Popen", "fork", "Process", "ProcessPoolExecutor"}
+THREADS = 1  # these tensors are too small to share out, and sums over threads would round by the number of cores
+torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the session find it too
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the marker of what the quick tests, -m "not slow", leave out: they end within two minutes on two cores."""
+    config.addinivalue_line("markers", "slow: starts processes or compiles kernels anew")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The processor, and which of its units the tests of the sampling loop run on."""
+    from vqvc.synthesis.units import available
+
+    return f"processor: {_processor()}; units of the sampling loop: {', '.join(available())}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start processes are slow: those that do so themselves, in their fixtures or in helpers among the tests."""
+    for item in items:
+        fixtures = [fixture.func for of_name in item._fixtureinfo.name2fixturedefs.values() for fixture in of_name]
+        if any(_starts_processes(function) for function in (getattr(item, "function", None), *fixtures) if function):
+            item.add_marker("slow")
+
+
+@cache
+def _starts_processes(function: Callable) -> bool:
+    """Whether a function of the tests, or one of them that it calls, names what starts a process."""
+    seen, pending = set(), [inspect.unwrap(function)]
+    while pending:
+        current = pending.pop()
+        code = getattr(current, "__code__", None)
+        if code is None or code in seen or TESTS not in Path(code.co_filename).parents:
+            continue
+        seen.add(code)
+        names = set().union(*(each.co_names for each in _nested(code)))
+        if names & STARTERS:
+            return True
+        pending += [inspect.unwrap(current.__globals__[name]) for name in names if name in current.__globals__]
+    return False
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    """A function's code and that of the functions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+
+
+_seed()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """One thread and the same random numbers, whatever ran before; threads, environment and current folder are put back."""
+
+    def environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+    _seed()
+    folder, before = Path.cwd(), environment()
+    yield
+    torch.set_num_threads(THREADS)
+    os.chdir(folder)
+    after = environment()
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    _seed()
 
 
 @pytest.fixture(scope="session")
 def shared_speech() -> Path:
-    """The folder of real speech beside the repository; skips where it is absent."""
-    path = ROOT.parent / "shared" / "speech"
-    if not path.is_dir():
-        pytest.skip("needs real speech at ../shared/speech")
-    return path
+    """The folder of real speech: VQVC_SPEECH, or shared/speech beside the repository or further up; skips without it."""
+    named = os.environ.get("VQVC_SPEECH")
+    if named and not Path(named).is_dir():
+        pytest.fail(f"VQVC_SPEECH={named}: no such folder")
+    for path in [Path(named)] if named else [folder / "shared" / "speech" for folder in ROOT.parents]:
+        if path.is_dir():
+            return path
+    pytest.skip("needs real speech at ../shared/speech, or where VQVC_SPEECH says")
 
 
 @pytest.fixture(scope="session")

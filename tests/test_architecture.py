@@ -19,10 +19,11 @@ BELOW = {
     "_util": set(),
     "models": set(),  # the released model's file
     "audio": set(),
-    "nn": set(),
+    "nn": {"audio"},
+    "engine": {"audio", "nn"},
     "corpus": {"audio"},
     "training": {"audio", "corpus", "nn"},
-    "synthesis": {"audio", "corpus", "nn"},
+    "synthesis": {"audio", "corpus", "nn", "engine"},
     "evaluation": {"audio", "corpus", "nn", "training", "synthesis"},
     "api": {"audio", "corpus", "nn", "training", "synthesis", "evaluation"},
     "cli": {"audio", "corpus", "nn", "training", "synthesis", "evaluation", "api", "models"},

@@ -1,6 +1,6 @@
 """vqvc: voice conversion through discrete speech codes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(path=None):

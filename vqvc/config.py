@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from vqvc._util import settings
+from vqvc._util import configurations, settings
 from vqvc._util.settings import Range
 from vqvc.errors import ConfigError
 
@@ -246,10 +246,11 @@ def _require_fitting_batch(crops: int, length: int, name: str, most: int) -> Non
 def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
     """Read a YAML file and apply ``section.key=value`` overrides; ``kind`` is Config or PriorSettings.
 
-    Raises ConfigError with file, line, key and what is allowed for an unknown, duplicate, wrongly typed or out-of-range
-    key, and for YAML tags.
+    ``path`` may also be the name of a configuration that comes with the package, such as ``small``. Raises ConfigError
+    with file, line, key and what is allowed for an unknown, duplicate, wrongly typed or out-of-range key, and for YAML
+    tags.
     """
-    return settings.load(kind, path, overrides)
+    return settings.load(kind, configurations.find(path), overrides)
 
 
 def from_dict(raw: dict, overrides: Sequence[str] = (), kind: type = Config):

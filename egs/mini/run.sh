@@ -11,58 +11,59 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../vctk/cmd.sh"
 . "$VQVC_ROOT/recipes/stages.sh"
 
-option stage int -2 "first stage: -2 environment, -1 corpus, 0 prepare"
-option stop-stage int 8 "last stage; 9 also trains the prior over codes"
+option stage int:-2:9 -2 "first stage: -2 environment, -1 corpus, 0 prepare"
+option stop-stage int:-2:9 8 "last stage; 9 also trains the prior over codes"
 option conf text mini "model: a name in egs/mini/conf or recipes/conf, or a YAML file"
 option tag name "" "name of the run below exp/ (the configuration's name when not given)"
 option set list "" "a setting of the configuration, section.key=value (repeatable)"
 option max-minutes number 4 "end training after so many minutes, its learning rate decayed"
-option speakers int 8 "voices to speak with"
-option sentences int 40 "sentences for each voice"
+option speakers int:1: 8 "voices to speak with"
+option sentences int:1: 40 "sentences for each voice"
 option prior-minutes number "" "end the training of stage 9 after so many minutes"
-option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
-option jobs int "$(nproc)" "processes for speaking, preparing, packing and aligning"
+option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
+option jobs int:1: "$(cores)" "processes for speaking, preparing, packing and aligning"
 option conversions text 3x2 "held-out speakers x target voices of stage 5"
 option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
 option work path "$here" "folder for downloads, data, dump, align and exp"
 option smoke flag "" "the smallest form of every stage, about two minutes: shows that it runs, not that it sounds"
 option overwrite flag "" "run the stages again, also where nothing has changed"
 smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --prior-minutes 0.5 --work "$here/smoke")
-about="The mini recipe: every stage on voices that the package speaks itself (see egs/mini/run.sh)."
+about="The mini recipe: every stage on speech that the package synthesizes itself (see egs/mini/run.sh)."
 parse_options "$about" "$@"
-if [[ -n ${opt[smoke]} ]]; then # options that were given win over those of --smoke
+if [[ -n $opt_smoke ]]; then # options that were given win over those of --smoke
   given=("${recipe_words[@]}")
   parse_options "$about" "${smoke[@]}" "$@"
   recipe_words=("${given[@]}")
 fi
 cd "$VQVC_ROOT"
 set_folders "$here"
+choose_stages 8
 
 needs=(espeakng_loader pocketsphinx matplotlib jiwer)
-if ((opt[stage] <= -2)) && ! vqvc_ready "${needs[@]}"; then
+if ((opt_stage <= -2)) && ! vqvc_ready "${needs[@]}"; then
   make_environment
 fi
 vqvc_ready "${needs[@]}" || fail "this environment lacks packages of the recipe; run it with --stage -2, which makes $VQVC_ROOT/.venv"
 
 corpus=$work/downloads/mini
-if ((opt[stage] <= -1 && opt[stop-stage] >= -1)); then
-  stamps=$work/.stamps inputs=() outputs=("$corpus/speakers.tsv")
-  step corpus vqvc-synth-corpus --out "$corpus" --speakers "${opt[speakers]}" --sentences "${opt[sentences]}" \
-    --jobs "${opt[jobs]}" --overwrite
+if ((opt_stage <= -1 && opt_stop_stage >= -1)); then
+  stamps=$work/.stamps inputs=() outputs=("$corpus/speakers.tsv") resumes=no
+  step corpus vqvc-synth-corpus --out "$corpus" --speakers "$opt_speakers" --sentences "$opt_sentences" \
+    --jobs "$opt_jobs" --overwrite
 fi
 
-opt[textgrids]=$corpus/phones # the synthesiser's own phone times
+opt_textgrids=$corpus/phones # the synthesiser's own phone times
 sources=("$corpus")
 prepare_options=(--unseen-speakers 0.15 --held-out-sentences 0.15)
-evaluate_options=(--limit "$([[ -n ${opt[smoke]} ]] && echo 2 || echo 6)")
+evaluate_options=(--limit "$([[ -n $opt_smoke ]] && echo 2 || echo 6)")
 run_stages
-if ((opt[stage] <= 5 && opt[stop-stage] >= 5)); then # the same sentences by the model that comes with the package
-  awk -F'\t' -v OFS='\t' -v out="$exp/released" '!seen[$1]++ {
-    name = $1; sub(/.*\//, "", name); sub(/\.[^.]*$/, "", name); print $1, "p225", out "/" name "_to_p225.wav" }' \
+if ((opt_stage <= 5 && opt_stop_stage >= 5)); then # the same sentences by the model that comes with the package
+  out="$exp/released" awk -F'\t' -v OFS='\t' '!seen[$1]++ {
+    name = $1; sub(/.*\//, "", name); sub(/\.[^.]*$/, "", name); print $1, "p225", ENVIRON["out"] "/" name "_to_p225.wav" }' \
     "$exp/pairs.tsv" >"$exp/released.tsv"
-  stamps=$exp/.stamps inputs=("$exp/released.tsv") outputs=("$exp/released")
+  stamps=$exp/.stamps inputs=("$exp/released.tsv") outputs=("$exp/released") resumes=no
   step released vqvc-convert --pairs "$exp/released.tsv" --overwrite
 fi
-((opt[stop-stage] < 8)) || python recipes/summary.py "$exp"
+((opt_stop_stage < 8)) || python recipes/summary.py "$exp"
 
 exit "$worst_status"

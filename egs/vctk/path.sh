@@ -4,7 +4,7 @@
 
 VQVC_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export VQVC_ROOT
-export LC_ALL=C.UTF-8 PYTHONUTF8=1 # names sort by byte order, texts are UTF-8
+export LC_ALL=C PYTHONUTF8=1 # names sort by byte order, texts are UTF-8
 
 # vqvc_ready MODULE...: true when the environment on PATH has the commands, the core packages and these.
 vqvc_ready() {

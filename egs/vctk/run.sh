@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # VCTK (0.80 or 0.92) from the downloaded corpus to converted speech, a probe table and one page.
 #
-#   bash egs/vctk/run.sh --stage 0 --db-root /data/VCTK-Corpus-0.92
+#   bash egs/vctk/run.sh --stage 0                             the corpus lies in egs/vctk/downloads/VCTK-Corpus*
+#   bash egs/vctk/run.sh --stage 0 --db-root DIR               or in DIR
+#   bash egs/vctk/run.sh --stage -1                            or is downloaded first (11 GB)
 #
 # Stages: -1 download, 0 prepare, 1 pack, 2 align, 3 train, 4 encode, 5 convert, 6 probe, 7 evaluate, 8 report, 9 prior.
 set -euo pipefail
@@ -10,47 +12,60 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/cmd.sh"
 . "$VQVC_ROOT/recipes/stages.sh"
 
-option stage int 0 "first stage; -1 downloads the corpus (11 GB)"
-option stop-stage int 8 "last stage; 9 also trains the prior over codes"
-option db-root path "" "folder of VCTK: the one that holds wav48 or wav48_silence_trimmed"
+option stage int:-1:9 0 "first stage; -1 downloads the corpus (11 GB)"
+option stop-stage int:-1:9 8 "last stage; 9 also trains the prior over codes"
+option db-root path "" "folder of VCTK, which holds wav48 or wav48_silence_trimmed (the one in downloads/ when not given)"
 option extra-source paths "" "another corpus to train on: a Kaldi directory or a folder per speaker (repeatable)"
 option mic text "" "microphone of release 0.92: mic1 or mic2 (mic2 when not given)"
 option keep-speakers text "" "speakers never kept aside as unseen, with commas (egs/vctk/conf/keep_speakers.txt)"
 option textgrids path "" "folder of TextGrids (MFA's); without it the transcripts are aligned with pocketsphinx"
 option conf text small "model: a name in egs/vctk/conf or recipes/conf, or a YAML file"
 option tag name "" "name of the run below exp/ (the configuration's name when not given)"
-option init path "" "model file to begin training from instead of random weights, to learn new voices say"
+option init path "" "model file to begin training from instead of random weights, for example to add speakers"
 option set list "" "a setting of the configuration, section.key=value (repeatable)"
 option max-minutes number "" "end training after so many minutes, its learning rate decayed"
 option prior-minutes number "" "end the training of stage 9 after so many minutes"
-option ngpu int "$(nvidia-smi -L 2>/dev/null | wc -l)" "GPUs to train on; 0 is the CPU"
-option jobs int "$(nproc)" "processes for preparing, packing and aligning"
+option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
+option jobs int:1: "$(cores)" "processes for preparing, packing and aligning"
 option conversions text 4x4 "held-out speakers x target voices of stage 5"
 option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
-option work path "$here" "folder for data, dump, align and exp"
+option work path "$here" "folder for downloads, data, dump, align and exp"
 option overwrite flag "" "run the stages again, also where nothing has changed"
 parse_options "VCTK from the corpus to converted speech (see egs/vctk/run.sh)." "$@"
 cd "$VQVC_ROOT"
 set_folders "$here"
+choose_stages 8
 
-if ((opt[stage] <= -1)); then
-  bash egs/vctk/local/download.sh --out "$work/downloads"
+# find_vctk FOLDER: the newest release in it.
+find_vctk() {
+  local folder found=
+  for folder in "$1"/VCTK-Corpus*; do
+    if [[ -d $folder/wav48 || -d $folder/wav48_silence_trimmed ]] && [[ $folder != *.partial ]]; then found=$folder; fi
+  done
+  printf '%s' "$found"
+}
+
+if ((opt_stage <= -1)); then
+  "$BASH" egs/vctk/local/download.sh --out "$work/downloads"
 fi
-if [[ -z ${opt[db-root]} && -d $work/downloads/VCTK-Corpus-0.92 ]]; then
-  opt[db-root]=$work/downloads/VCTK-Corpus-0.92
+if ((opt_stage <= 0 && opt_stop_stage >= 0)); then
+  if [[ -z $opt_db_root ]]; then
+    opt_db_root=$(find_vctk "$work/downloads")
+    [[ -n $opt_db_root ]] ||
+      fail "no VCTK in $work/downloads: give its folder with --db-root DIR, or download it (11 GB) with: bash egs/vctk/run.sh --stage -1"
+    log "corpus: $opt_db_root"
+  fi
+  [[ -d $opt_db_root ]] ||
+    fail "--db-root $opt_db_root: no such folder; give that of VCTK, or download it (11 GB) with: bash egs/vctk/run.sh --stage -1"
 fi
-if ((opt[stage] <= 0 && opt[stop-stage] >= 0)); then
-  [[ -d ${opt[db-root]} ]] ||
-    fail "VCTK is not at '${opt[db-root]:-(no --db-root given)}': name its folder with --db-root, or download it (11 GB) with: bash egs/vctk/run.sh --stage -1"
-fi
-option_list extra-source extra
-sources=("${opt[db-root]}" "${extra[@]}")
+option_values extra-source
+sources=("$opt_db_root" ${values[@]+"${values[@]}"})
 prepare_options=()
-[[ -n ${opt[keep-speakers]} ]] || opt[keep-speakers]=$(grep -v '^#' egs/vctk/conf/keep_speakers.txt | paste -sd,)
-[[ -z ${opt[mic]} ]] || prepare_options+=(--mic "${opt[mic]}")
-[[ -z ${opt[keep-speakers]} ]] || prepare_options+=(--keep-speakers "${opt[keep-speakers]}")
+[[ -n $opt_keep_speakers ]] || opt_keep_speakers=$(grep -v '^#' egs/vctk/conf/keep_speakers.txt | paste -sd, -)
+[[ -z $opt_mic ]] || prepare_options+=(--mic "$opt_mic")
+[[ -z $opt_keep_speakers ]] || prepare_options+=(--keep-speakers "$opt_keep_speakers")
 evaluate_options=()
 
 run_stages
-((opt[stop-stage] < 8)) || python recipes/summary.py "$exp"
+((opt_stop_stage < 8)) || python recipes/summary.py "$exp"
 exit "$worst_status"

@@ -60,8 +60,9 @@ class ToyRun:
     converter: Toy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def toy(tmp_path_factory) -> ToyRun:
+    """The run, for one module: what its tests write there is in nobody's way."""
     root = tmp_path_factory.mktemp("toy")
     dump, align, exp = root / "dump", root / "align", root / "exp" / "<b>tag"
     for folder in (dump, align, exp):

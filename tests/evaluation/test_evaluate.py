@@ -7,7 +7,23 @@ import pytest
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, UsageError
-from vqvc.evaluation import clips, suite, tables, voices
+from vqvc.evaluation import clips, suite, tables, voices, word_section
+from vqvc.evaluation.judges.recognisers import plain_words
+
+
+class Recogniser:
+    """Answers what ``answer`` (samples -> text) does."""
+
+    name, checksum, recipe = "planted", "abc", "planted answers"
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def words(self, samples, sample_rate):
+        return plain_words(self.answer(samples))
+
+    def normalise(self, text):
+        return plain_words(text)
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +111,11 @@ def test_pitch_of_the_voice_that_was_asked_for(made, store):
 def test_words_are_summed_over_clips_of_a_kind(made):
     answers = {"source": None, "reconstruction": "", "conversion": "see"}
 
-    def hear(samples, sample_rate):
+    def hear(samples):
         clip = next(clip for clip in made if clip.samples is samples)
         return clip.text if answers[clip.kind] is None else answers[clip.kind]
 
-    found = suite.content_figures(made, 16000, hear)
+    found = word_section.content_figures(made, Recogniser(hear), 16000)
     assert found["source"]["word_error"]["value"] == 0
     assert found["reconstruction"]["word_error"]["value"] == 100
     assert found["source"]["word_error"]["interval_95"] == [0, 0]
@@ -118,7 +134,7 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
 
     monkeypatch.setattr(vqvc, "load", lambda path: toy.converter, raising=False)
     monkeypatch.setattr(
-        "vqvc.evaluation.content.Recogniser", lambda: type("Deaf", (), {"words": lambda self, *_: "see the cat"})()
+        "vqvc.evaluation.judges.recognisers.PocketsphinxRecogniser", lambda: Recogniser(lambda samples: "see the cat")
     )
     out = toy.exp / "eval"
     args = [
@@ -131,6 +147,8 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
     result = json.loads((out / "evaluate.json").read_text())
     rows = list(tables.rows(result))
     assert {row.section for row in rows} - {"quality"} == {"content", "speaker", "prosody", "spectrum", "codes"}
+    assert result["provenance"]["recogniser"] == {"name": "planted", "sha256": "abc"}
+    assert "--speaker-encoder" in result["figures"]["encoder"]["left_out"]
     assert all(row.figure["definition"] and row.figure["unit"] for row in rows)
     codes = result["figures"]["codes"]
     assert (

@@ -22,7 +22,6 @@ def package(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(package):
-    torch.set_num_threads(1)
     return prior_score.score(tiny_archive(), package, decoder_bits=3.5)
 
 

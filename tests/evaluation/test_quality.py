@@ -8,6 +8,7 @@ import pytest
 
 from vqvc.errors import MissingExtraError
 from vqvc.evaluation.clips import Clip
+from vqvc.evaluation.judges.quality import DistillMos, Dnsmos
 from vqvc.evaluation.suite import quality_figures
 
 RATE = 16000
@@ -32,7 +33,7 @@ def test_noise_costs_quality():
     rng = np.random.default_rng(0)
     clean = _vowels(rng)
     noisy = (clean + 0.06 * rng.standard_normal(len(clean))).astype(np.float32)
-    found = quality_figures([_clip("source", clean), _clip("conversion", noisy)], RATE)
+    found = quality_figures([_clip("source", clean), _clip("conversion", noisy)], RATE, judges=[Dnsmos()])
     assert 1 <= found["conversion"]["overall"]["value"] < found["source"]["overall"]["value"] <= 5
 
 
@@ -47,7 +48,7 @@ def test_every_kind_has_its_mean(monkeypatch):
     package.dnsmos = SimpleNamespace(run=run)
     monkeypatch.setitem(sys.modules, "speechmos", package)
     clips = [_clip("source", np.full(9, 2.0)), _clip("source", np.zeros(9)), _clip("conversion", np.zeros(9))]
-    found = quality_figures(clips, RATE)
+    found = quality_figures(clips, RATE, judges=[Dnsmos()])
     assert found["source"]["overall"]["value"] == pytest.approx(2.5) and found["conversion"]["overall"]["value"] == 4
     assert heard[0] == (1.0, RATE)  # it refuses what is louder than full scale
 
@@ -55,4 +56,21 @@ def test_every_kind_has_its_mean(monkeypatch):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "speechmos", None)
     with pytest.raises(MissingExtraError, match="quality"):
+        Dnsmos()
+
+
+def test_without_any_judge_the_first_extra_is_named(monkeypatch):
+    for name in ("speechmos", "speechmos.dnsmos", "distillmos"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match="quality"):
         quality_figures([_clip("source", np.zeros(9))], RATE)
+
+
+def test_distillmos_prefers_what_is_clean_and_leaves_no_torchaudio_behind():
+    pytest.importorskip("xls_r_sqa")
+    had = "torchaudio" in sys.modules
+    judge = DistillMos()
+    assert ("torchaudio" in sys.modules) == had and len(judge.checksum) == 64
+    rng = np.random.default_rng(0)
+    clean = _vowels(rng)
+    assert 1 <= judge.score(clean + 0.06 * rng.standard_normal(len(clean)), RATE) < judge.score(clean, RATE) <= 5

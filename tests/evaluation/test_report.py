@@ -11,9 +11,22 @@ import pytest
 
 from vqvc.cli import probe, report
 from vqvc.errors import VqvcError
-from vqvc.evaluation import clips, suite, tables, voices
+from vqvc.evaluation import clips, suite, tables, voices, word_section
+from vqvc.evaluation.judges.recognisers import plain_words
 from vqvc.evaluation.page import parts as page
 from vqvc.evaluation.run_folder import RunFolder
+
+
+class Scripted:
+    """A recogniser whose answer is markup."""
+
+    recipe = "scripted"
+
+    def words(self, samples, sample_rate):
+        return "<img src=x onerror=alert(1)>"
+
+    def normalise(self, text):
+        return plain_words(text)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +42,7 @@ def exp(toy):
     )
     clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
     figures = {
-        "content": suite.content_figures(made, 16000, lambda *_: "<img src=x onerror=alert(1)>"),
+        "content": word_section.content_figures(made, Scripted(), 16000),
         "speaker": voices.speaker_figures(made, store),
         "prosody": suite.prosody_figures(made, 16000),
         "quality": {"left_out": "the package speechmos is not installed"},

@@ -100,9 +100,7 @@ def test_row_31_a_kill_at_any_moment_of_saving_leaves_a_good_one(tmp_path, monke
     _assert_good(tmp_path, 4)
 
 
-@pytest.mark.parametrize("at", range(4))
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
-def test_rows_32_and_33_a_failing_write_leaves_the_last_good_one(tmp_path, monkeypatch, at, number):
+def _fail_and_look(tmp_path, monkeypatch, at: int, number: int, expected: type, message: str) -> None:
     for step in (1, 2):
         _save(tmp_path, step)
 
@@ -111,11 +109,20 @@ def test_rows_32_and_33_a_failing_write_leaves_the_last_good_one(tmp_path, monke
 
     with monkeypatch.context() as patch:
         _interrupt_disk(patch, at, fail)
-        expected = (VqvcError, "disk full, needs about 0 MB") if number == errno.ENOSPC else (OSError, "Input/output")
-        with pytest.raises(expected[0], match=expected[1]):
+        with pytest.raises(expected, match=message):
             _save(tmp_path, 3)
     _assert_good(tmp_path, 2 if at <= OPERATIONS.index("replace") else 3)
     assert not list(tmp_path.glob(".partial*"))
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_row_32_a_failure_of_each_disk_operation_leaves_the_last_good_one(tmp_path, monkeypatch, at):
+    _fail_and_look(tmp_path, monkeypatch, at, errno.EIO, (OSError, VqvcError), "Input/output")
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_row_33_a_full_disk_at_each_operation_leaves_the_last_good_one(tmp_path, monkeypatch, at):
+    _fail_and_look(tmp_path, monkeypatch, at, errno.ENOSPC, VqvcError, "disk full, needs about 0 MB")
 
 
 def test_row_35_a_cut_file_falls_back_one(tmp_path):

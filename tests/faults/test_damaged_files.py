@@ -63,6 +63,7 @@ CLIP = {
     "kind": "source", "utt_id": "p1_001", "speaker": "p1", "voice": "p1", "seen_speaker": True, "text": "hello", "file": "wav/a.wav", "seconds": 1.5,
     "codes": [1, 2, 3], "hop_length": 64, "phones": [[0.0, 0.1, "aa"]], "heard": "yellow", "named": "p2",
 }  # fmt: skip
+ENCODER = ("named_target", "similarity_to_target", "similarity_to_source", "equal_error_against_natural")
 EVALUATION = {
     "settings": {"limit": 1},
     "provenance": {"vqvc": "0"},
@@ -77,7 +78,11 @@ EVALUATION = {
             "natural": {"named_rightly": FIGURE},
         },
         "prosody": {"conversion": {"pitch_correlation": FIGURE, "pitch_rmse": FIGURE}},
-        "quality": {"left_out": "the package speechmos is not installed"},
+        "encoder": {
+            "natural": {"similarity_to_target": FIGURE, "similarity_to_others": FIGURE | {"value": 30.0}},
+            "conversion": dict.fromkeys(ENCODER, FIGURE),
+        },
+        "spectrum": {"left_out": "the package speechmos is not installed"},
         "codes": {
             "usage": {"perplexity": FIGURE},
             "abx": {"on": "dev", "codes": {"within": FIGURE}},

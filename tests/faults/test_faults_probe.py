@@ -25,19 +25,19 @@ def run(tmp_path, phones, subsets=("train", "test")):
 
 
 @pytest.mark.parametrize("phones", [("aa", "aa"), ("pau", "pau"), ("aa", "pau")])
-def test_one_class_is_refused(tmp_path, capsys, phones):
+def test_row_50_one_class_is_refused(tmp_path, capsys, phones):
     assert run(tmp_path, phones) == 1
     printed = capsys.readouterr()
     assert "needs at least two classes" in printed.err and "Traceback" not in printed.err
     assert printed.out == "" and not (tmp_path / "out" / "probe.json").exists()
 
 
-def test_nothing_to_score_is_refused(tmp_path, capsys):
+def test_row_50_nothing_to_score_is_refused(tmp_path, capsys):
     assert run(tmp_path, ("aa", "iy"), ("train", "train")) == 1
     assert "nothing to score" in capsys.readouterr().err
 
 
-def test_nothing_to_fit_on_is_refused(tmp_path, capsys):
+def test_row_50_nothing_to_fit_on_is_refused(tmp_path, capsys):
     assert run(tmp_path, ("aa", "iy"), ("dev", "test")) == 1
     assert "needs at least two classes" in capsys.readouterr().err
 

@@ -217,7 +217,7 @@ def test_row_78_the_command_says_it_in_one_line(model_bytes, tmp_path, capsys):
     path.write_bytes(forged(model_bytes, package.KIND, with_setting("config", "encoder.strides", [0, 4, 4])))
     assert convert.main(["--model", str(path), "--list-speakers"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "its settings do not fit this version: encoder.strides: must be 2 to 1024, not 0" in line
+    assert "its settings do not fit this version: encoder.strides" in line
 
 
 def test_a_file_is_the_same_after_reading_and_writing(model_bytes, tmp_path):

@@ -16,7 +16,8 @@ from vqvc.corpus import espeak, forced
 from vqvc.corpus.store import Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import MissingExtraError
-from vqvc.evaluation import content, plots, suite
+from vqvc.evaluation import content, plots
+from vqvc.evaluation.judges import quality, recognisers
 
 FAILURES = [
     (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
@@ -44,11 +45,13 @@ def _pitch():
 USES = [
     ("espeakng_loader", "synthetic", espeak.Synthesiser),
     ("pocketsphinx", "align", forced.ForcedAligner),
-    ("pocketsphinx", "evaluate", content.Recogniser),
+    ("pocketsphinx", "evaluate", recognisers.PocketsphinxRecogniser),
+    ("faster_whisper", "whisper", recognisers.WhisperRecogniser),
     ("jiwer", "evaluate", lambda: content.count_errors(["a"], ["a"])),
     ("matplotlib", "plots", _spectrogram),
     ("matplotlib.pyplot", "plots", _spectrogram),
-    ("speechmos.dnsmos", "quality", lambda: suite.quality_figures([], 16000)),
+    ("speechmos.dnsmos", "quality", quality.Dnsmos),
+    ("distillmos", "distillmos", quality.DistillMos),
     ("parselmouth", "evaluate", _pitch),
 ]
 

@@ -4,7 +4,7 @@ import torch
 
 from vqvc.errors import TrainingError
 from vqvc.nn.acoustic_units import AcousticUnits
-from vqvc.training.units import find_units, follow
+from vqvc.training.units import DISCRIMINANTS, SHRINKAGE, _discriminant, find_units, follow
 
 HOP = 640
 
@@ -94,3 +94,17 @@ def test_units_of_one_speaker_do_not_lie_together_for_that():
     vectors = follow(utterances, 8, 4)
     assert _alike(vectors, 0, 2) > 0.9 and _alike(vectors, 1, 3) > 0.9  # a phone's variants in one voice
     assert _alike(vectors, 0, 4) < 0 and _alike(vectors, 1, 5) < 0  # two phones of one voice
+
+
+def test_the_discriminant_equals_scikit_learns():
+    """Directions alike up to their sign; training does without scikit-learn."""
+    discriminant_analysis = pytest.importorskip("sklearn.discriminant_analysis")
+    g = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 60, (4000,), generator=g)
+    rows = torch.randn(60, 50, generator=g)[labels] * torch.linspace(2, 0.1, 50) + torch.randn(4000, 50, generator=g)
+    found = _discriminant(rows, labels).double().numpy()
+    fitted = discriminant_analysis.LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+    expected = fitted.fit(rows.double().numpy(), labels.numpy()).scalings_[:, :DISCRIMINANTS]
+    assert found.shape == expected.shape == (50, DISCRIMINANTS)
+    signs = np.sign((found * expected).sum(0))
+    assert np.allclose(found * signs, expected, atol=1e-4)

@@ -70,6 +70,14 @@ def test_silence_is_finite_and_level():
     assert torch.isfinite(cepstra).all() and cepstra[:, 1:].abs().max() < 1e-3
 
 
+@pytest.mark.parametrize(("rate", "n_fft", "bands"), [(16000, 512, 80), (16000, 512, 20), (22050, 1024, 40)])
+def test_filters_equal_librosas(rate, n_fft, bands):
+    """Training does without librosa, so these are ours."""
+    librosa = pytest.importorskip("librosa")
+    expected = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=bands, htk=True, norm=None)
+    assert np.abs(features.mel_filters(rate, n_fft, bands).numpy() - expected).max() < 1e-4
+
+
 def test_filters_are_triangles_that_share_out_every_frequency():
     filters = features.mel_filters(16000, 512, 20)
     hz = torch.linspace(0, 8000, 257)

@@ -1,21 +1,17 @@
-"""The tiny model as fixtures, and one thread for it."""
+"""The tiny model as fixtures, and the processor's units."""
 
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_voice import SPEAKERS, tiny_model
 
-from vqvc.synthesis import package
+from vqvc.synthesis import package, units
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """These tensors are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(params=units.available())
+def unit(request) -> str:
+    """Every unit of this processor in turn that the sampling loop can make its products with."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

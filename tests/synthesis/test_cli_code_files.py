@@ -90,6 +90,18 @@ def test_samples_follow_their_seed_and_an_opening(folder, tmp_path):
     assert _run(sample, folder, *words, "--out", tmp_path / "a.wav") == 2
 
 
+def test_row_62_a_sample_needs_no_words_and_goes_where_it_is_sent(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert _run(sample, folder, "--seconds", "0.1") == 0
+    said = capsys.readouterr()
+    assert said.out == "0.10 s  sample.wav\n" and "no --speaker: p225" in said.err
+    assert _run(sample, folder, "--seconds", "0.1", "--out", "more/", "--format", "flac", "--count", "2") == 0
+    assert sorted(path.name for path in (tmp_path / "more").iterdir()) == ["sample-1.flac", "sample-2.flac"]
+    (tmp_path / "file").touch()
+    assert _run(sample, folder, "--seconds", "0.1", "--out", "file/a.wav") == 2
+    assert _run(sample, folder, "--seconds", "0.1", "--out", "-") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -4,7 +4,6 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 from tiny_prior import HOP, MODEL, SIZE, in_integers, random_prior
 
 from vqvc.errors import CorpusError, UsageError
@@ -46,7 +45,6 @@ def test_four_seconds_of_codes_are_within_two_percent_of_their_cross_entropy():
 
     model = random_prior(16, 1.0)
     coder = Coder(MODEL, HOP, 16, in_integers(model), "cd" * 32)
-    torch.set_num_threads(1)
     for seed in range(3):
         codes = draw(coder.prior, 1000, rng=np.random.default_rng(seed))
         bits = bits_of(model, codes)

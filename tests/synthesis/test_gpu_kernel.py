@@ -17,12 +17,13 @@ from vqvc.nn.wavenet import ResidualStack, WaveNet
 
 HERE = Path(__file__).resolve().parent
 PROCESSORS = 132
+pytestmark = pytest.mark.timeout(600)
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs the package triton")
 
 
 def run(*names: str) -> str:
     done = subprocess.run(
-        [sys.executable, HERE / "kernel_cases.py", *names], capture_output=True, text=True, timeout=150,
+        [sys.executable, HERE / "kernel_cases.py", *names], capture_output=True, text=True, timeout=570,
         env=os.environ | {"PYTHONPATH": f"{HERE.parent.parent}:{HERE.parent}:{HERE}", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

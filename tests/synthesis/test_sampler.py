@@ -12,8 +12,7 @@ from vqvc.errors import UsageError
 from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.vqvae import Told
-from vqvc.synthesis import sampler as sampler_module
-from vqvc.synthesis.blocks import units
+from vqvc.synthesis import units
 from vqvc.synthesis.sampler import Job, Sampler
 
 SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
@@ -25,12 +24,7 @@ SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
     (6, 6, 4, 24, 48, 64, 7),
     (3, 3, 2, 16, 48, 40, 41),
 )
-NARROW = [unit for unit in units() if unit != "floats"]  # what this processor can make bfloat16 products with
-
-
-def use(unit: str, monkeypatch) -> None:
-    """Samplers made from now on take this for their bfloat16 products."""
-    monkeypatch.setattr(sampler_module, "units", lambda: (unit,))
+NARROW = [unit for unit in units.available() if units.PRECISIONS[unit] == "bfloat16"]
 
 
 def told_of(model, streams: int, codes: int, seed: int = 0) -> Told:
@@ -86,10 +80,10 @@ def test_the_loop_says_what_the_network_says(make_model, output, shape):
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
-def test_fed_piece_by_piece_or_at_once(make_model, output):
+def test_fed_piece_by_piece_or_at_once(make_model, output, unit):
     model = make_model(output)
     told = told_of(model, streams=3, codes=6)
-    sampler = Sampler(model, "float32")
+    sampler = Sampler(model, unit=unit)
     whole = sampler.feed(sampler.start(3, [5, 6, 7]), told)
     state, pieces = sampler.start(3, [5, 6, 7]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 11, 24]):
@@ -98,28 +92,25 @@ def test_fed_piece_by_piece_or_at_once(make_model, output):
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
-def test_a_stream_does_not_depend_on_its_neighbours(make_model, output):
+def test_a_stream_does_not_depend_on_its_neighbours(make_model, output, unit):
     model = make_model(output)
     told = told_of(model, streams=5, codes=4)
-    sampler = Sampler(model, "float32")
+    sampler = Sampler(model, unit=unit)
     together = sampler.feed(sampler.start(5, range(5)), told)
     for row in range(5):
         alone = sampler.feed(sampler.start(1, [row]), part_of(told, rows=slice(row, row + 1)))
         assert np.array_equal(alone[0], together[row])
 
 
-@pytest.mark.parametrize("unit", units())
-def test_lanes_and_threads_change_nothing(make_model, monkeypatch, unit):
-    precision = "float32" if unit == "floats" else "bfloat16"
-    use(unit, monkeypatch)
+def test_lanes_and_threads_change_nothing(make_model, unit):
     model = make_model()
     told = told_of(model, streams=9, codes=10)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)  # frames: lanes end and are taken over at different times
     jobs = [job_of(told, row, frames, seed=row, position=16 * row) for row, frames in enumerate(lengths)]
-    expected = [Sampler(model, precision, threads=1).run([job], lanes=1)[0] for job in jobs]
+    expected = [Sampler(model, threads=1, unit=unit).run([job], lanes=1)[0] for job in jobs]
     for threads, lanes in ((1, 2), (1, 16), (2, 3), (3, 4)):
         made = []
-        found = Sampler(model, precision, threads).run(jobs, lanes=lanes, progress=made.append)
+        found = Sampler(model, threads=threads, unit=unit).run(jobs, lanes=lanes, progress=made.append)
         assert all(np.array_equal(a, b) for a, b in zip(found, expected))
         assert sum(made) == sum(lengths) * 16
 
@@ -211,10 +202,9 @@ def test_a_cold_mixture_says_the_likeliest_component(make_model):
 
 
 @pytest.mark.skipif(not NARROW, reason="needs a processor with bfloat16 products")
-@pytest.mark.parametrize("unit", NARROW)
+@pytest.mark.parametrize("narrow", NARROW)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_bfloat16_is_close(make_model, monkeypatch, unit, shape):
-    use(unit, monkeypatch)
+def test_bfloat16_is_close(make_model, narrow, shape):
     layers, cycle, kernel, residual, gate, skip, streams = shape
     model = make_model(
         "categorical", layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual,
@@ -222,11 +212,11 @@ def test_bfloat16_is_close(make_model, monkeypatch, unit, shape):
     )  # fmt: skip
     told, forced = told_of(model, streams, codes=2), classes_like_speech(streams, 128)
     raw = {}
-    for precision in ("float32", "bfloat16"):
-        sampler = Sampler(model, precision)
-        raw[precision] = sampler.feed(sampler.start(streams, range(streams)), told, forced=forced, observe=True)[1]
-    error = raw["bfloat16"] - raw["float32"]
-    assert np.abs(error).max() < 0.05 * raw["float32"].std() + 0.02
+    for unit in ("floats", narrow):
+        sampler = Sampler(model, unit=unit)
+        raw[unit] = sampler.feed(sampler.start(streams, range(streams)), told, forced=forced, observe=True)[1]
+    error = raw[narrow] - raw["floats"]
+    assert np.abs(error).max() < 0.05 * raw["floats"].std() + 0.02
     assert np.sqrt((error**2).mean()) < 0.01
 
 

@@ -14,14 +14,21 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.training import checkpoint
 
-CONFIG = {
-    "decoder": {"jitter": 0.12, "f0": True},
-    "quantizer": {"restart_below": 0.5},  # so that codes are restarted
-    "training": {
-        "steps": 6, "batch_size": 5, "learning_rate": 1e-4, "gradient_clip": 0.5, "input_noise": 2.0, "wavenet_fraction": 0.3,
-        "speaker_balance": 0.5, "optimizer": "muon_all",
+TRAINING = {"steps": 6, "learning_rate": 1e-4, "gradient_clip": 0.5}
+CONFIGS = {
+    "plain": {"decoder": {"jitter": 0.0}, "quantizer": {"restart_below": 0.0}, "training": TRAINING | {"batch_size": 4}},
+    "uneven": {"decoder": {"jitter": 0.0}, "quantizer": {"restart_below": 0.0}, "training": TRAINING | {"batch_size": 5}},
+    "drawn": {
+        "decoder": {"jitter": 0.12, "f0": True},
+        "quantizer": {"restart_below": 0.5},  # so that codes are restarted
+        "training": TRAINING | {"batch_size": 5, "input_noise": 2.0, "wavenet_fraction": 0.3, "optimizer": "muon_all"},
     },
-}  # fmt: skip
+    "part": {
+        "decoder": {"jitter": 0.5, "f0": True},
+        "quantizer": {"restart_below": 0.5},
+        "training": TRAINING | {"batch_size": 3, "input_noise": 2.0, "said_samples": 128},
+    },
+}
 
 
 def _free_port() -> int:
@@ -30,7 +37,7 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def worker(rank: int, workers: int, port: int, store: str, folder: str, dies_at: int | None = None) -> int:
+def worker(rank: int, workers: int, port: int, store: str, folder: str, config: str, dies_at: int | None = None) -> int:
     """What torchrun starts: one worker, of which one may be killed before a step."""
     os.environ.update(
         WORLD_SIZE=str(workers), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
@@ -45,14 +52,14 @@ def worker(rank: int, workers: int, port: int, store: str, folder: str, dies_at:
 
     def work(args) -> int:
         with distributed.workers(torch.device("cpu")) as place:
-            trainer(tiny_config(**CONFIG), PackedStore(store), folder, worker=place).run()
+            trainer(tiny_config(**CONFIGS[config]), PackedStore(store), folder, worker=place).run()
         return 0
 
     return run(lambda: parser("a worker"), work, [])
 
 
-def _run(store, tmp_path, workers: int, dies_at: int | None = None) -> list[int]:
-    shared = (workers, _free_port(), str(store.path), str(tmp_path / str(workers)), dies_at)
+def _run(store, tmp_path, workers: int, config: str = "plain", dies_at: int | None = None) -> list[int]:
+    shared = (workers, _free_port(), str(store.path), str(tmp_path / str(workers)), config, dies_at)
     processes = [start(worker, rank, *shared, log=tmp_path / f"log{workers}-{rank}") for rank in range(workers)]
     return [status(process) for process in processes]
 
@@ -62,14 +69,31 @@ def _losses(folder) -> list[float]:
     return [line["loss_bits"] for line in lines if line["event"] == "train"]
 
 
-@pytest.mark.timeout(600)
-def test_row_86_two_workers_with_unequal_shares_learn_what_one_does_with_all_that_is_drawn(store, tmp_path):
-    assert _run(store, tmp_path, 1) == [0] and _run(store, tmp_path, 2) == [0, 0]
+def _two_learn_what_one_does(store, tmp_path, config: str) -> None:
+    assert _run(store, tmp_path, 1, config) == [0] and _run(store, tmp_path, 2, config) == [0, 0]
     (_, one, _), (_, two, _) = (checkpoint.load_newest(tmp_path / name) for name in "12")
     for name in ("model.quantizer.codebook", "model.quantizer.counts", "model.quantizer.sums"):
         assert (one[name] - two[name]).abs().max() < 1e-6 * max(1, float(one[name].abs().max())), name
+    assert torch.equal(one["epoch_counts"], two["epoch_counts"])
     assert _losses(tmp_path / "2") == pytest.approx(_losses(tmp_path / "1"), abs=1e-5) and len(_losses(tmp_path / "1")) == 6
     assert len(list((tmp_path / "2").glob("checkpoint-*"))) == 1  # one writer
+
+
+@pytest.mark.timeout(600)
+def test_row_45_two_workers_learn_what_one_does(store, tmp_path):
+    _two_learn_what_one_does(store, tmp_path, "plain")
+
+
+@pytest.mark.timeout(600)
+def test_row_47_an_uneven_last_share_is_no_deadlock_and_counts_as_much(store, tmp_path):
+    _two_learn_what_one_does(store, tmp_path, "uneven")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("config", ["drawn", "part"])
+def test_row_86_what_is_drawn_does_not_depend_on_the_number_of_workers(store, tmp_path, config):
+    """Jitter, noise, hidden pitch, restarted codes, the decoder's part of a crop, the WaveNet's share of a batch."""
+    _two_learn_what_one_does(store, tmp_path, config)
 
 
 @pytest.mark.timeout(600)

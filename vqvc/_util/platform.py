@@ -50,7 +50,7 @@ class Lock:
     LockedError at once when another holds it.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         import filelock  # torch requires it too: training from a packed store needs no further package
 
         self._owner = Path(f"{os.fspath(path)}.pid")
@@ -84,7 +84,7 @@ def _read_owner(path: Path) -> str:
     return "?"
 
 
-def fsync_file(path: str | os.PathLike) -> None:
+def fsync_file(path: str | os.PathLike[str]) -> None:
     """Make the contents of ``path`` survive a power cut."""
     fd = os.open(path, os.O_RDWR)  # Windows flushes only what is open for writing
     try:
@@ -93,7 +93,7 @@ def fsync_file(path: str | os.PathLike) -> None:
         os.close(fd)
 
 
-def fsync_directory(directory: str | os.PathLike) -> None:
+def fsync_directory(directory: str | os.PathLike[str]) -> None:
     """Make a rename inside ``directory`` survive a power cut, where the system can: Windows opens no folders.
 
     Raises OSError when the disk fails.

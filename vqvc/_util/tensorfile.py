@@ -43,7 +43,8 @@ class Kind:
     """What a kind of file is called, and what its metadata holds.
 
     what: with its article, for messages; keys: metadata under the checksum, in this order; digest: of tensors and metadata.
-    pickle, absent and foreign end the sentence for a pickle, for a file that is not there, and for a file of another kind.
+    pickle, absent, foreign and outdated end the sentence for a pickle, for a file that is not there, for a file of another
+    kind and for one of another version.
     """
 
     what: str
@@ -53,6 +54,7 @@ class Kind:
     pickle: str
     absent: str
     foreign: str
+    outdated: str = "install the vqvc that wrote it"
     digest: Callable[[Mapping[str, Tensor], Mapping[str, str], tuple[str, ...]], str] | None = None
 
     def checksum(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -97,8 +99,8 @@ class TensorFile:
                 )
             raise ModelError(f"{self.path}: {name}: the file has {has or 'none'}, its settings want {wants or 'none'}")
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors on the CPU; raises ModelError when the checksum differs or a number is not finite."""
+    def tensors(self, *, finite: bool = True) -> dict[str, Tensor]:
+        """All tensors on the CPU; raises ModelError when the checksum differs or (``finite``) a number is not finite."""
         try:
             tensors = load(self.path.read_bytes())
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -108,7 +110,7 @@ class TensorFile:
                 f"{self.path}: checksum differs from the one written in it; the file is damaged, copy it again"
             )
         for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            if finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise ModelError(f"{self.path}: {name}: holds numbers that are not finite; take an earlier file")
         return tensors
 
@@ -161,9 +163,7 @@ def read_header(path: str | Path, kind: Kind) -> TensorFile:
         raise ModelError(f"{path}: is not {kind.what}; {kind.foreign}")
     if version != str(kind.version):
         error = ForeignFile if version.isdecimal() else ModelError
-        raise error(
-            f"{path}: {kind.version_key} is {version}, this version reads {kind.version}; install the vqvc that wrote it"
-        )
+        raise error(f"{path}: {kind.version_key} is {version}, this version reads {kind.version}; {kind.outdated}")
     return TensorFile(path, kind, metadata, layouts)
 
 
@@ -175,7 +175,7 @@ def _parsed(header: dict, data_bytes: int) -> tuple[dict[str, str], dict[str, La
     layouts, total = {}, 0
     for name, entry in header.items():
         layout = Layout(tuple(entry["shape"]), DTYPES[entry["dtype"]])
-        if not all(type(size) is int and 0 <= size <= data_bytes for size in layout.shape):
+        if not all(type(size) is int and size >= 0 for size in layout.shape):
             raise ValueError(f"{name} has an impossible shape")
         begin, end = entry["data_offsets"]
         if end - begin != math.prod(layout.shape) * layout.dtype.itemsize:

@@ -84,17 +84,17 @@ def format_of(path: str | Path, subtype: str | None = None) -> Format:
 
 def require_rate(path: str | Path, form: Format, sample_rate: int) -> None:
     """Raise UsageError when ``form`` cannot hold ``sample_rate`` Hz; ``path`` is what the sentence names."""
-    if _holds(form, sample_rate):
+    if holds_rate(form, sample_rate):
         return
-    there = [rate for rate in COMMON_RATES_HZ if _holds(form, rate)]
+    there = [rate for rate in COMMON_RATES_HZ if holds_rate(form, rate)]
     name = form.kind if form.subtype.startswith("PCM") else f"{form.kind} {form.subtype}"
     hint = f"; it has {', '.join(map(str, there))} Hz" if there else "; use .wav"
     raise UsageError(f"{path}: {name} cannot hold {sample_rate} Hz{hint}")
 
 
 @lru_cache
-def _holds(form: Format, sample_rate: int) -> bool:
-    """Tried in memory: libsndfile does not say which rates a format has."""
+def holds_rate(form: Format, sample_rate: int) -> bool:
+    """Whether the format can hold it. Tried in memory: libsndfile does not say which rates a format has."""
     try:
         with soundfile.SoundFile(io.BytesIO(), "w", sample_rate, 1, form.subtype, format=form.kind) as sound:
             sound.write(np.zeros(16, np.float32))

@@ -106,7 +106,9 @@ def _frame_length(head: bytes) -> int:
 
 def _alike(head: bytes, first: bytes) -> bool:
     """Whether version, layer and rate are the same."""
-    return len(head) == 4 and head[0] == 0xFF and head[1] & 0xFE == first[1] & 0xFE and head[2] & 0x0C == first[2] & 0x0C
+    return (
+        len(head) == 4 and head[0] == 0xFF and head[1] & 0xFE == first[1] & 0xFE and head[2] & 0x0C == first[2] & 0x0C
+    )
 
 
 def _xing(first: bytes, frames: int, size: int) -> bytes:

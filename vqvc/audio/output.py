@@ -55,7 +55,7 @@ def write_blocks(
     form = format_of(path, subtype)
     require_rate(path, form, sample_rate)
     with atomic.atomic_path(path, needs_bytes=6 * length_samples if length_samples else None) as partial:
-        with tempfile.TemporaryFile(dir=partial.parent) as waiting:
+        with _waiting_room(partial.parent, path) as waiting:
             level = _collect(path, blocks, length_samples, waiting)
             gain = level.gain(form, normalise)
             _encode(_replayed(waiting, gain), partial, form, sample_rate, path)
@@ -81,6 +81,13 @@ def write_stream(
                 file.write(data)
         file.flush()
     return above
+
+
+def _waiting_room(folder: Path, path: str | Path) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        raise explained(error, path) from None
 
 
 class _Level:

@@ -35,12 +35,12 @@ class Job:
 
 @dataclass
 class Batch:
-    """jobs: what is to be done; done: how many were done before; failed: how many recordings cannot be read at all."""
+    """The recordings to convert."""
 
     jobs: list[Job]
     many: bool = False  # a list of what is finished is kept
-    done: int = 0
-    failed: int = 0
+    done: set[Job] = field(default_factory=set)  # those that an earlier run of the same command finished
+    failed: int = 0  # recordings that cannot be read at all
     lengths_s: dict[Path, float] = field(default_factory=dict)  # of the sources, where their headers say
 
 
@@ -65,7 +65,7 @@ def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Bat
         if not source.exists():
             raise AudioError(f"{source}: no such file")
     except OSError as error:
-        raise explained(error, source) from None
+        raise explained(error, None if error.filename else source) from None
     return Batch([Job(source, args.speaker, place(args.out, name_for(source.stem, args.speaker, suffix(args))))])
 
 
@@ -126,29 +126,27 @@ def _stdin(stack: contextlib.ExitStack) -> Path:
 def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
     """Refuse, before any work, outputs that would replace something or each other, or that cannot be written.
 
-    What an earlier run of the same command has finished is taken off the batch.
+    Finds out what an earlier run of the same command has finished, and how long the sources are.
     """
     from vqvc.audio import io
 
     sources: dict[Path, Path] = {}
-    todo = []
     for job in batch.jobs:
         form = form_of(job.out, args)
         resolved = job.out.resolve()
         if resolved in sources and job.out != STANDARD:
-            raise UsageError(f"{job.out}: {sources[resolved]} and {job.src} would both be written there; name them apart")
+            raise UsageError(
+                f"{job.out}: {sources[resolved]} and {job.src} would both be written there; name them apart"
+            )
         sources[resolved] = job.src
-        if batch.many and not args.overwrite and job.out.exists() and job.src.is_file():
-            if finished.has(job.out, job.src, speaker=job.speaker):
-                batch.done += 1
-                continue
-        check_output(job.out, args.overwrite, job.src)
+        may_be_done = batch.many and not args.overwrite and job.out.exists() and job.src.is_file()
+        if may_be_done and finished.has(job.out, job.src, speaker=job.speaker):
+            batch.done.add(job)
+        else:
+            check_output(job.out, args.overwrite, job.src)
         try:
             facts = io.info(job.src)
         except VqvcError:  # said when it is read
-            todo.append(job)
             continue
         batch.lengths_s[job.src] = facts.duration_s
         check_form(job.out, form, facts.sample_rate if args.rate == "source" else int(args.rate))
-        todo.append(job)
-    batch.jobs = todo

@@ -24,8 +24,12 @@ SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "floa
 def add_output(parser: argparse.ArgumentParser) -> None:
     """``--format``, ``--subtype`` and ``--normalise``."""
     parser.add_argument("--format", help="suffix of outputs that are not named: wav, flac, ogg, opus, mp3, ...; wav")
-    parser.add_argument("--subtype", help="how samples are stored: 16, 24, 32, float, or libsndfile's name; 16 where the format has it")
-    parser.add_argument("--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level")
+    parser.add_argument(
+        "--subtype", help="how samples are stored: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
+    )
+    parser.add_argument(
+        "--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level"
+    )
 
 
 def suffix(args: argparse.Namespace) -> str:
@@ -129,9 +133,13 @@ def _require_writable(path: Path) -> None:
     longest = _longest_name(folder)
     for part in path.relative_to(folder).parts:
         if len(os.fsencode(part)) > longest:
-            raise FileError(f"{path}: the name is too long; give a shorter one, of at most {longest} bytes", errno.ENAMETOOLONG)
+            raise FileError(
+                f"{path}: the name is too long; give a shorter one, of at most {longest} bytes", errno.ENAMETOOLONG
+            )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"{path}: the folder {folder} is not writable; choose another path or change its rights", errno.EACCES)
+        raise FileError(
+            f"{path}: the folder {folder} is not writable; choose another path or change its rights", errno.EACCES
+        )
 
 
 def _longest_name(folder: Path) -> int:

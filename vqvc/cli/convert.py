@@ -68,16 +68,18 @@ def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finish
     _conversions.check(batch, args, finished)
     _remove_unfinished(batch)
     if batch.done:
-        logger.info("%d of %d recordings were converted before", batch.done, total)
+        logger.info("%d of %d recordings were converted before", len(batch.done), total)
     failed = batch.failed
-    if batch.jobs:
+    groups = [group for group in _groups(batch) if not batch.done.issuperset(group)]
+    if groups:
         import vqvc
 
         converter = vqvc.load(args.model)
         meter, spoken = Meter(0, converter.sample_rate), 0
-        for group in _groups(batch):
-            done, said = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how})(group)
-            failed += len(group) - done
+        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how})
+        for group in groups:
+            not_converted, said = convert(group)
+            failed += not_converted
             spoken += said
         line = meter.line(spoken)
         if spoken:
@@ -97,7 +99,11 @@ def _remove_unfinished(batch: Batch) -> None:
 
 
 def _groups(batch: Batch) -> Iterator[list[Job]]:
-    """Jobs in their order, together as far as their lengths allow."""
+    """Jobs in their order, together as far as their lengths allow, whether they are done or not.
+
+    What is said together depends on each other a little (where streams are cut): a batch that goes on makes the groups
+    that it would have made, and so the same speech.
+    """
     group: list[Job] = []
     seconds = 0.0
     for job in batch.jobs:
@@ -118,19 +124,21 @@ class _Conversion:
         self.converter, self.batch, self.args, self.finished, self.how = converter, batch, args, finished, how
 
     def __call__(self, group: list[Job]) -> tuple[int, int]:
-        """Convert some recordings together; returns how many were, and the samples said."""
+        """Convert some recordings together; returns how many failed, and the samples said."""
         from vqvc.audio import io
 
-        done, spoken, pairs = 0, 0, []
+        failed, spoken, pairs = 0, 0, []
         sources: dict[Path, tuple] = {}
         for job in group:
             try:
                 if self.batch.lengths_s.get(job.src, 0.0) > TOGETHER_S:
+                    if job in self.batch.done:
+                        continue
                     for note in io.notes_on(job.src, self.converter.sample_rate):
                         logger.info("%s: %s", job.src, note)
+                    logger.info("%s: %.1f min; read through first, then converted in pieces", job.src, self.batch.lengths_s[job.src] / 60)
                     speech = self.converter.convert_file(job.src, job.speaker, **self.how)
                     spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
-                    done += 1
                     continue
                 if job.src not in sources:
                     recording = io.read(job.src, self.converter.sample_rate)
@@ -139,15 +147,18 @@ class _Conversion:
                         logger.info("%s: %s", job.src, note)
                 pairs.append((job, *sources[job.src]))
             except VqvcError as error:
+                failed += 1
                 self._complain(job, error)
         results = self.converter.say([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
         for (job, recording, _), samples in zip(pairs, results):
+            if job in self.batch.done:
+                continue
             try:
                 spoken += self._write(job, [samples], recording.source_rate, recording.source_length_samples)
-                done += 1
             except VqvcError as error:
+                failed += 1
                 self._complain(job, error)
-        return done, spoken
+        return failed, spoken
 
     def _write(self, job: Job, blocks, source_rate: int, source_length: int) -> int:
         """Write a conversion, blocks (T,) at the model's rate, and print its name; returns its samples at that rate."""

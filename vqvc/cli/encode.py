@@ -48,6 +48,11 @@ def work(args: argparse.Namespace) -> None:
     if args.out.suffix not in (".npz", ".txt", SUFFIX) or (args.store and args.out.suffix != ".npz"):
         raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else ", .txt or .vqc"))
     refuse_overwrite(args.out, args.overwrite, args.recording)
+
+    from vqvc.audio import io
+
+    if args.recording is not None:
+        io.info(args.recording)  # said before the model is read
     prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
 
     from vqvc._util.atomic import write_text

@@ -25,7 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("run", nargs="?", type=Path, help="folder of a training run: its codes.npz, and prior/ in it")
     p.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
     p.add_argument("--out", type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
-    p.add_argument("--conf", type=Path, help="YAML file with the prior's settings; recipes/conf/prior has some")
+    p.add_argument("--conf", type=Path, help="YAML file with the prior's settings, or a name: prior/wavenet")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")

@@ -15,11 +15,11 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-train."""
     p = parser(
         "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
-        examples="  vqvc-train --conf recipes/conf/small.yaml --store dump --out exp/small --max-minutes 60\n"
-        "  vqvc-train --conf recipes/conf/small.yaml --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
+        examples="  vqvc-train --conf small --store dump --out exp/small --max-minutes 60\n"
+        "  vqvc-train --conf small --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )
-    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings")
+    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings, or one that comes with the package by its name: small")
     p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")

@@ -1,10 +1,11 @@
 """Which utterances are converted into which voices, and the recordings that come out of it."""
 
+import dataclasses
 import hashlib
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from tqdm import tqdm
 
 from vqvc._util.nearest import nearest
 from vqvc.errors import CorpusError, UsageError
-from vqvc.evaluation.content import plain_words
+from vqvc.evaluation.judges.recognisers import plain_words
 
 logger = logging.getLogger("vqvc.evaluate")
 
 KINDS = ("source", "reconstruction", "conversion")
+FEW_S = 60.0  # seconds of training speech under which a voice has a handful of sentences
+LEAST_OF_FEW = 4  # utterances of such a voice, so that it can be enrolled and checked
+TOGETHER = 32  # recordings that are converted at once; earlier ones are judged meanwhile
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Clip:
     samples: np.ndarray
     seen: bool  # whether the source's speaker was in training
     measured: dict = field(default_factory=dict)  # what was found out: pitch tracks, features, words
+    few: bool = False  # whether the wanted voice has a handful of training sentences, and others have more
 
 
 def order_of(name: str, seed: int = 0) -> str:
@@ -51,9 +56,7 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
                 near = ", ".join(nearest(name, known))
                 raise UsageError(f"--targets: the model has no speaker {name!r}; near it: {near}")
         return list(wanted)
-    spoken = Counter()
-    for utterance in store.subset("train"):
-        spoken[utterance.speaker] += utterance.length_samples
+    spoken = _training_speech(store)
     by_gender = defaultdict(list)
     genders = {item.speaker: item.gender for item in store.speakers}
     for name in sorted(known, key=lambda name: (-spoken[name], name)):
@@ -63,6 +66,32 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
     if not turns:
         raise CorpusError("the model knows no speaker to convert into")
     return turns[:count]
+
+
+def choose_few(store, known: Sequence[str], targets: Sequence[str], count: int, seed: int = 0) -> list[str]:
+    """At most ``count`` further voices with a handful of training sentences, by hash of their names."""
+    spoken, utterances = _training_speech(store), Counter(item.speaker for item in store.utterances)
+    found = [
+        name
+        for name in known
+        if name not in targets and 0 < spoken[name] < FEW_S and utterances[name] >= LEAST_OF_FEW
+    ]
+    return sorted(found, key=lambda name: order_of(name, seed))[:count]
+
+
+def voices_of_few(store, targets: Sequence[str]) -> set[str]:
+    """Those of ``targets`` that have a handful of training sentences; none when no target has more."""
+    spoken = _training_speech(store)
+    few = {name for name in targets if spoken[name] < FEW_S}
+    return few if len(few) < len(set(targets)) else set()
+
+
+def _training_speech(store) -> Counter:
+    """Seconds of training speech of each speaker."""
+    spoken: Counter = Counter()
+    for item in store.subset("train"):
+        spoken[item.speaker] += item.length_samples / store.sample_rate
+    return spoken
 
 
 def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: int, seed: int = 0) -> list:
@@ -103,39 +132,113 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
     return chosen
 
 
+def assign(
+    sources: Sequence, targets: Sequence[str], each: int = 0, few: Sequence[str] = (), few_each: int = 2, seed: int = 0
+) -> list[tuple]:
+    """(utterance, voice) of every conversion, in the order of ``sources``; no utterance into its own speaker.
+
+    each: voices of ``targets`` per utterance, in turn so that all get as many; 0: all of them. few: voices that get
+    ``few_each`` utterances each.
+    """
+    wanted: dict[str, list[str]] = {item.utt_id: [] for item in sources}
+    used: Counter = Counter()
+    for item in sources:
+        possible = sorted(
+            (name for name in targets if name != item.speaker),
+            key=lambda name: (used[name], order_of(f"{item.utt_id} {name}", seed)),
+        )
+        chosen = set(possible[: each or None])
+        used.update(chosen)
+        wanted[item.utt_id] += [name for name in targets if name in chosen]
+    turn = 0
+    for name in few:
+        others = [item for item in sources if item.speaker != name]
+        for _ in range(min(few_each, len(others))):
+            wanted[others[turn % len(others)].utt_id].append(name)
+            turn += 1
+    return [(item, name) for item in sources for name in dict.fromkeys(wanted[item.utt_id])]
+
+
 def make(
-    converter, store, sources: Sequence, targets: Sequence[str], out: Path, seed: int = 0, how: Mapping | None = None
+    converter,
+    store,
+    sources: Sequence,
+    targets: Sequence[str],
+    out: Path,
+    seed: int = 0,
+    how: Mapping | None = None,
+    *,
+    each: int = 0,
+    few: Sequence[str] = (),
+    ready: Callable[[Sequence[Clip]], None] = lambda clips: None,
 ) -> list[Clip]:
     """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav.
 
-    how: more keywords of the converter (temperature, fold, postfilter).
+    how: more keywords of the converter (temperature, fold, postfilter). each, few: see ``assign``. ready: is called with
+    recordings as soon as there are some, so that they can be judged while others are made.
     """
     from vqvc.audio import io
 
-    def clip(kind: str, item, voice: str, samples: np.ndarray) -> Clip:
-        known = item.speaker in converter.speakers
-        return Clip(kind, item.utt_id, item.speaker, voice, item.text, "", samples, known)
+    handful = voices_of_few(store, [*targets, *few])
 
-    clips, jobs = [], []
-    for item in sources:
-        samples = store.waveform(item)
-        clips.append(clip("source", item, item.speaker, samples))
-        voices = [("reconstruction", item.speaker)] if clips[-1].seen else []
-        voices += [("conversion", name) for name in targets if name != item.speaker]
-        jobs += [(kind, item, voice, samples) for kind, voice in voices]
-    logger.info("converting: %d recordings from %d utterances", len(jobs), len(sources))
-    total = sum(len(samples) for *_, samples in jobs)
-    with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
-        pairs = [(samples, voice) for _, _, voice, samples in jobs]
-        made = converter.convert_batch(pairs, seed=seed, progress=bar.update, **(how or {}))
-    for (kind, item, voice, samples), output in zip(jobs, made, strict=True):
-        clips.append(clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(samples)]))
-    for one in clips:
-        name = one.utt_id if one.kind == "source" else f"{one.utt_id}-to-{one.voice}"
-        one.file = f"wav/{one.kind}/{safe_name(name)}.wav"
+    def clip(kind: str, item, voice: str, samples: np.ndarray) -> Clip:
+        known, is_few = item.speaker in converter.speakers, kind == "conversion" and voice in handful
+        name = item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}"
+        one = Clip(kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{safe_name(name)}.wav", samples, known, few=is_few)
         (out / one.file).parent.mkdir(parents=True, exist_ok=True)
         io.write(out / one.file, one.samples, store.sample_rate)
+        return one
+
+    natural = {item.utt_id: store.waveform(item) for item in sources}
+    clips = [clip("source", item, item.speaker, natural[item.utt_id]) for item in sources]
+    ready(clips)
+    jobs = [("reconstruction", item, item.speaker) for item in sources if item.speaker in converter.speakers]
+    jobs += [("conversion", item, name) for item, name in assign(sources, targets, each, few, seed=seed)]
+    order = {item.utt_id: index for index, item in enumerate(sources)}
+    jobs.sort(key=lambda job: order[job[1].utt_id])  # what is made of one recording is made together
+    logger.info("converting: %d recordings from %d utterances", len(jobs), len(sources))
+    total = sum(len(natural[item.utt_id]) for _, item, _ in jobs)
+    with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
+        for begin in range(0, len(jobs), TOGETHER):
+            batch = jobs[begin : begin + TOGETHER]
+            pairs = [(natural[item.utt_id], voice) for _, item, voice in batch]
+            outputs = converter.convert_batch(pairs, seed=seed, progress=bar.update, **(how or {}))
+            made = [
+                clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(natural[item.utt_id])])
+                for (kind, item, voice), output in zip(batch, outputs, strict=True)
+            ]
+            clips += made
+            ready(made)
     return clips
+
+
+def by_kind(clips: Sequence[Clip], sources_apart: bool = False) -> dict[str, list[Clip]]:
+    """{kind: clips}, kinds without clips left out.
+
+    Conversions into voices with a handful of sentences are a kind of their own. The others come once more apart by
+    whether the source's speaker was in training; with ``sources_apart`` natural sources do, too.
+    """
+    groups = {
+        kind: [clip for clip in clips if clip.kind == kind and not clip.few]
+        for kind in ("natural", "source", "copy", *KINDS[1:])
+    }
+    for kind in ("conversion", *(("source",) if sources_apart else ())):
+        made = groups[kind]
+        if any(clip.seen for clip in made) and not all(clip.seen for clip in made):
+            groups[f"{kind}_of_seen"] = [clip for clip in made if clip.seen]
+            groups[f"{kind}_of_unseen"] = [clip for clip in made if not clip.seen]
+    groups["conversion_into_few"] = [clip for clip in clips if clip.kind == "conversion" and clip.few]
+    return {kind: group for kind, group in groups.items() if group}
+
+
+def with_copies(clips: Sequence[Clip]) -> list[Clip]:
+    """``clips`` and, for every conversion, its source left as it is: what doing nothing gets."""
+    source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
+    pairs = [(clip, source[clip.utt_id]) for clip in clips if clip.kind == "conversion"]
+    copies = [
+        dataclasses.replace(clip, kind="copy", samples=own.samples, measured=dict(own.measured)) for clip, own in pairs
+    ]
+    return [*clips, *copies]
 
 
 def safe_name(name: str) -> str:

@@ -1,47 +1,15 @@
-"""Do the words survive? A recogniser (pocketsphinx, its English model in the wheel) listens; jiwer counts the errors."""
+"""Do the words survive? A recogniser transcribes every recording; jiwer counts the errors."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vqvc._util import extras
 from vqvc.errors import CorpusError
-
-RECIPE = (
-    "pocketsphinx 5 with the US English model of its wheel, each recording alone (batch mean normalisation), 16 kHz; "
-    "capitals and punctuation removed; errors counted by jiwer, summed over utterances"
-)
-
-
-def plain_words(text: str) -> str:
-    """``text`` in lower case, letters and apostrophes only, single spaces: what both sides of a word error look like."""
-    text = text.lower().replace("\u2019", "'")
-    return " ".join(word.strip("'") for word in re.sub(r"[^a-z' ]+", " ", text).split() if word.strip("'"))
-
-
-class Recogniser:
-    """pocketsphinx, loaded once; every recording is heard afresh."""
-
-    def __init__(self) -> None:
-        self.decoder = extras.load("pocketsphinx", "evaluate").Decoder(samprate=16000, loglevel="FATAL", cmn="batch")
-
-    def words(self, samples: np.ndarray, sample_rate: int) -> str:
-        """What is heard in (T,) float samples, in plain words; empty when nothing is."""
-        if sample_rate != 16000:
-            from vqvc.audio.resample import resample
-
-            samples = resample(np.asarray(samples, np.float32), sample_rate, 16000)
-        loudest = float(np.abs(samples).max()) if len(samples) else 0.0
-        if not loudest:
-            return ""
-        pcm = (np.asarray(samples) * min(1.0, 0.99 / loudest) * 32767).astype("<i2")
-        self.decoder.start_utt()
-        self.decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
-        self.decoder.end_utt()
-        heard = self.decoder.hyp()
-        return plain_words(re.sub(r"\(\d+\)|<[^>]*>|\[[^\]]*\]", " ", heard.hypstr)) if heard else ""
+from vqvc.evaluation import metric
+from vqvc.evaluation.judges.recognisers import plain_words
+from vqvc.evaluation.metric import Groups, Metric
 
 
 @dataclass(frozen=True)
@@ -56,16 +24,22 @@ class Errors:
         return float(self.edits.sum() / self.lengths.sum())
 
 
-def count_errors(references: Sequence[str], heard: Sequence[str], unit: str = "word") -> Errors:
+def count_errors(
+    references: Sequence[str],
+    heard: Sequence[str],
+    unit: str = "word",
+    normalise: Callable[[str], str] = plain_words,
+) -> Errors:
     """Insertions, deletions and substitutions of words or characters (``unit``), per utterance, by jiwer.
 
-    Raises CorpusError when no reference holds a word: the rate of nothing says nothing.
+    normalise: what both sides go through. Utterances whose reference holds no word are left out. Raises CorpusError when
+    none is left: the rate of nothing says nothing.
     """
     jiwer = extras.load("jiwer", "evaluate")
     process = jiwer.process_words if unit == "word" else jiwer.process_characters
     edits, lengths = [], []
     for reference, answer in zip(references, heard, strict=True):
-        reference, answer = plain_words(reference), plain_words(answer)
+        reference, answer = normalise(reference), normalise(answer)
         if not reference:
             continue
         counts = process(reference, answer)
@@ -74,3 +48,28 @@ def count_errors(references: Sequence[str], heard: Sequence[str], unit: str = "w
     if not lengths:
         raise CorpusError(f"{unit} error needs transcripts: none of the utterances has a text with words")
     return Errors(np.array(edits), np.array(lengths))
+
+
+def error_rate(
+    name: str,
+    references: Sequence[str],
+    answers: Sequence[str],
+    groups: Groups,
+    *,
+    unit: str,
+    judge: str,
+    definition: str,
+    seed: int = 0,
+) -> Metric:
+    """Errors in words or characters (``unit``) of recordings whose references hold a word, in %.
+
+    references and answers, (N,) each, are normalised already. Raises CorpusError when no reference holds a word.
+    """
+    kept = [index for index, reference in enumerate(references) if reference]
+    found = count_errors(
+        [references[index] for index in kept], [answers[index] for index in kept], unit, normalise=lambda text: text
+    )
+    own = Groups(tuple(groups.speakers[index] for index in kept), tuple(groups.sentences[index] for index in kept))
+    return metric.ratio(
+        name, found.edits, found.lengths, own, unit="%", scale=100.0, seed=seed, definition=definition, judge=judge
+    )

@@ -51,23 +51,10 @@ def loud_frames(samples: np.ndarray, hop_length: int, count: int, below_db: floa
 
 def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cheapest monotonic path between frames (T1, D) and (T2, D), Euclidean: two index arrays of equal length."""
-    squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-    costs = np.sqrt(np.maximum(squares, 0))
-    height, width = costs.shape
-    total = np.full((height + 1, width + 1), np.inf)
-    total[0, 0] = 0
-    for diagonal in range(2, height + width + 1):  # all cells of an anti-diagonal at once
-        i = np.arange(max(1, diagonal - width), min(height, diagonal - 1) + 1)
-        j = diagonal - i
-        before = np.minimum(np.minimum(total[i - 1, j - 1], total[i - 1, j]), total[i, j - 1])
-        total[i, j] = costs[i - 1, j - 1] + before
-    i, j, path = height, width, []
-    while i > 0 and j > 0:
-        path.append((i - 1, j - 1))
-        options = ((total[i - 1, j - 1], i - 1, j - 1), (total[i - 1, j], i - 1, j), (total[i, j - 1], i, j - 1))
-        _, i, j = min(options, key=lambda option: option[0])
-    steps = np.array(path[::-1])
-    return steps[:, 0], steps[:, 1]
+    import librosa
+
+    _, path = librosa.sequence.dtw(X=one.T, Y=other.T, metric="euclidean")
+    return path[::-1, 0], path[::-1, 1]
 
 
 def cepstral_distortion(one: np.ndarray, other: np.ndarray) -> float:

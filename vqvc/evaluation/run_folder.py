@@ -36,7 +36,7 @@ def _confusion(value: object, where: str) -> None:
 
 def _group(value: object, where: str) -> None:
     """A figure, or a section of figures, of further sections, or of a reason why there are none."""
-    if isinstance(value, dict) and "value" in value and "definition" in value:
+    if isinstance(value, dict) and "value" in value:
         return FIGURE(value, where)
     if isinstance(value, dict):
         schema.record({}, {"left_out": schema.text, "confusion": _confusion})(value, where)
@@ -176,8 +176,8 @@ class RunFolder:
         return joint if joint.min(initial=0) >= 0 and 0 < joint.sum(dtype=np.float64) < 2**53 else None
 
     def conversions(self) -> list[Path]:
-        """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation."""
-        return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("*.wav"))
+        """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation; hidden files are unfinished."""
+        return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("[!.]*.wav"))
 
 
 def _lines(path: Path) -> tuple[dict, ...]:

@@ -83,5 +83,6 @@ def fill_in(args: argparse.Namespace, wanted: dict[str, str], out: str, command:
         args.out = args.out or args.run / out
     missing = [f"--{name}" for name in (*wanted, "out") if getattr(args, name) is None]
     if missing:
+        listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
         example = f"{command} egs/vctk/exp/small"
-        raise UsageError(f"give the folder of a run, as in {example}, or give {' and '.join(missing)} too")
+        raise UsageError(f"give the folder of a run, as in {example}, or give {listed} too")

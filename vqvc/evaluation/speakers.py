@@ -9,7 +9,7 @@ from vqvc.errors import CorpusError
 
 RECIPE = (
     "linear discriminant analysis (scikit-learn, shrinkage by Ledoit and Wolf) on means and deviations of 20 MFCC and their "
-    "differences over frames within 35 dB of the loudest, and median and spread of log pitch; trained on natural speech alone"
+    "differences over frames within 35 dB of the loudest, and median and spread of log pitch; trained on natural speech alone; a baseline: the post-filter sets what it reads"
 )
 
 

@@ -1,17 +1,17 @@
 """The evaluation: what comes out, judged beside natural speech. Every section is figures by name for every kind of clip."""
 
-import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from vqvc._util import extras
 from vqvc.errors import CorpusError, MissingExtraError
-from vqvc.evaluation import content, metrics
-from vqvc.evaluation.clips import KINDS, Clip, order_of, parallel
-from vqvc.evaluation.figures import figure, mean_interval, ratio_interval, tidy
+from vqvc.evaluation import metrics
+from vqvc.evaluation.clips import Clip, by_kind, order_of, parallel, with_copies
+from vqvc.evaluation.figures import figure, mean_interval, tidy
+from vqvc.evaluation.judges.quality import QualityJudge, available_judges
+from vqvc.evaluation.metric import Groups, as_figures, mean
 
 logger = logging.getLogger("vqvc.evaluate")
 
@@ -28,26 +28,6 @@ def section(name: str, make: Callable[[], dict]) -> dict:
         return {"left_out": str(error)}
 
 
-def by_kind(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """{kind: clips}, kinds without clips left out, conversions of unseen speakers once more on their own."""
-    groups = {kind: [clip for clip in clips if clip.kind == kind] for kind in ("natural", "source", "copy", *KINDS[1:])}
-    made = groups["conversion"]
-    if any(clip.seen for clip in made) and not all(clip.seen for clip in made):
-        groups["conversion_of_seen"] = [clip for clip in made if clip.seen]
-        groups["conversion_of_unseen"] = [clip for clip in made if not clip.seen]
-    return {kind: group for kind, group in groups.items() if group}
-
-
-def with_copies(clips: Sequence[Clip]) -> list[Clip]:
-    """``clips`` and, for every conversion, its source left as it is: what doing nothing gets."""
-    source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
-    pairs = [(clip, source[clip.utt_id]) for clip in clips if clip.kind == "conversion"]
-    copies = [
-        dataclasses.replace(clip, kind="copy", samples=own.samples, measured=dict(own.measured)) for clip, own in pairs
-    ]
-    return [*clips, *copies]
-
-
 def natural_clips(clips: Sequence[Clip], store, seed: int = 0) -> list[Clip]:
     """A few natural utterances of every wanted voice that are none of ``clips``: what its pitch and pace should be."""
     used = {clip.utt_id for clip in clips}
@@ -60,33 +40,6 @@ def natural_clips(clips: Sequence[Clip], store, seed: int = 0) -> list[Clip]:
                 Clip("natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True)
             )
     return found
-
-
-def content_figures(clips: Sequence[Clip], sample_rate: int, hear: Callable | None = None, seed: int = 0) -> dict:
-    """Word and character error of what a recogniser hears; the source is natural speech, and what copying would get."""
-    spoken = [clip for clip in clips if content.plain_words(clip.text)]
-    if not spoken:
-        raise CorpusError("word error needs transcripts: none of the chosen utterances has a text")
-    hear = hear or content.Recogniser().words
-    for clip in spoken:
-        clip.measured["heard"] = hear(clip.samples, sample_rate)
-    result = {}
-    for kind, group in by_kind(spoken).items():
-        rows = {}
-        for unit, name in (("word", "word_error"), ("character", "character_error")):
-            found = content.count_errors(
-                [clip.text for clip in group], [clip.measured["heard"] for clip in group], unit
-            )
-            low, high = ratio_interval(found.edits, found.lengths, seed)
-            rows[name] = figure(
-                100 * found.rate,
-                "%",
-                f"insertions, deletions and substitutions of {unit}s over {unit}s said; {content.RECIPE}",
-                interval_95=(100 * low, 100 * high),
-                utterances=len(found.lengths),
-            )
-        result[kind] = rows
-    return result
 
 
 def add_pitch(clips: Sequence[Clip], sample_rate: int) -> None:
@@ -209,15 +162,26 @@ def spectrum_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
     return result
 
 
-def quality_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0) -> dict:
-    """No-reference quality (DNSMOS, package speechmos), when it is installed."""
-    dnsmos = extras.load("speechmos.dnsmos", "quality")
-    result = {}
+QUALITY_EACH = 48  # recordings of a kind at most, the first by hash of their files
+
+
+def quality_figures(
+    clips: Sequence[Clip], sample_rate: int, seed: int = 0, judges: Sequence[QualityJudge] | None = None
+) -> dict:
+    """Quality without a reference by every judge whose package is installed; raises MissingExtraError when none is."""
+    judges = available_judges() if judges is None else judges
+    result: dict = {}
     for kind, group in by_kind(clips).items():
-        values = [float(dnsmos.run(np.clip(clip.samples, -1, 1), sr=sample_rate)["ovrl_mos"]) for clip in group]
-        result[kind] = {
-            "overall": mean_figure(values, "1 to 5", "DNSMOS overall, predicted without a reference (speechmos)", seed)
-        }
+        some = sorted(group, key=lambda clip: order_of(clip.file, seed))[:QUALITY_EACH]
+        result[kind] = as_figures(
+            [
+                mean(
+                    judge.name, [judge.score(clip.samples, sample_rate) for clip in some], Groups.of(some),
+                    unit="1 to 5", definition="mean opinion score", judge=judge.recipe, seed=seed,
+                )
+                for judge in judges
+            ]
+        )  # fmt: skip
     return result
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vqvc.evaluation.ladder import COUNTS, SETS
+from vqvc.evaluation.verdicts import verdicts
 
 PROBE_NAMES = {
     "codes": "codes, one at a time", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
@@ -14,11 +15,16 @@ PROBE_NAMES = {
 KIND_NAMES = {
     "natural": "natural speech", "source": "source", "copy": "copy of the source", "reconstruction": "reconstruction",
     "conversion": "conversion", "conversion_of_seen": "known speakers", "conversion_of_unseen": "unseen speakers",
+    "conversion_into_few": "into voices of few sentences", "source_of_seen": "source, known", "source_of_unseen": "source, unseen",
+    "natural_of_few": "natural, few sentences", "contour_of_source": "source's contour", "contour_of_target": "target's contour",
+    "contour_flat": "flat contour", "contour_none": "no contour",
     "codes": "codes", "kmeans": "k-means on MFCC", "random": "random codes", "mfcc": "MFCC, no codes",
 }  # fmt: skip
 SECTIONS = {
     "content": "Words",
-    "speaker": "Voice",
+    "encoder": "Voice (speaker encoder)",
+    "contour": "Voice in codes and contour",
+    "speaker": "Voice (baseline on MFCC)",
     "prosody": "Pitch and pace",
     "spectrum": "Spectrum",
     "quality": "Quality",
@@ -132,106 +138,6 @@ def evaluation_table(evaluation: dict) -> str:
             lines.append(f"  {named(name, cells):<26}{row}")
     lines += [f"left out: {name}: {why}" for name, why in left_out(evaluation)]
     return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One line of the summary: what was asked, the answer, and how good that is (good, fair or bad)."""
-
-    what: str
-    answer: str
-    grade: str
-
-
-HEARD_TOO_LITTLE = 60.0  # % word error on natural speech over which a recogniser is no judge
-
-
-def verdicts(run) -> list[Verdict]:
-    """What a reader should know within a minute. run: RunFolder."""
-    figures = (run.evaluation or {}).get("figures") or {}
-    found = []
-
-    def value(section: str, kind: str, name: str) -> float | None:
-        group = (figures.get(section) or {}).get(kind)
-        item = group.get(name) if isinstance(group, dict) else None
-        return item["value"] if is_figure(item) else None
-
-    said, heard = value("content", "source", "word_error"), value("content", "conversion", "word_error")
-    if heard is not None and said is not None:
-        lost = said > HEARD_TOO_LITTLE  # then the recogniser says nothing about the conversion
-        grade = "good" if heard < said + 15 and not lost else "fair" if heard < 70 or lost else "bad"
-        text = f"A recogniser gets {heard:.0f} % of the words wrong ({said:.0f} % on the natural source)."
-        if lost:
-            text += " It does not follow these natural voices either, so this tells nothing."
-        found.append(Verdict("Do the words survive?", text, grade))
-    target, source = value("speaker", "conversion", "named_target"), value("speaker", "conversion", "named_source")
-    natural = value("speaker", "natural", "named_rightly")
-    if target is not None:
-        grade = "good" if target >= 75 else "fair" if target >= 40 else "bad"
-        rest = f", {source:.0f} % as the source" if source is not None else ""
-        sure = f"; natural speech is named rightly in {natural:.0f} %" if natural is not None else ""
-        found.append(
-            Verdict(
-                "Is it the wanted voice?",
-                f"{target:.0f} % of conversions are named as the wanted voice{rest}{sure}.",
-                grade,
-            )
-        )
-    follow, rmse = value("prosody", "conversion", "pitch_correlation"), value("prosody", "conversion", "pitch_rmse")
-    if follow is not None:
-        grade = "good" if follow >= 0.7 else "fair" if follow >= 0.4 else "bad"
-        spread = f", {rmse:.1f} semitones apart" if rmse is not None else ""
-        found.append(
-            Verdict(
-                "Does the melody survive?",
-                f"Pitch follows the source with a correlation of {follow:.2f}{spread}.",
-                grade,
-            )
-        )
-    for set_name, kinds in ((run.probe or {}).get("figures") or {}).items():
-        ours, theirs = (kinds.get("without_silence", {}).get(name) for name in ("codes", "kmeans"))
-        if ours and ours["value"] is not None:
-            against = theirs["value"] if theirs else None
-            beside = f", k-means on MFCC {against:.1f} %" if against is not None else ""
-            grade = (
-                "fair"
-                if against is None
-                else "good"
-                if ours["value"] >= against + 5
-                else "fair"
-                if ours["value"] >= against
-                else "bad"
-            )
-            found.append(
-                Verdict(
-                    f"Do the codes tell the phones ({SETS.get(set_name, set_name)})?",
-                    f"{ours['value']:.1f} % of frames outside silence{beside}.",
-                    grade,
-                )
-            )
-    bits, shuffled = run.last("bits_per_sample", "valid", "end"), run.last("bits_shuffled_codes", "valid", "end")
-    if bits is not None:
-        uses = shuffled is not None and shuffled > bits + 0.1
-        extra = f", {shuffled:.2f} with another utterance's codes" if shuffled is not None else ""
-        without = run.last("bits_without_melody", "valid", "end")
-        extra += f", {without:.2f} without the melody" if without is not None else ""
-        found.append(
-            Verdict(
-                "Does the decoder use the codes?",
-                f"{bits:.2f} bits per sample on unseen sentences{extra}.",
-                "good" if uses else "bad" if shuffled else "fair",
-            )
-        )
-    used = run.last("usage", "epoch", "valid", "end")
-    if used is not None:
-        found.append(
-            Verdict(
-                "Is the codebook alive?",
-                f"{100 * used:.0f} % of the codes are in use.",
-                "good" if used >= 0.8 else "fair" if used >= 0.4 else "bad",
-            )
-        )
-    return found
 
 
 def results_section(run, title: str, command: str = "") -> str:

@@ -5,9 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-MU = 255
-CLASSES = 256
-SILENCE = 128
+from vqvc.audio.mulaw import CLASSES, MU, SILENCE
 
 
 def mulaw_encode(x: Tensor) -> Tensor:

@@ -7,6 +7,10 @@ predictor. The WaveNet then only has to model what the prediction leaves over.
 import torch
 from torch import Tensor
 
+HINTS = 2  # numbers about each sample that the WaveNet is given: its prediction, and the residual of the one before
+HINT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
+SURPRISE_LIMIT = 8.0  # of the residual, in units of the gain
+
 
 def predictor(reflection: Tensor) -> Tensor:
     """Predictor coefficients a (..., P) of reflection coefficients (..., P): x[t] ~ sum_k a[k] * x[t - 1 - k].

@@ -20,7 +20,7 @@ from vqvc.nn.contrast import Contrast
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
-from vqvc.nn.linear_prediction import predict, predictor
+from vqvc.nn.linear_prediction import HINT_GAIN, HINTS, SURPRISE_LIMIT, predict, predictor
 from vqvc.nn.pitch import Intonation
 from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
@@ -300,8 +300,3 @@ def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator =
     much = deviation * draws.rand((len(classes), 1), generator, classes.device)
     noise = much * draws.randn(tuple(classes.shape), generator, classes.device)
     return (classes + noise.round().long()).clamp(0, CLASSES - 1)
-
-
-HINTS = 2
-HINT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
-SURPRISE_LIMIT = 8.0

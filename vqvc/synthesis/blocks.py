@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from vqvc.synthesis.processor import FEATURES
-from vqvc.synthesis.tiles import HAS_TILES, configure_tiles, pack_tiles, release_tiles, tile_product
+from vqvc.synthesis.tiles import configure_tiles, pack_tiles, release_tiles, tile_product
 from vqvc.synthesis.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
 
 HAS_BFLOAT16 = bool(FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
@@ -36,18 +36,10 @@ def padded(width: int, multiple: int = WIDTH) -> int:
     return -(-width // multiple) * multiple
 
 
-def units() -> tuple[str, ...]:
-    """What this processor can make products with, the fastest first.
-
-    "tiles": bfloat16 in AMX tiles; "dots": bfloat16 in vectors (VDPBF16PS); "floats": float32 in vectors.
-    """
-    return ("tiles",) * HAS_TILES + ("dots",) * HAS_BFLOAT16 + ("floats",)
-
-
 def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
-    """Weights (K, N), one for each part of ``product``, as the array that it reads; (tiles, 512) for tiles, else flat.
+    """Weights (K, N), one for each part of ``product``, as the array that it reads; (tiles, 512) for AMX, else flat.
 
-    Panels of PANEL columns follow each other, each walked down by rows. The inner dimension is padded with zeros to
+    unit: one of ``units.UNITS``. Panels of PANEL columns follow each other, each walked down by rows. The inner dimension is padded with zeros to
     ``inner``, N to a multiple of COLUMNS.
     """
     rows, columns = parts[0].shape
@@ -55,9 +47,9 @@ def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
     full = np.zeros((len(parts), inner, panels * PANEL), np.float32)
     for whole, part in zip(full, parts):
         whole[:rows, :columns] = part
-    if unit == "tiles":
+    if unit == "amx":
         return aligned(pack_tiles(to_bfloat16(full).reshape(-1, panels * PANEL)))
-    if unit == "dots":
+    if unit == "avx512":
         return aligned(to_bfloat16(full).reshape(len(parts), inner // 2, 2, panels, PANEL).transpose(0, 3, 1, 4, 2).reshape(-1))
     return aligned(full.reshape(len(parts), inner, panels, PANEL).transpose(0, 2, 1, 3).reshape(-1))
 

@@ -27,13 +27,16 @@ STREAMS = 256  # rows of a launch
 SPAN = 8  # frames between two looks at the list of jobs
 
 
-def make_sampler(model: VQVAE):
-    """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere."""
-    if torch.cuda.is_available():
+def make_sampler(model: VQVAE, unit: str | None = None):
+    """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere.
+
+    unit: one of the processor's, see ``units.choose``, which leaves the GPU aside.
+    """
+    if unit is None and torch.cuda.is_available():
         return GpuSampler(model)
     from vqvc.synthesis.sampler import Sampler
 
-    return Sampler(model)
+    return Sampler(model, unit=unit)
 
 
 class GpuSampler:

@@ -18,6 +18,9 @@ above 1.
 import triton
 import triton.language as tl
 
+from vqvc.audio import mulaw
+
+CLASSES = tl.constexpr(mulaw.CLASSES)
 PATIENCE = tl.constexpr(1 << 21)  # looks at the counter before a program gives up, more than a second
 
 
@@ -262,7 +265,7 @@ def say(
             log_scale = tl.log(gain) + tl.sum(tl.where(chosen, scale, 0.0), 1)
             mean = prediction + gain * tl.sum(tl.where(chosen, offset, 0.0), 1)
             drawn = mean + deviation * tl.exp(tl.maximum(log_scale, MIN_LOG_SCALE))
-            edge = tl.load(edges + tl.arange(0, 256))
+            edge = tl.load(edges + tl.arange(0, CLASSES))
             index = tl.sum((edge[None, :] <= drawn[:, None]).to(tl.int32), 1)
         else:
             width: tl.constexpr = WIDE // TEAM

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode, mulaw_edges
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.vqvae import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
 from vqvc.nn.wavenet import WaveNet
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqvc.errors import VqvcError
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.vqvae import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
 from vqvc.nn.wavenet import WaveNet
 from vqvc.synthesis.gpu_rows import Streams, logistic, uniforms
 from vqvc.synthesis.gpu_weights import NARROWEST, Packed, Widths, padded

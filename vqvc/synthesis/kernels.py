@@ -18,19 +18,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from vqvc.audio.mulaw import MU, SILENCE
 from vqvc.nn import gate_loops
 from vqvc.nn.compiled import kept
 from vqvc.nn.likelihood import MIN_LOG_SCALE
+from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
 from vqvc.synthesis import blocks, tiles, vectors
 from vqvc.synthesis.blocks import begin_products, end_products, product, put
 from vqvc.synthesis.vectors import LANES, add, exponentials, gates, largest, positive, positive_rest, prefetch
 
-CLASSES = 256
-SILENCE = 128
-HINTS = 2
+GAIN, LIMIT = np.float32(HINT_GAIN), np.float32(SURPRISE_LIMIT)
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 # Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
-COMPILED_IN = zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops)))
+COMPILED_IN = zlib.crc32(
+    b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops))
+    + repr((MU, SILENCE, HINT_GAIN, SURPRISE_LIMIT, MIN_LOG_SCALE)).encode()
+)
 
 
 class Weights(NamedTuple):
@@ -148,9 +151,9 @@ def _draw(weights, at, count, u, sharpness):
 @njit(**FAST)
 def mulaw_class(x):
     """The class of an amplitude, as ``vqvc.audio.mulaw.encode`` has it."""
-    y = math.log1p(255.0 * min(abs(x), 1.0)) / math.log1p(255.0)
+    y = math.log1p(MU * min(abs(x), 1.0)) / math.log1p(MU)
     y = -y if x < 0 else y
-    return int(math.floor((y + 1.0) / 2.0 * 255.0 + 0.5))
+    return int(math.floor((y + 1.0) / 2.0 * MU + 0.5))
 
 
 @njit(**FAST)
@@ -175,7 +178,7 @@ def _enter(streams, size, w, b, frame, predictor, gain, prediction):
             for k in range(b.past.shape[1]):
                 told += predictor[s, frame, k] * b.past[s, k]
             prediction[s] = told
-            _add(told * np.float32(10.0), hint, 0, x, row, residual)
+            _add(told * GAIN, hint, 0, x, row, residual)
             _add(b.surprise[s], hint, residual, x, row, residual)
 
 
@@ -244,7 +247,7 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
         b.position[s] += 1
         if size.mixtures:
             amplitude = w.amplitudes[chosen]
-            b.surprise[s] = min(max((amplitude - prediction[s]) / gain[s, frame], np.float32(-8.0)), np.float32(8.0))
+            b.surprise[s] = min(max((amplitude - prediction[s]) / gain[s, frame], -LIMIT), LIMIT)
             for k in range(b.past.shape[1] - 1, 0, -1):
                 b.past[s, k] = b.past[s, k - 1]
             b.past[s, 0] = amplitude

@@ -13,7 +13,7 @@ import numpy as np
 
 from vqvc.audio import io, level, resample
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import convert
+from vqvc.synthesis import convert, encoding
 from vqvc.synthesis.fold import Part, join
 from vqvc.synthesis.gpu import GpuSampler
 from vqvc.synthesis.sampler import Sampler
@@ -22,6 +22,7 @@ PIECE_S = 40.0  # a longer recording is converted in pieces of about this length
 SEARCH_S = 8.0  # a piece ends at the quietest place of its last so many seconds
 FRAME_S = 0.02
 MARGIN_S = 0.25  # of context beside what the network's own layers reach: windows of pitch and spectra
+WHOLE_CONTEXT_S = 8.0  # of context for an encoder that takes its mean over the whole recording
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def survey(path: str | Path, model: VQVAE) -> Survey:
     if model.intonation is None:
         return found
     weighted = weight = 0.0
-    for window in windows(levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)):
+    for window in windows(
+        levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
+    ):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
         sums = convert.pitch_sums(model, window.samples, first, last)
         weighted, weight = weighted + sums[0], weight + sums[1]
@@ -78,10 +81,10 @@ def survey(path: str | Path, model: VQVAE) -> Survey:
 
 def context(model: VQVAE) -> int:
     """Samples on either side of a piece that can change what it is encoded and conditioned as; on the grid of codes."""
-    hop = model.hop_length
-    frame = model.config.decoder.conditioning_hop
-    codes = model.encoder.context_codes + model.encoder.norm_reach + 2
-    reach = codes * hop + model.conditioning.context_frames * frame + int(MARGIN_S * model.config.audio.sample_rate)
+    hop, rate = model.hop_length, model.config.audio.sample_rate
+    codes = encoding.context_codes(model)
+    seen = int(WHOLE_CONTEXT_S * rate) if codes is None else codes * hop
+    reach = seen + model.conditioning.context_frames * model.config.decoder.conditioning_hop + int(MARGIN_S * rate)
     return -(-reach // hop) * hop
 
 
@@ -188,7 +191,9 @@ def stream(
             -(-window.end // hop),
             window.position,
         )
-        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][: window.end - first * hop]
+        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][
+            : window.end - first * hop
+        ]
 
     around = max(context(model), lead)
     pieces = windows(levelled(path, found, rate), rate, hop, around)

@@ -126,13 +126,8 @@ def _build(header: Header) -> VQVAE:
 def _header(file: TensorFile) -> Header:
     path, metadata = file.path, file.metadata
     try:
-        settings = json.loads(metadata["config"])
-        file_limits.require_possible(settings)
-        config = _config.from_dict(settings)
-        encoder, decoder = config.encoder, config.decoder
-        context = file_limits.context_of(encoder.context_layers, encoder.context_kernel, encoder.context_dilations)
-        file_limits.require_bounded(config.hop_length, context)
-        file_limits.require_short_past(decoder.layers, decoder.dilation_cycle, decoder.kernel)
+        config = _config.from_dict(json.loads(metadata["config"]))
+        file_limits.require_possible(config)
         speakers, training = _speakers(json.loads(metadata["speakers"])), json.loads(metadata["training"])
         if not isinstance(training, dict) or not re.fullmatch("[0-9a-f]{64}", metadata[tensorfile.CHECKSUM]):
             raise ValueError("training is a section, the checksum is hexadecimal")

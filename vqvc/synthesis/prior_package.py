@@ -121,10 +121,8 @@ def _facts(file: TensorFile) -> dict:
     """Everything but the tensors, as ``PriorPackage`` names it."""
     path, metadata = file.path, file.metadata
     try:
-        given = json.loads(metadata["settings"])
-        file_limits.require_possible(given)
-        settings = _config.from_dict(given, kind=PriorSettings)
-        file_limits.require_short_past(settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
+        settings = _config.from_dict(json.loads(metadata["settings"]), kind=PriorSettings)
+        file_limits.require_short_past("prior", settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
         speakers, training = json.loads(metadata["speakers"]), json.loads(metadata["training"])
         if not isinstance(training, dict) or not isinstance(speakers, list):
             raise ValueError("training is a section, speakers are a list")

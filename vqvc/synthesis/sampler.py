@@ -22,15 +22,15 @@ from torch import Tensor
 
 from vqvc._util.platform import cores
 from vqvc.errors import UsageError
-from vqvc.nn.features import CLASSES, mulaw_decode
-from vqvc.nn.vqvae import HINTS, VQVAE, Told
-from vqvc.synthesis import kernels
-from vqvc.synthesis.blocks import COLUMNS, HAS_BFLOAT16, aligned, empty, pack, padded, to_bfloat16, units
+from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode
+from vqvc.nn.linear_prediction import HINTS
+from vqvc.nn.vqvae import VQVAE, Told
+from vqvc.synthesis import kernels, units
+from vqvc.synthesis.blocks import COLUMNS, aligned, empty, pack, padded, to_bfloat16
 from vqvc.synthesis.tiles import SIDE, tile_palette
 
 logger = logging.getLogger("vqvc.synthesis")
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 LANES = 16  # streams that one core works on at a time: a tile of them
 SPAN = 8  # frames that lanes advance between two looks at the list of jobs
 
@@ -74,26 +74,23 @@ class Sampler:
     """A model's decoder, packed for the compiled loop.
 
     precision: "float32" equals the network within 1e-4; "bfloat16" rounds as training did and is faster, much so
-    where the processor has tiles (``blocks.units``); "auto" is the precision of training where the processor has
-    bfloat16 products, float32 elsewhere.
+    where the processor has tiles; "auto" is the precision of training where the processor has bfloat16 products, float32
+    elsewhere. unit: the processor's unit that makes the products, see ``units.choose``; by default the environment's
+    VQVC_UNIT, or the fastest for the precision.
     threads: cores to use, all that there are when None.
     """
 
-    def __init__(self, model: VQVAE, precision: str = "auto", threads: int | None = None):
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
-        if precision == "bfloat16" and not HAS_BFLOAT16:
-            raise UsageError("this processor has no bfloat16 products; use precision float32")
-        if precision == "auto":
-            precision = "bfloat16" if HAS_BFLOAT16 and model.config.training.precision == "bfloat16" else "float32"
-        self.precision = precision
+    def __init__(
+        self, model: VQVAE, precision: str = "auto", threads: int | None = None, unit: str | None = None
+    ) -> None:
+        self.unit = units.choose(precision, unit, model.config.training.precision)
+        self.precision = units.PRECISIONS[self.unit]
         self.threads = threads or cores()
         self.streams = LANES * self.threads  # that ``run`` keeps busy
         self.mixture = model.mixture
         self.order = model.config.decoder.lpc_order if model.mixture else 1
         self.hop = model.config.decoder.conditioning_hop
         self.receptive_field = model.wavenet.stack.receptive_field
-        self.unit = units()[0] if precision == "bfloat16" else "floats"
         self.sizes, self.weights = _packed(model, self.unit)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> State:
@@ -288,7 +285,7 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         ring=zeros(int(starts[-1]), dtype=narrow),
         ring_at=starts[:-1].astype(np.int64),
         slot=np.zeros(layers, np.int64),
-        previous=np.full(streams, kernels.SILENCE, np.int64),
+        previous=np.full(streams, SILENCE, np.int64),
         past=zeros(streams, order),
         surprise=np.zeros(streams, np.float32),
         seed=np.zeros(streams, np.uint64),

@@ -4,29 +4,22 @@ import hashlib
 import json
 import logging
 import re
-import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from vqvc._util.atomic import write_bytes
+from vqvc._util import tensorfile
+from vqvc._util.tensorfile import ForeignFile
 from vqvc.errors import ModelError
 
 FORMAT_VERSION = 1
-PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")  # how pickles and torch's zip files begin
 KEPT = 2  # checkpoints in a folder: the newest, and the one to fall back to
 logger = logging.getLogger("vqvc.training")
 
 
-class _Foreign(ModelError):
-    """Not damaged but something else: an older checkpoint is no answer to it."""
-
-
-def checksum(tensors: dict[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over names, dtypes, shapes and bytes of tensors, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -36,17 +29,28 @@ def checksum(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], keys: tuple[str, ...]) -> str:
+    return hashlib.sha256((checksum(tensors) + "".join(metadata[key] for key in keys)).encode()).hexdigest()
+
+
+def _kind() -> tensorfile.Kind:
+    return tensorfile.Kind(
+        what="a vqvc checkpoint",
+        version_key="format_version",
+        version=FORMAT_VERSION,
+        keys=("facts",),
+        pickle="remove it",
+        absent="vqvc-train writes checkpoints",
+        foreign="remove it",
+        outdated="train in another folder",
+        digest=_digest,
+    )
+
+
 def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Path:
     """Write ``checkpoint-<step>.safetensors`` atomically, then remove all but the newest ``KEPT``."""
     path = folder / f"checkpoint-{step:08d}.safetensors"
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(facts, sort_keys=True)
-    metadata = {
-        "format_version": str(FORMAT_VERSION),
-        "facts": text,
-        "checksum": hashlib.sha256((checksum(tensors) + text).encode()).hexdigest(),
-    }
-    write_bytes(path, save_tensors(tensors, metadata))
+    tensorfile.write(path, _kind(), tensors, {"facts": json.dumps(facts, sort_keys=True)})
     for old in _all(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
@@ -54,22 +58,11 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Pa
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and facts of a checkpoint; raises ModelError for a file that is cut, changed or not a checkpoint."""
-    data = path.read_bytes()
-    if data[:2] in PICKLES and data[8:9] != b"{":  # a header's length may begin with the same bytes
-        raise _Foreign(f"{path}: is a pickle, which can run code, and is refused; remove it")
+    file = tensorfile.read_header(path, _kind())
     try:
-        tensors = load_tensors(data)
-        (size,) = struct.unpack("<Q", data[:8])
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
-        version, text, expected = metadata["format_version"], metadata["facts"], metadata["checksum"]
-    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+        return file.tensors(finite=False), json.loads(file.metadata["facts"])
+    except (ValueError, KeyError, RecursionError) as error:
         raise ModelError(f"{path}: is not a whole vqvc checkpoint ({error})") from None
-    if version != str(FORMAT_VERSION):
-        kind = _Foreign if version.isdecimal() else ModelError
-        raise kind(f"{path}: format_version is {version}, this version reads {FORMAT_VERSION}; train in another folder")
-    if hashlib.sha256((checksum(tensors) + text).encode()).hexdigest() != expected:
-        raise ModelError(f"{path}: checksum differs from the one stored in it")
-    return tensors, json.loads(text)
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
@@ -81,7 +74,7 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
     for path in reversed(_all(folder)):
         try:
             tensors, facts = load(path)
-        except _Foreign:
+        except ForeignFile:
             raise
         except ModelError as error:
             damaged.append(path)

@@ -17,6 +17,7 @@ CLASSES = 256  # most clusters that the discriminant tells apart
 CLASS_FRAMES = 50  # fewest frames for each of them
 STATIC = 13  # cepstra that the clusters are of, with first and second differences
 FIT_ROWS = 150_000  # frames on which k-means and the discriminant are fitted
+SHRINKAGE = 0.01  # of covariances towards a multiple of the identity
 STARTS = 20  # of them for each cluster, from which k-means begins
 LAGS = (4, 5, 6)  # frames of 10 ms after which units are counted as following one another
 MOST_FRAMES = 1_200_000  # of speech, 3.3 hours
@@ -105,10 +106,29 @@ def _clusters(rows: Tensor, generator: Generator) -> Tensor:
 
 
 def _discriminant(rows: Tensor, labels: Tensor) -> Tensor:
-    """Rows (N, D) of so many classes -> (D, DISCRIMINANTS): directions in which classes differ most (Fisher's)."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    """Rows (N, D) of so many classes -> (D, DISCRIMINANTS): directions in which classes differ most (Fisher's).
 
-    fitted = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.01).fit(rows.cpu().numpy(), labels.cpu().numpy())
-    found = torch.from_numpy(fitted.scalings_[:, :DISCRIMINANTS]).to(rows)
+    The eigenvectors of the covariance between classes in units of that within them, which is shrunk by SHRINKAGE
+    towards a multiple of the identity (scikit-learn's LinearDiscriminantAnalysis with solver "eigen" finds the same).
+    """
+    rows64, total = rows.double(), len(rows)
+    within = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    for label in labels.unique():
+        members = rows64[labels == label]
+        within += len(members) / total * _shrunk_covariance(members)
+    between = _shrunk_covariance(rows64) - within
+    lower = torch.linalg.cholesky(within)
+    half = torch.linalg.solve_triangular(lower, between, upper=False)
+    whitened = torch.linalg.solve_triangular(lower, half.T, upper=False)
+    vectors = torch.linalg.eigh((whitened + whitened.T) / 2).eigenvectors.flip(1)  # the largest eigenvalue first
+    found = torch.linalg.solve_triangular(lower.T, vectors, upper=True)[:, :DISCRIMINANTS].to(rows)
     return nn.functional.pad(found, (0, DISCRIMINANTS - found.shape[1]))
+
+
+def _shrunk_covariance(rows: Tensor) -> Tensor:
+    """(D, D) of rows (N, D)."""
+    centred = rows - rows.mean(0)
+    covariance = centred.T @ centred / len(rows)
+    size = len(covariance)
+    return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / size * torch.eye(size).to(covariance)
 

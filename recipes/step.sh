@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# One step of a recipe: print its command, run it unless its stamp says that it was done, look at what it wrote.
+
+worst_status=0 # 3 once a step listed items that failed
+
+# step NAME COMMAND...: runs the command unless NAME's stamp says that it was done with these words and these inputs.
+# Reads stamps (a folder), the arrays inputs and outputs, and resumes (yes where the command continues unfinished work).
+# Status 3 (some items failed and were listed) goes on when there are outputs, and is kept for the end.
+step() {
+  local name=$1 stamp=$stamps/$1 path key status=0 done_key='' done_status=0
+  shift
+  for path in ${inputs[@]+"${inputs[@]}"}; do
+    [[ -e $path ]] || fail "stage $name: $path is missing; run the stage that writes it first (--stage)"
+  done
+  key=$(python "$VQVC_ROOT/recipes/fingerprint.py" ${inputs[@]+"${inputs[@]}"} -- "$@") || fail "stage $name: its inputs cannot be read"
+  [[ ! -f $stamp ]] || read -r done_key done_status <"$stamp" || true
+  [[ $done_status =~ ^[03]$ ]] || done_key=
+  for path in "${outputs[@]}"; do
+    [[ -e $path ]] || done_key=
+  done
+  if [[ $key == "$done_key" && -z $opt_overwrite ]]; then
+    log "stage $name: up to date"
+    ((done_status == 0)) || worst_status=$done_status
+    return 0
+  fi
+  _say_what_was_stopped "$name" "$key"
+  log "stage $name:$(quoted "$@")"
+  mkdir -p "$stamps"
+  rm -f "$stamp"
+  printf '%s\n' "$key" >"$stamp.started"
+  "$@" || status=$?
+  case $status in
+    0 | 3) ;;
+    130 | 143) log "stage $name: stopped by a signal; the same command $(_afterwards)"; exit "$status" ;;
+    137) log "stage $name: was killed (out of memory?); the same command $(_afterwards)"; exit "$status" ;;
+    127) fail "stage $name: $1 is not installed; in a new environment: pip install -c constraints.txt -e '.[dev]'" ;;
+    *)
+      rm -f "$stamp.started"
+      log "stage $name: failed with status $status; the reason stands above"
+      exit "$status"
+      ;;
+  esac
+  rm -f "$stamp.started"
+  for path in "${outputs[@]}"; do
+    _holds_something "$path" || {
+      log "stage $name: ended with status $status, but nothing usable is in $path; the reason stands above"
+      exit 1
+    }
+  done
+  if ((status == 3)); then
+    worst_status=3
+    log "stage $name: some items failed and were listed; continuing with the others"
+  fi
+  printf '%s %s\n' "$key" "$status" >"$stamp.new.$$"
+  mv -f "$stamp.new.$$" "$stamp"
+}
+
+# quoted WORD...: words as they can be typed, each with a blank before it.
+quoted() {
+  local word
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_./,:=@%+-]+$ ]]; then
+      printf ' %s' "$word"
+    else
+      printf " '%s'" "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"
+    fi
+  done
+}
+
+_afterwards() { if [[ ${resumes:-} == yes ]]; then echo "continues what is unfinished"; else echo "begins again"; fi; }
+
+_say_what_was_stopped() { # a mark is left where a step, or this script, was killed
+  local mark=$stamps/$1.started
+  [[ -f $mark ]] || return 0
+  if [[ $(<"$mark") == "$2" ]]; then
+    log "stage $1: was stopped midway; $(_afterwards)"
+  else
+    log "stage $1: was stopped midway with other settings or inputs; these are used now"
+  fi
+}
+
+_holds_something() { # a file that is not empty, or a folder that is not
+  if [[ -d $1 ]]; then [[ -n $(ls -A "$1") ]]; else [[ -s $1 ]]; fi
+}

@@ -1,0 +1,111 @@
+"""What gives the source's voice away, codes or F0 contour? Conversions with the contour of the source, of the target, flat, none."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vqvc.errors import CorpusError
+from vqvc.evaluation.clips import Clip, order_of
+from vqvc.evaluation.encoder_section import embed
+from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
+from vqvc.evaluation.metric import Metric, as_figures
+from vqvc.evaluation.speaker_similarity import (
+    Embedded,
+    Voices,
+    similarity_to_source,
+    similarity_to_target,
+    way_to_target,
+)
+
+HEIGHT, VOICING = 0, 1  # rows of the contour that a conversion takes
+
+
+def contour_figures(
+    converter,
+    clips: Sequence[Clip],
+    store,
+    voices: Voices,
+    encoder: SpeakerEncoder,
+    count: int,
+    seed: int = 0,
+    how: Mapping | None = None,
+) -> dict:
+    """Similarity to target and source, and the way between them, of ``count`` conversions with four contours.
+
+    What is left of the source with the target's own contour, a flat one or none is what the codes carry; the difference
+    to the source's contour is what the contour carries. Raises CorpusError for a model without a contour.
+    """
+    chosen = [clip for clip in clips if clip.kind == "conversion" and not clip.few and clip.voice in voices.names]
+    chosen = sorted(chosen, key=lambda clip: order_of(clip.file, seed))[:count]
+    if not chosen:
+        raise CorpusError("no conversion into a voice with natural speech was made")
+    sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
+    analyses = {clip.utt_id: converter.listen(sources[clip.utt_id].samples) for clip in chosen}
+    if any(item.melody is None for item in analyses.values()):
+        raise CorpusError("the model's decoder is not conditioned on an F0 contour")
+    own = _target_contours(converter, store, {clip.voice for clip in chosen}, {clip.utt_id for clip in clips}, seed)
+    chosen = [clip for clip in chosen if clip.voice in own]
+    embed([sources[clip.utt_id] for clip in chosen], encoder, store.sample_rate)
+    result = {}
+    for name, contour in {
+        "contour_of_source": lambda contour, voice: contour,
+        "contour_of_target": lambda contour, voice: with_height_of(contour, own[voice]),
+        "contour_flat": lambda contour, voice: flat(contour),
+        "contour_none": lambda contour, voice: None,
+    }.items():
+        pairs = [
+            (
+                dataclasses.replace(analyses[clip.utt_id], melody=contour(analyses[clip.utt_id].melody, clip.voice)),
+                clip.voice,
+            )
+            for clip in chosen
+        ]
+        made = converter.say(pairs, seed=seed, **(how or {}))
+        items = [
+            Embedded(row, clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id].measured["embedding"])
+            for clip, row in zip(chosen, encoder.embed(made, store.sample_rate), strict=True)
+        ]
+        result[name] = as_figures(leak_metrics(items, voices, encoder.recipe, seed))
+    return result
+
+
+def leak_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
+    """What is left of the source, and how far it is to the target."""
+    return [
+        similarity_to_target(items, voices, judge, seed),
+        similarity_to_source(items, judge, seed),
+        way_to_target(items, voices, judge, seed),
+    ]
+
+
+def flat(contour: np.ndarray) -> np.ndarray:
+    """A contour (3, T) at the speaker's mean throughout; voicing is kept."""
+    result = np.array(contour)
+    result[HEIGHT] = 0
+    return result
+
+
+def with_height_of(contour: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """``contour`` (3, T) with the heights of ``other`` (3, U), repeated or cut to T; voicing is kept.
+
+    Heights are carried across unvoiced frames of ``other``, so that every voiced frame has one.
+    """
+    voiced = np.flatnonzero(other[VOICING] > 0.5)
+    result = np.array(contour)
+    if not len(voiced):
+        return flat(contour)
+    heights = np.interp(np.arange(other.shape[1]), voiced, other[HEIGHT, voiced] / other[VOICING, voiced])
+    result[HEIGHT] = np.resize(heights, contour.shape[1]) * contour[VOICING]
+    return result
+
+
+def _target_contours(converter, store, names: set[str], used: set[str], seed: int) -> dict[str, np.ndarray]:
+    """The contour of a natural utterance of each voice that was not converted."""
+    found: dict[str, np.ndarray] = {}
+    for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
+        if item.speaker in names and item.speaker not in found and item.utt_id not in used:
+            contour = converter.listen(store.waveform(item)).melody
+            if contour is not None:
+                found[item.speaker] = contour
+    return found

@@ -1,0 +1,46 @@
+"""Two packed stores as one: voices that the model knows from the first, speakers that it never trained on from the second."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from vqvc.corpus.store import PackedStore, Speaker, Utterance
+from vqvc.errors import CorpusError
+
+
+class WithStrangers:
+    """Reads like a PackedStore; utterances of ``strangers`` count as subset test.
+
+    known: the model's speakers; of the second store only other speakers are taken. Raises CorpusError when the sample
+    rates differ, an utterance is in both, or the second store has no speaker that is unknown to the model.
+    """
+
+    def __init__(self, store: PackedStore, strangers: PackedStore, known: Collection[str]):
+        if store.sample_rate != strangers.sample_rate:
+            raise CorpusError(
+                f"{strangers.path}: {strangers.sample_rate} Hz, {store.path} has {store.sample_rate} Hz; pack it again"
+            )
+        others = [item for item in strangers.utterances if item.speaker not in known]
+        if not others:
+            raise CorpusError(f"{strangers.path}: the model knows all of its speakers; give speech of others")
+        both = {item.utt_id for item in store.utterances} & {item.utt_id for item in others}
+        if both:
+            raise CorpusError(f"{strangers.path}: utterance {min(both)} is in {store.path} too; leave it out of one")
+        self._stores, self._second = (store, strangers), {item.utt_id for item in others}
+        self.path, self.sample_rate = store.path, store.sample_rate
+        self.sha256 = f"{store.sha256}+{strangers.sha256}"
+        self.utterances: tuple[Utterance, ...] = (*store.utterances, *(replace(item, subset="test") for item in others))
+        names = {item.speaker for item in others}
+        self.speakers: tuple[Speaker, ...] = (
+            *(item for item in store.speakers if item.speaker not in names),
+            *(item for item in strangers.speakers if item.speaker in names),
+        )
+
+    def subset(self, name: str) -> list[Utterance]:
+        """Utterances of train, dev or test."""
+        return [item for item in self.utterances if item.subset == name]
+
+    def waveform(self, item: Utterance) -> np.ndarray:
+        """(T,) float32."""
+        return self._stores[item.utt_id in self._second].waveform(item)
