@@ -42,7 +42,7 @@ def test_a_prior_of_other_codes_is_not_scored(given, tmp_path, capsys):
     assert (
         "was made with another codes_of_model; train in another folder, or give --overwrite" in capsys.readouterr().err
     )
-    assert prior.main([*given, "--overwrite"]) == 0 and "beginning anew" in capsys.readouterr().err
+    assert prior.main([*given, "--overwrite"]) == 0 and "beginning again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

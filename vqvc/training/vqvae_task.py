@@ -32,6 +32,7 @@ FINAL_SECONDS = 300.0  # speech scored at the end
 UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
 FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``free_steps``
+MANY_SAMPLES = 10**9  # in a store, from which on reading them once takes a while
 LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
 logger = logging.getLogger("vqvc.training")
 
@@ -100,6 +101,8 @@ class VQVAETask:
     # --- the data
 
     def check_data(self) -> None:
+        if self.store.total_samples > MANY_SAMPLES:
+            logger.info("%s: comparing the samples with their checksum", self.store.path)
         self.store.verify()
         if not self.held_out:
             logger.warning(
