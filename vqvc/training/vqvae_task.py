@@ -46,7 +46,6 @@ class VQVAETask:
 
     unit = "samples"
     guess_bits = math.log2(CLASSES)
-    trains_alone = False
 
     def __init__(
         self,
