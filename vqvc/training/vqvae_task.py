@@ -234,7 +234,10 @@ class VQVAETask:
 
     def _store_identity(self) -> dict:
         """Checksums of all that is read of the store, and of how its utterances are divided: what a resumed run must find again."""
-        rows = (f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n" for u in self.store.utterances)
+        rows = (
+            f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n"
+            for u in self.store.utterances
+        )
         copies = self.store.perturbed_sha256 if self.settings.perturbed_fraction else ()
         return {
             "audio": self.store.sha256,
