@@ -13,10 +13,10 @@ def asked(monkeypatch) -> list[bool]:
     """Whether each training step left the codebook out."""
     found, forward = [], VQVAE.forward
 
-    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False):
+    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False, source=None):
         if self.training:  # not when a checkpoint is tried on unseen speech
             found.append(free)
-        return forward(self, waveform, speaker, history, dtype, generator, resting, free)
+        return forward(self, waveform, speaker, history, dtype, generator, resting, free, source)
 
     monkeypatch.setattr(VQVAE, "forward", watched)
     return found

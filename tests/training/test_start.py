@@ -38,10 +38,10 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
     begun = trainer(CONFIG, store, tmp_path / "run", start=Start(_model(3), ("p0", "p1", "p2"), tmp_path / "old"))
     asked, forward = [], VQVAE.forward
 
-    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False):
+    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False, source=None):
         if self.training:
             asked.append((resting, free))
-        return forward(self, waveform, speaker, history, dtype, generator, resting, free)
+        return forward(self, waveform, speaker, history, dtype, generator, resting, free, source)
 
     monkeypatch.setattr(VQVAE, "forward", watched)
     monkeypatch.setattr(begun.task, "start_codebook", lambda: pytest.fail("the codebook was started again"))

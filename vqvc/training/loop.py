@@ -67,8 +67,6 @@ class Loop:
         self.task, self.folder = task, Path(folder)
         self.minutes_limit, self.restart = minutes_limit, restart
         self.rank, self.workers = worker
-        if self.workers > 1 and task.trains_alone:
-            raise TrainingError("this training has one worker; start the command without torchrun")
         self.step, self.seconds = 0, 0.0
         self.last_checkpoint: Path | None = None
         self._saved_step: int | None = None

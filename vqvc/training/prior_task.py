@@ -58,7 +58,6 @@ class PriorTask:
     """A prior on the subset ``train`` of a code archive; ``speakers`` is its table."""
 
     unit = "codes"
-    trains_alone = True
 
     def __init__(
         self,

@@ -50,7 +50,6 @@ class Task(Protocol):
     unit: str  # of ``units_per_step``, for the log
     units_per_step: int
     guess_bits: float  # what a uniform guess costs
-    trains_alone: bool  # several workers would each train the whole
 
     def check_data(self) -> None:
         """Read what is to be learned and raise VqvcError where it is not what its checksum says; the first worker only."""

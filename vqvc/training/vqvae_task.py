@@ -32,6 +32,7 @@ FINAL_SECONDS = 300.0  # speech scored at the end
 UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
 FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``free_steps``
+MANY_SAMPLES = 10**9  # in a store, from which on reading them once takes a while
 LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
 logger = logging.getLogger("vqvc.training")
 
@@ -45,7 +46,6 @@ class VQVAETask:
 
     unit = "samples"
     guess_bits = math.log2(CLASSES)
-    trains_alone = False
 
     def __init__(
         self,
@@ -100,6 +100,8 @@ class VQVAETask:
     # --- the data
 
     def check_data(self) -> None:
+        if self.store.total_samples > MANY_SAMPLES:
+            logger.info("%s: comparing the samples with their checksum", self.store.path)
         self.store.verify()
         if not self.held_out:
             logger.warning(
@@ -232,7 +234,10 @@ class VQVAETask:
 
     def _store_identity(self) -> dict:
         """Checksums of all that is read of the store, and of how its utterances are divided: what a resumed run must find again."""
-        rows = (f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n" for u in self.store.utterances)
+        rows = (
+            f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n"
+            for u in self.store.utterances
+        )
         copies = self.store.perturbed_sha256 if self.settings.perturbed_fraction else ()
         return {
             "audio": self.store.sha256,
