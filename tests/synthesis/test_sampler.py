@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -241,6 +242,7 @@ def test_what_one_worker_raises_ends_the_others(make_model):
         said.append(samples)
         if not first and not first.append(threading.get_ident()):
             raise _Stop
+        time.sleep(0.01)  # so that the other has hardly begun when it is stopped, whatever else runs
 
     with pytest.raises(_Stop):
         sampler.run(jobs, progress=progress)

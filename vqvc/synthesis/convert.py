@@ -16,8 +16,8 @@ from vqvc.synthesis.postfilter import PostFilter
 from vqvc.synthesis.sampler import Job
 
 FOLDS = ("auto", "off")
-# After so much speech what a cold network says next lies less than 0.002 nats from what one with all its past says (0.0013;
-# 0.0050 after 25 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to that.
+# After so much speech what a cold network says next lies less than 0.002 nats from what one with all its past says (0.0008 to
+# 0.0013; 0.005 after 25 ms; the model of the package): a WaveNet remembers less than it could see. tests/synthesis hold it to it.
 WARM_UP_S = 0.030
 SHORTEST_PART = 4  # a part is at least so many times its warm-up
 

@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vqvc._util.platform import cores
+from vqvc.audio import mulaw
 from vqvc.engine.protocol import Job
+from vqvc.engine.spec import Decoder
 from vqvc.errors import UsageError
-from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode
 from vqvc.nn.linear_prediction import HINTS
 from vqvc.nn.vqvae import VQVAE, Told
 from vqvc.synthesis import kernels, units
@@ -209,27 +208,23 @@ def _told_if_slow(after_s: float = 1.0):
 
 def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
     """The decoder's weights in the order of the compiled loop; every width padded with zeros."""
-    net, stack = model.wavenet, model.wavenet.stack
-    layers, kernel, residual, gate = stack.tap.shape
-    half, skip, conditioning = gate // 2, stack.skip.shape[2], stack.frame.shape[0]
-    outputs = net.out.weight.shape[0]
+    net = Decoder.of(model.wavenet)
+    layers, kernel, residual, gate = net.tap.shape
+    half, skip, conditioning, outputs = gate // 2, net.skip.shape[2], net.frame.shape[1], net.out.shape[1]
     r, h, s, c = (padded(width) for width in (residual, half, skip, conditioning))
     g = padded(2 * h, COLUMNS)
 
-    def halves(weight: Tensor) -> np.ndarray:
+    def halves(array: np.ndarray) -> np.ndarray:
         """(..., 2 * half) to (..., g): tanh's half from 0, sigmoid's from h."""
-        array = _array(weight)
         result = np.zeros((*array.shape[:-1], g), np.float32)
         result[..., :half], result[..., h : h + half] = array[..., :half], array[..., half:]
         return result
 
-    def widened(weight: Tensor | np.ndarray, width: int) -> np.ndarray:
-        array = _array(weight)
+    def widened(array: np.ndarray, width: int) -> np.ndarray:
         return _own(np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])]))
 
-    tap, residual, skips = halves(stack.tap), _array(stack.residual), _array(stack.skip)
-    frame = halves(stack.frame.view(conditioning, layers, gate))
-    out, before = _array(net.out.weight.T), np.cumsum(_array(stack.residual_bias), axis=0)
+    tap, frame = halves(net.tap), halves(net.frame)
+    out, before = net.out, np.cumsum(net.residual_bias, axis=0)
     rounded = (to_bfloat16(out).astype(np.uint32) << 16).view(np.float32)
     sizes = kernels.Sizes(
         kernel, r, h, s, c, outputs, model.config.decoder.mixtures if model.mixture else 0,
@@ -237,20 +232,20 @@ def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
     )  # fmt: skip
     weights = kernels.Weights(
         tap=aligned(np.concatenate([pack(tap[layer], r, unit) for layer in range(layers)])),
-        residual=aligned(np.concatenate([pack(residual[layer : layer + 1], h, unit) for layer in range(layers)])),
+        residual=aligned(np.concatenate([pack(net.residual[layer : layer + 1], h, unit) for layer in range(layers)])),
         bias=widened(np.pad(before[:-1], [(1, 0), (0, 0)]), r),
-        skip=pack(skips, h, unit),
-        skip_bias=widened(stack.skip_bias, padded(skip, COLUMNS)),
-        frame=aligned(np.concatenate([pack([frame[:, layer]], c, unit) for layer in range(layers)])),
-        frame_bias=_own(halves(stack.frame_bias.view(layers, gate)).reshape(-1)),
-        embed=widened(net.embed.weight, r),
-        hint=widened(net.hint.weight.T, r) if net.hint is not None else np.zeros((HINTS, r), np.float32),
-        mix=pack([_array(net.mix.weight.T)], s, unit),
-        mix_bias=widened(net.mix.bias, padded(skip, COLUMNS)),
+        skip=pack(net.skip, h, unit),
+        skip_bias=widened(net.skip_bias, padded(skip, COLUMNS)),
+        frame=aligned(np.concatenate([pack([frame[layer]], c, unit) for layer in range(layers)])),
+        frame_bias=_own(halves(net.gate_bias).reshape(-1)),
+        embed=widened(net.embed, r),
+        hint=widened(net.hint, r) if net.hint is not None else np.zeros((HINTS, r), np.float32),
+        mix=pack([net.mix], s, unit),
+        mix_bias=widened(net.mix_bias, padded(skip, COLUMNS)),
         out=pack([out] if unit == "floats" else [rounded, rounded, out - rounded], s, unit),
-        out_bias=widened(net.out.bias, padded(outputs, COLUMNS)),
-        amplitudes=_own(mulaw_decode(torch.arange(CLASSES)).numpy()),
-        dilations=np.array(stack.dilations, np.int64),
+        out_bias=widened(net.out_bias, padded(outputs, COLUMNS)),
+        amplitudes=_own(mulaw.decode(np.arange(mulaw.CLASSES))),
+        dilations=np.array(net.dilations, np.int64),
     )
     return sizes, weights
 
@@ -271,7 +266,7 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         ring=zeros(int(starts[-1]), dtype=narrow),
         ring_at=starts[:-1].astype(np.int64),
         slot=np.zeros(layers, np.int64),
-        previous=np.full(streams, SILENCE, np.int64),
+        previous=np.full(streams, mulaw.SILENCE, np.int64),
         past=zeros(streams, order),
         surprise=np.zeros(streams, np.float32),
         seed=np.zeros(streams, np.uint64),
@@ -291,10 +286,6 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         told=zeros(rows, size.conditioning, dtype=narrow),
         palette=tile_palette(),
     )
-
-
-def _array(weight: Tensor | np.ndarray) -> np.ndarray:
-    return weight.detach().float().cpu().numpy() if isinstance(weight, Tensor) else weight
 
 
 def _own(values: np.ndarray) -> np.ndarray:
