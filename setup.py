@@ -51,8 +51,11 @@ setup(
         "vqvc.configs": ["*.yaml", "prior/*.yaml"],
     },  # fmt: skip
     install_requires=[
-        "torch", "librosa", "soundfile", "soxr", "numpy", "numba", "llvmlite", "scipy", "praat-parselmouth", "scikit-learn",
-        "pyyaml", "safetensors", "tqdm", "filelock",
+        "torch>=2.3",  # torch.uint16
+        "librosa>=0.10",  # older ones use names that NumPy 1.24 removed
+        "soundfile>=0.12",  # its libsndfile reads mp3 and opus
+        "filelock>=3.12",  # a lock that another thread may release
+        "soxr", "numpy", "numba", "llvmlite", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml", "safetensors", "tqdm",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": [f"vqvc-{name} = vqvc.cli.{name.replace('-', '_')}:main" for name in COMMANDS]},
