@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vqvc._util import atomic
 from vqvc.cli import align
 from vqvc.corpus import alignment, forced, phone_sets, phones, textgrid
 from vqvc.corpus.store import PackedStore, Speaker
@@ -122,6 +123,34 @@ def test_row_59_timits_own_files_are_read_below_their_speakers(store, tmp_path):
     status, found, reasons = _align(store, tmp_path / "timit")
     assert (status, found) == (3, {"amy_1": ["pau", "sh"]})
     assert "1.PHN:2: 4000 to 2000 is empty" in reasons["bob_1"]
+
+
+@pytest.mark.parametrize("written", ["phones.ctm", "unaligned.tsv", "align.json"])
+def test_row_40_an_alignment_that_is_stopped_while_it_writes_goes_on(store, tmp_path, monkeypatch, written):
+    for name in SPEAKERS:
+        textgrid.write(tmp_path / f"grids/{name}_1.TextGrid", TextGrid(0.0, END_S, (_tier("phones", "AA1"),)))
+    words = ["--store", str(store), "--textgrids", str(tmp_path / "grids"), "--out"]
+    assert align.main([*words, str(tmp_path / "straight")]) == 0
+
+    class Killed(BaseException):
+        pass
+
+    real = atomic.write_bytes
+
+    def stop(target, data):
+        real(target, data)
+        if target.name == written:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(atomic, "write_bytes", stop)
+        align.main([*words, str(tmp_path / "align")])
+    assert align.main([*words, str(tmp_path / "align")]) == 0
+    contents = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("straight", "align")
+    ]
+    assert contents[0] == contents[1]
+    assert align.main([*words, str(tmp_path / "align")]) == 2  # it is finished now
 
 
 def test_row_72_phone_times_of_another_store_are_refused(store, tmp_path):

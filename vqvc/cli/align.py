@@ -50,13 +50,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int | None:
     """Align, and say how many utterances were."""
-    from vqvc.corpus.align_store import UNALIGNED, align_store
+    from vqvc.corpus.align_store import PARTIAL, UNALIGNED, align_store
     from vqvc.corpus.alignment import PHONES_CTM
     from vqvc.corpus.store import PackedStore
 
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
-    refuse_overwrite(args.out / PHONES_CTM, args.overwrite)
+    if not (args.out / PARTIAL).exists():  # else an earlier run was stopped, perhaps while it wrote its results
+        refuse_overwrite(args.out / PHONES_CTM, args.overwrite)
     store = PackedStore(args.store)
     result = align_store(
         store,

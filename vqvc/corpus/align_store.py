@@ -69,6 +69,7 @@ def align_store(
     with lock.Hold(out / PHONES_CTM):
         atomic.remove_stale_partials(out)
         result = _from_textgrids(store, Path(textgrids), phone_set, tier) if textgrids else Result()
+        (out / PARTIAL).touch()  # stays until all is written
         given = len(result.segments)
         rest = [
             item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned
