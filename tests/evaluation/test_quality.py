@@ -44,9 +44,8 @@ def test_every_kind_has_its_mean(monkeypatch):
         heard.append((samples.max(), sr))
         return {"ovrl_mos": 1 + len(heard)}
 
-    package = ModuleType("speechmos")
-    package.dnsmos = SimpleNamespace(run=run)
-    monkeypatch.setitem(sys.modules, "speechmos", package)
+    monkeypatch.setitem(sys.modules, "speechmos", ModuleType("speechmos"))
+    monkeypatch.setitem(sys.modules, "speechmos.dnsmos", SimpleNamespace(run=run))
     clips = [_clip("source", np.full(9, 2.0)), _clip("source", np.zeros(9)), _clip("conversion", np.zeros(9))]
     found = quality_figures(clips, RATE, judges=[Dnsmos()])
     assert found["source"]["overall"]["value"] == pytest.approx(2.5) and found["conversion"]["overall"]["value"] == 4
@@ -54,7 +53,8 @@ def test_every_kind_has_its_mean(monkeypatch):
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "speechmos", None)
+    for name in ("speechmos", "speechmos.dnsmos"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="quality"):
         Dnsmos()
 
@@ -66,11 +66,11 @@ def test_without_any_judge_the_first_extra_is_named(monkeypatch):
         quality_figures([_clip("source", np.zeros(9))], RATE)
 
 
-def test_distillmos_prefers_what_is_clean_and_leaves_no_torchaudio_behind():
+def test_distillmos_does_not_depend_on_level_and_leaves_no_torchaudio_behind():
     pytest.importorskip("xls_r_sqa")
     had = "torchaudio" in sys.modules
     judge = DistillMos()
     assert ("torchaudio" in sys.modules) == had and len(judge.checksum) == 64
-    rng = np.random.default_rng(0)
-    clean = _vowels(rng)
-    assert 1 <= judge.score(clean + 0.06 * rng.standard_normal(len(clean)), RATE) < judge.score(clean, RATE) <= 5
+    speech = _vowels(np.random.default_rng(0))
+    assert 1 <= judge.score(speech, RATE) <= 5
+    assert judge.score(0.1 * speech, RATE) == pytest.approx(judge.score(speech, RATE), abs=0.01)

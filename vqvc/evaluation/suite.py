@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from vqvc.errors import CorpusError, MissingExtraError
 from vqvc.evaluation import metrics
 from vqvc.evaluation.clips import Clip, by_kind, order_of, parallel, with_copies
 from vqvc.evaluation.figures import figure, mean_interval, tidy
 from vqvc.evaluation.judges.quality import QualityJudge, available_judges
-from vqvc.evaluation.metric import Groups, as_figures, mean
+from vqvc.evaluation.metric import Groups, Metric, as_figures, mean
 
 logger = logging.getLogger("vqvc.evaluate")
 
@@ -162,7 +163,7 @@ def spectrum_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
     return result
 
 
-QUALITY_EACH = 48  # recordings of a kind at most, the first by hash of their files
+QUALITY_EACH = 20  # recordings that are scored of each kind, apart by known and unseen speakers: the first by hash
 
 
 def quality_figures(
@@ -170,19 +171,26 @@ def quality_figures(
 ) -> dict:
     """Quality without a reference by every judge whose package is installed; raises MissingExtraError when none is."""
     judges = available_judges() if judges is None else judges
-    result: dict = {}
-    for kind, group in by_kind(clips).items():
-        some = sorted(group, key=lambda clip: order_of(clip.file, seed))[:QUALITY_EACH]
-        result[kind] = as_figures(
-            [
-                mean(
-                    judge.name, [judge.score(clip.samples, sample_rate) for clip in some], Groups.of(some),
-                    unit="1 to 5", definition="mean opinion score", judge=judge.recipe, seed=seed,
-                )
-                for judge in judges
-            ]
-        )  # fmt: skip
-    return result
+    taken: Counter = Counter()
+    chosen = []
+    for clip in sorted(clips, key=lambda clip: order_of(f"{clip.utt_id} {clip.voice}", seed)):
+        group = (clip.kind, clip.seen, clip.few)
+        taken[group] += 1
+        if taken[group] <= QUALITY_EACH:
+            chosen.append(clip)
+    for clip in tqdm(chosen, desc="quality", unit="recording", disable=None):
+        clip.measured["quality"] = {judge.name: judge.score(clip.samples, sample_rate) for judge in judges}
+    return {kind: as_figures(_quality(group, judges, seed)) for kind, group in by_kind(chosen).items()}
+
+
+def _quality(group: Sequence[Clip], judges: Sequence[QualityJudge], seed: int) -> list[Metric]:
+    facts = {"unit": "1 to 5", "definition": "mean opinion score", "seed": seed}
+    return [
+        mean(
+            judge.name, [clip.measured["quality"][judge.name] for clip in group], Groups.of(group), judge=judge.recipe, **facts
+        )
+        for judge in judges
+    ]  # fmt: skip
 
 
 def clip_rows(clips: Sequence[Clip], sample_rate: int) -> list[dict]:
