@@ -43,7 +43,7 @@ def energy(samples: np.ndarray, places: np.ndarray, begin: int, end: int) -> np.
     return (samples[places[:, None] + np.arange(begin, end)] ** 2).mean(1) + 1e-10
 
 
-def contrast(samples: np.ndarray, places: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+def cpc(samples: np.ndarray, places: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Decibels (P,) of the middle 4 ms over the rest of the 20 ms, and of the rest alone."""
     middle, around = int(MIDDLE_S * rate), int(AROUND_S * rate)
     rest = (energy(samples, places, -around, -middle) + energy(samples, places, middle, around)) / 2
@@ -55,7 +55,7 @@ def join_figures(samples: np.ndarray, places: np.ndarray, rate: int) -> dict[str
     side = int(STEP_S * rate)
     step = 10 * np.log10(energy(samples, places, 0, side) / energy(samples, places, -side, 0))
     bends = np.pad(np.diff(samples, 2), 1)
-    bend, level = (contrast(one, places, rate)[0] for one in (bends, samples))
+    bend, level = (cpc(one, places, rate)[0] for one in (bends, samples))
     return {"step": np.abs(step), "bend": bend, "level": level}
 
 
@@ -64,7 +64,7 @@ def as_quiet(samples: np.ndarray, joins: np.ndarray, rate: int) -> np.ndarray:
     around = int(AROUND_S * rate)
     places = np.arange(around, len(samples) - around, int(MIDDLE_S * rate))
     places = places[np.abs(places[:, None] - joins).min(1, initial=len(samples)) > 2 * around]
-    wanted, found = (contrast(samples, at, rate)[1] for at in (joins, places))
+    wanted, found = (cpc(samples, at, rate)[1] for at in (joins, places))
     chosen = []
     for level in wanted:
         chosen.append(int(np.argmin(np.abs(found - level))))
@@ -95,7 +95,7 @@ def compare(joins: Sequence[np.ndarray], others: Sequence[np.ndarray], seed: int
 
 def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     """{figure: folded, plain, difference, each (value, low, high)} of clips in the same order."""
-    from vqvc.evaluation import content, suite, voices
+    from vqvc.evaluation import content, speaker_verification, suite
     from vqvc.evaluation.figures import difference_interval, ratio_interval
     from vqvc.evaluation.judges.recognisers import PocketsphinxRecogniser
 
@@ -112,11 +112,11 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
         ours, theirs = (content.count_errors([clip.text for clip in plain], words, unit) for words in heard)
         rows[f"{unit} error, %"] = row(100 * ours.edits, 100 * theirs.edits, ours.lengths)
     logger.info("learning the voices from natural speech")
-    judge = voices.identifier(plain, store, seed)[0]
+    judge = speaker_verification.identifier(plain, store, seed)[0]
     named, near = [], []
     for clips in (folded, plain):
         suite.add_pitch(clips, rate)
-        features = np.stack([voices.clip_features(clip, rate) for clip in clips])
+        features = np.stack([speaker_verification.clip_features(clip, rate) for clip in clips])
         named.append(np.array([100.0 * (name == clip.voice) for name, clip in zip(judge.names_of(features), clips)]))
         near.append(np.array([judge.similarities(one[None], clip.voice)[0] for one, clip in zip(features, clips)]))
     rows["named as wanted, %"] = row(*named, np.ones(len(plain)))
@@ -128,11 +128,11 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     """Clips folded and plain, and of each utterance the figures at its joins, there in plain speech, and elsewhere."""
     import vqvc
     from vqvc.api import TEMPERATURE
+    from vqvc.conversion import pipeline
+    from vqvc.conversion.postfilter import PostFilter
+    from vqvc.engine.cpu.sampler import Sampler
     from vqvc.errors import CorpusError, UsageError
-    from vqvc.evaluation.clips import Clip, choose_targets
-    from vqvc.synthesis import convert
-    from vqvc.synthesis.postfilter import PostFilter
-    from vqvc.synthesis.sampler import Sampler
+    from vqvc.evaluation.evaluation_set import EvaluationClip, choose_targets
 
     converter = vqvc.load(args.model)
     model, rate = converter.model, converter.sample_rate
@@ -148,26 +148,26 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     targets = choose_targets(store, [name for name in converter.speakers if spoken[name] > 1], None, VOICES)
     others = [[name for name in targets if name != item.speaker] or targets for item in sources]
     wanted = [names[i % len(names)] for i, names in enumerate(others)]
-    heard = [converter.listen(store.waveform(item)) for item in sources]
+    heard = [converter.analyse(store.waveform(item)) for item in sources]
     requests = [
-        convert.Request(one.codes, converter.speakers.index(voice), args.seed, one.loudness, one.melody)
+        pipeline.Request(one.codes, converter.speakers.index(voice), args.seed, one.loudness, one.f0_contour)
         for one, voice in zip(heard, wanted)
     ]
     sampler = Sampler(model)
     sampler.streams = STREAMS
     seconds = sum(one.length_samples for one in heard) / rate
     logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
-    plans, off = (convert.plan(model, sampler, requests, how) for how in ("auto", "off"))
-    said = [convert.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
+    plans, off = (pipeline.plan(model, sampler, requests, how) for how in ("auto", "off"))
+    said = [pipeline.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
     measured, clips = [], ([], [])
-    shape = PostFilter(model) if model.has_mel else lambda samples, told_mel, speaker: samples
+    shape = PostFilter(model) if model.has_mel else lambda samples, predicted_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):
         folded, plain, joins = said[0][i].samples, said[1][i].samples, said[0][i].middles
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
-            shaped = shape(samples, plan.told_mel, requests[i].speaker_index)[: heard[i].length_samples]
-            group.append(Clip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True))
+            shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: heard[i].length_samples]
+            group.append(EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True))
     return *clips, measured
 
 

@@ -28,11 +28,12 @@ from torch.nn.functional import linear
 from vqvc._util import platform
 from vqvc._util.atomic import write_json
 from vqvc.config import from_dict
-from vqvc.nn.vqvae import VQVAE, Told
+from vqvc.conversion import pipeline
+from vqvc.engine.cpu import units
+from vqvc.engine.cpu.sampler import LANES, Job, Sampler
+from vqvc.engine.gpu.sampler import GpuSampler
+from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.nn.wavenet import WaveNet
-from vqvc.synthesis import convert, units
-from vqvc.synthesis.gpu import GpuSampler
-from vqvc.synthesis.sampler import LANES, Job, Sampler
 
 SIZES = {  # layers, dilation cycle, residual, gate, skip
     "20-64-128-128": (20, 10, 64, 128, 128),
@@ -70,7 +71,7 @@ class EagerLoop:
         return self.net.head(skips)
 
     @torch.inference_mode()
-    def say(self, frames: torch.Tensor, samples: int, forced: np.ndarray | None = None) -> torch.Tensor:
+    def synthesize(self, frames: torch.Tensor, samples: int, forced: np.ndarray | None = None) -> torch.Tensor:
         """Logits (samples, 256) of a stream told frames (F, C)."""
         terms = self.net.stack.frame_terms(frames[:, None])
         previous, found = torch.tensor([128]), []
@@ -97,10 +98,10 @@ def make_model(size: str) -> VQVAE:
 def check_same(model: VQVAE, frames: torch.Tensor) -> None:
     """The reference and ours give the same logits."""
     samples, forced = HOP, np.random.default_rng(0).integers(0, 256, HOP)
-    expected = EagerLoop(model.wavenet).say(frames[:1], samples, forced).numpy()
+    expected = EagerLoop(model.wavenet).synthesize(frames[:1], samples, forced).numpy()
     sampler = Sampler(model, "float32", threads=1)
-    told = Told(frames[None, :1], None, None)
-    found = sampler.feed(sampler.start(1, [0]), told, forced=forced[None], observe=True)[1][0]
+    conditioning = Conditioning(frames[None, :1], None, None)
+    found = sampler.feed(sampler.start(1, [0]), conditioning, forced=forced[None], observe=True)[1][0]
     difference = float(np.abs(found - expected).max())
     if difference > 1e-4:
         raise SystemExit(f"the two loops differ by {difference:.1e}: there is nothing to compare")
@@ -141,22 +142,22 @@ def measure(size: str, args: argparse.Namespace) -> dict[str, float]:
     model = make_model(size)
     codes = np.random.default_rng(0).integers(0, 512, round(args.seconds * RATE / model.hop_length))
     with torch.no_grad():
-        told = model.tell(model.quantizer.lookup(torch.from_numpy(codes)[None]), torch.tensor([0]))
-    frames = told.frames[0]
+        conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(codes)[None]), torch.tensor([0]))
+    frames = conditioning.frames[0]
     check_same(model, frames)
     one, all_cores = Sampler(model, args.precision, threads=1), Sampler(model, args.precision)
     part = frames.numpy()[:BATCHED_FRAMES]
     lanes = [Job(part, None, None, seed) for seed in range(LANES * all_cores.threads)]
-    plain = Told(frames[None, : RATE // 4 // HOP], None, None)
-    request = convert.Request(codes, 0, loudness=np.abs(np.sin(np.arange(len(codes)) / 40)))
+    plain = Conditioning(frames[None, : RATE // 4 // HOP], None, None)
+    request = pipeline.Request(codes, 0, loudness=np.abs(np.sin(np.arange(len(codes)) / 40)))
     eager_samples = round(args.eager_seconds * RATE)
     ways = {
-        "eager": (eager_samples, lambda: EagerLoop(model.wavenet).say(frames, eager_samples)),
+        "eager": (eager_samples, lambda: EagerLoop(model.wavenet).synthesize(frames, eager_samples)),
         "plain": (plain.frames.shape[1] * HOP, lambda: one.feed(one.start(1, [0]), plain)),
-        "folded": (len(codes) * model.hop_length, lambda: convert.say(model, all_cores, [request])),
+        "folded": (len(codes) * model.hop_length, lambda: pipeline.synthesize(model, all_cores, [request])),
         "batched": (len(lanes) * len(part) * HOP, lambda: all_cores.run(lanes)),
     }
-    one.feed(one.start(1, [0]), Told(frames[None, :1], None, None))  # compiles, or reads the cache
+    one.feed(one.start(1, [0]), Conditioning(frames[None, :1], None, None))  # compiles, or reads the cache
     all_cores.run(lanes[:1])
     best = dict.fromkeys(ways, 0.0)
     for _ in range(args.rounds):

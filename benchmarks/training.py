@@ -34,17 +34,17 @@ class PlainWaveNet(nn.Module):
         self.embed = nn.Embedding(CLASSES, residual)
         self.dilations = [2 ** (i % cycle) for i in range(layers)]
         self.conv = nn.ModuleList(nn.Conv1d(residual, gate, 2, dilation=d) for d in self.dilations)
-        self.told = nn.ModuleList(nn.Conv1d(CONDITIONING, gate, 1, bias=False) for _ in self.dilations)
+        self.conditioning = nn.ModuleList(nn.Conv1d(CONDITIONING, gate, 1, bias=False) for _ in self.dilations)
         self.residual = nn.ModuleList(nn.Conv1d(gate // 2, residual, 1) for _ in self.dilations)
         self.skip = nn.ModuleList(nn.Conv1d(gate // 2, skip, 1) for _ in self.dilations)
         self.mix, self.out = nn.Conv1d(skip, skip, 1), nn.Conv1d(skip, CLASSES, 1)
 
     def forward(self, previous: Tensor, frames: Tensor) -> Tensor:
         x = self.embed(previous).transpose(1, 2)
-        told = frames.repeat_interleave(HOP, dim=2)
+        conditioning = frames.repeat_interleave(HOP, dim=2)
         skips = 0
         for layer, dilation in enumerate(self.dilations):
-            a = self.conv[layer](nn.functional.pad(x, (dilation, 0))) + self.told[layer](told)
+            a = self.conv[layer](nn.functional.pad(x, (dilation, 0))) + self.conditioning[layer](conditioning)
             t, s = a.chunk(2, dim=1)
             z = torch.tanh(t) * torch.sigmoid(s)
             skips = skips + self.skip[layer](z)

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+from vqvc.conversion.model_file import read_header
 from vqvc.errors import VqvcError
-from vqvc.evaluation.ladder import table
-from vqvc.synthesis.package import read_header
+from vqvc.evaluation.probe_baselines import table
 
 RESULTS = {
     "wavs": "wavs", "released": "released", "heat map": "probe/heatmap.png", "picture": "summary.png", "page": "report.html",

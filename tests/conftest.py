@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The processor, and which of its units the tests of the sampling loop ran on."""
-    from vqvc.synthesis.units import available
+    from vqvc.engine.cpu.units import available
 
     terminalreporter.write_line(f"processor: {_processor()}; units of the sampling loop: {', '.join(available())}")
 

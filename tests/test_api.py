@@ -9,14 +9,14 @@ from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
 from vqvc.audio import io
+from vqvc.conversion import model_file
 from vqvc.errors import AudioError, ModelError, UsageError
-from vqvc.synthesis import package
 
 
 @pytest.fixture(scope="module")
 def converter(tmp_path_factory):
     path = tmp_path_factory.mktemp("api") / "model.safetensors"
-    package.write(path, tiny_model(), SPEAKERS, {})
+    model_file.write(path, tiny_model(), SPEAKERS, {})
     return vqvc.load(path)
 
 

@@ -11,15 +11,15 @@ import vqvc
 from vqvc import config
 from vqvc.cli import convert as command
 from vqvc.cli import decode, encode, sample
+from vqvc.conversion import model_file
 from vqvc.models import RELEASED
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import package
-from vqvc.training.start import PER_SPEAKER, Start
+from vqvc.training.initialization import PER_SPEAKER, Initialization
 
 
 def test_it_is_small_enough_and_whole():
     assert RELEASED.stat().st_size < 20e6
-    assert package.read(RELEASED).checksum == package.read_header(RELEASED).checksum
+    assert model_file.read(RELEASED).checksum == model_file.read_header(RELEASED).checksum
 
 
 def test_it_has_the_voice_that_the_readme_names(capsys):
@@ -53,9 +53,9 @@ def test_its_prior_comes_with_it(tmp_path, speechlike):
 
 def test_training_can_go_on_from_it_as_the_readme_says():
     settings = config.load(Path(__file__).parents[1] / "recipes/conf/small.yaml")
-    released = package.read(RELEASED)
+    released = model_file.read(RELEASED)
     begun = VQVAE(settings, 2)
-    Start(released.model, tuple(voice.name for voice in released.speakers), RELEASED).give(begun, ("p225", "somebody"))
+    Initialization(released.model, tuple(voice.name for voice in released.speakers), RELEASED).give(begun, ("p225", "somebody"))
     ours, theirs = begun.state_dict(), released.model.state_dict()
     changed = {name for name in theirs if not torch.equal(ours[name], theirs[name])}
     assert changed <= PER_SPEAKER.keys()

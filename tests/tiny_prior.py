@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vqvc.codec import prior_file
+from vqvc.codec.integer_prior import IntegerPrior, make_tables
 from vqvc.config import PriorSettings, from_dict
 from vqvc.corpus.codes import CodeArchive
 from vqvc.nn.prior import Prior
-from vqvc.synthesis import prior_package
-from vqvc.synthesis.integer_prior import IntegerPrior, make_tables
 
 SIZE, HOP, MODEL = 8, 64, "ab" * 32
 TINY = {
@@ -18,7 +18,7 @@ TINY = {
         "token_dropout": 0.0, "dropout": 0.0,
     },
     "training": {
-        "steps": 8, "batch_size": 4, "crop_codes": 32, "lead_codes": 8, "warmup_steps": 2, "precision": "float32",
+        "steps": 8, "batch_size": 4, "crop_codes": 32, "context_codes": 8, "warmup_steps": 2, "precision": "float32",
         "weight_average": 0.9, "valid_minutes": 60.0, "checkpoint_minutes": 60.0,
     },
 }  # fmt: skip
@@ -74,4 +74,4 @@ def write_prior(path: Path, model: Prior, **changes) -> str:
     """A prior's file for ``random_prior``'s settings; returns its checksum."""
     settings = from_dict({"prior": TINY["prior"] | {"dilation_cycle": 3, "gate_channels": 24, "skip_channels": 20}}, kind=PriorSettings)
     facts = {"codes_of_model": MODEL, "codebook_size": SIZE, "hop_length": HOP, "sample_rate": 16000} | changes
-    return prior_package.write(path, model, settings, ("p1", "p2"), {"steps": 0}, **facts)
+    return prior_file.write(path, model, settings, ("p1", "p2"), {"steps": 0}, **facts)

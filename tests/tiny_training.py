@@ -23,7 +23,7 @@ TINY = {
         "conditioning_layers": 1, "conditioning_hop": 8,
     },
     "training": {
-        "steps": 8, "batch_size": 4, "crop_samples": 256, "lead_samples": 32, "learning_rate": 2e-3, "warmup_steps": 2,
+        "steps": 8, "batch_size": 4, "crop_samples": 256, "context_samples": 32, "learning_rate": 2e-3, "warmup_steps": 2,
         "weight_average": 0.9, "n_mels": 8, "precision": "float32", "checkpoint_minutes": 60.0, "valid_minutes": 60.0,
     },
 }  # fmt: skip
@@ -72,7 +72,7 @@ def before_step(monkeypatch, kind: type, act) -> None:
 # --- in processes of their own, forked from one server that has imported torch and computed nothing
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pytest", "vqvc.training.loop", "vqvc.training.vqvae_task", "vqvc.synthesis.package"])
+_server.set_forkserver_preload(["pytest", "vqvc.training.loop", "vqvc.training.vqvae_task", "vqvc.conversion.model_file"])
 
 
 def start(work, *args, log: Path) -> multiprocessing.Process:

@@ -13,12 +13,12 @@ TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 
 
 @dataclass(frozen=True)
-class Heard:
+class Analysis:
     """A recording as the model heard it."""
 
     codes: np.ndarray  # (T,) int64
     loudness: np.ndarray  # (T,) energy at each code
-    melody: np.ndarray | None  # (3, T), for a model that is told one
+    f0_contour: np.ndarray | None  # (3, T), for a model that is told one
     gain_db: float  # what brought it to the level of training
     length_samples: int
 
@@ -40,7 +40,7 @@ class VoiceConverter:
     """
 
     def __init__(self, package):
-        from vqvc.synthesis.gpu import make_sampler
+        from vqvc.engine.gpu.sampler import make_sampler
 
         self._package, self.model = package, package.model
         self._sampler = make_sampler(package.model)
@@ -52,7 +52,7 @@ class VoiceConverter:
     @classmethod
     def load(cls, path: str | Path) -> "VoiceConverter":
         """Read a model file; raises ModelError when it is missing, damaged or of another format."""
-        from vqvc.synthesis import package
+        from vqvc.conversion import model_file as package
 
         return cls(package.read(path))
 
@@ -67,7 +67,8 @@ class VoiceConverter:
         A recording that is read from a path may have any length: it is encoded in pieces, whose codes are those of the whole.
         Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
         """
-        from vqvc.synthesis import convert, encoding
+        from vqvc.conversion import encoding
+        from vqvc.conversion import pipeline as convert
 
         if isinstance(recording, (str, Path)):
             return encoding.encode_recording(self.model, recording)[0]
@@ -85,11 +86,11 @@ class VoiceConverter:
         progress: Callable[[int], None] = lambda samples: None,
     ) -> np.ndarray:
         """Speech (T * hop_length,) float32 of codes (T,), at the level of training, in the voice of ``speaker``."""
-        from vqvc.synthesis import convert
+        from vqvc.conversion import pipeline as convert
 
         codes = self._checked(codes)
         request = convert.Request(codes, self._package.speaker_index(speaker), seed)
-        return convert.say(self.model, self._sampler, [request], temperature, fold, postfilter, progress)[0]
+        return convert.synthesize(self.model, self._sampler, [request], temperature, fold, postfilter, progress)[0]
 
     def convert(
         self,
@@ -127,25 +128,25 @@ class VoiceConverter:
     ) -> list[np.ndarray]:
         """Many recordings at once, which is faster than one after the other: (recording, speaker) -> samples."""
         sources = {id(recording): recording for recording, _ in pairs}  # one with several targets is read once
-        heard = {key: self.listen(recording) for key, recording in sources.items()}
-        return self.say(
+        heard = {key: self.analyse(recording) for key, recording in sources.items()}
+        return self.synthesize(
             [(heard[id(recording)], speaker) for recording, speaker in pairs],
             seed=seed, temperature=temperature, fold=fold, postfilter=postfilter, progress=progress,
         )  # fmt: skip
 
-    def listen(self, recording: np.ndarray | str | Path) -> "Heard":
+    def analyse(self, recording: np.ndarray | str | Path) -> "Analysis":
         """What a conversion needs of a recording; raises AudioError as ``encode`` does."""
-        from vqvc.synthesis import convert
+        from vqvc.conversion import pipeline as convert
 
         level = convert.levelled(self.model, self._samples(recording))
         codes = convert.encode(self.model, level.samples)
         loudness = convert.loudness(level.samples, self.hop_length)
-        melody = convert.melody(self.model, level.samples)
-        return Heard(codes, loudness, melody, level.gain_db, len(level.samples))
+        f0_contour = convert.f0_contour(self.model, level.samples)
+        return Analysis(codes, loudness, f0_contour, level.gain_db, len(level.samples))
 
-    def say(
+    def synthesize(
         self,
-        pairs: Sequence[tuple["Heard", str]],
+        pairs: Sequence[tuple["Analysis", str]],
         *,
         seed: int = 0,
         temperature: float = TEMPERATURE,
@@ -154,13 +155,13 @@ class VoiceConverter:
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
         """What was heard, in other voices: (T,) float32 each, as long and as loud as the recording was."""
-        from vqvc.synthesis import convert
+        from vqvc.conversion import pipeline as convert
 
         requests = [
-            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness, heard.melody)
+            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness, heard.f0_contour)
             for heard, speaker in pairs
         ]
-        said = convert.say(self.model, self._sampler, requests, temperature, fold, postfilter, progress)
+        said = convert.synthesize(self.model, self._sampler, requests, temperature, fold, postfilter, progress)
         return [
             samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
             for samples, (heard, _) in zip(said, pairs)
@@ -182,11 +183,11 @@ class VoiceConverter:
         What belongs to all of it (level, mean pitch) is found in passes over the file before; raises AudioError as
         ``encode`` does.
         """
-        from vqvc.synthesis import long
+        from vqvc.conversion import chunking
 
         index = self._package.speaker_index(speaker)
-        found = long.survey(recording, self.model)
-        blocks = long.stream(
+        found = chunking.survey(recording, self.model)
+        blocks = chunking.stream(
             recording, found, self.model, self._sampler, index,
             seed=seed, temperature=temperature, folding=fold, postfilter=postfilter, progress=progress,
         )  # fmt: skip

@@ -63,7 +63,7 @@ class QuantizerConfig:
     update: Literal["ema", "gradient"] = "ema"  # ema (appendix A.1) or gradient (equation 3)
     ema_decay: Decay = 0.99  # per training step
     commitment_cost: Weight = 0.25  # beta of equation 3
-    free_steps: Steps = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
+    quantizer_start_step: Steps = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
     restart_below: Decay = 0.05  # a code is restarted when its averaged count falls under this share of an even one
 
 
@@ -95,18 +95,18 @@ class TrainingConfig:
     steps: Annotated[int, Range(1, 10**9)] = 100000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: Batch = 16  # crops per step
     crop_samples: Annotated[int, Range(1, 2**24)] = 6144  # samples per crop; a multiple of the hop
-    lead_samples: Annotated[int, Range(0, 2**24)] = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
+    context_samples: Annotated[int, Range(0, 2**24)] = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
     optimizer: Literal["adam", "muon", "muon_all"] = "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
     learning_rate: Rate = 4e-4  # at its highest
     warmup_steps: Steps = 200  # steps of linear rise
     decay_fraction: Share = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
     weight_average: Decay = 0.999  # decay of the averaged (Polyak) weights
-    listen_first: Share = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
+    decoder_warmup_fraction: Share = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
-    contrast_weight: Weight = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
-    said_samples: Annotated[int, Range(0, 2**24)] = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
+    cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
+    decoder_crop_samples: Annotated[int, Range(0, 2**24)] = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
     input_noise: Annotated[float, Range(0, 128)] = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
     perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
     wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
@@ -145,18 +145,18 @@ class Config:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
         if self.training.mel_weight and self.decoder.conditioning_hop > 256:
             raise ConfigError("decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half")
-        if self.training.lead_samples >= self.training.crop_samples:
-            raise ConfigError("training.lead_samples: must be smaller than training.crop_samples")
-        if self.training.said_samples and not self.training.lead_samples < self.training.said_samples <= self.training.crop_samples:
-            raise ConfigError("training.said_samples: must be above training.lead_samples and at most training.crop_samples, or 0")
+        if self.training.context_samples >= self.training.crop_samples:
+            raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
+        if self.training.decoder_crop_samples and not self.training.context_samples < self.training.decoder_crop_samples <= self.training.crop_samples:
+            raise ConfigError("training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0")
         if not self.training.wavenet_fraction and not self.training.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
         if self.training.wavenet_fraction < 1 and not self.training.mel_weight:
             raise ConfigError("training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing")
-        if self.training.teacher_weight and self.training.said_samples:
-            raise ConfigError("training.teacher_weight: wants training.said_samples: 0")
-        if self.training.said_samples % self.hop_length:
-            raise ConfigError(f"training.said_samples: must be a multiple of the hop of {self.hop_length} samples")
+        if self.training.teacher_weight and self.training.decoder_crop_samples:
+            raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
+        if self.training.decoder_crop_samples % self.hop_length:
+            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {self.hop_length} samples")
         if self.training.crop_samples % self.hop_length:
             raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
 
@@ -203,7 +203,7 @@ class PriorTrainingConfig:
     steps: Annotated[int, Range(1, 10**9)] = 8000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: Batch = 16  # crops per step
     crop_codes: Annotated[int, Range(1, 2**20)] = 384  # codes per crop
-    lead_codes: Annotated[int, Range(0, 2**20)] = 64  # first codes of a crop, which give context and are not scored
+    context_codes: Annotated[int, Range(0, 2**20)] = 64  # first codes of a crop, which give context and are not scored
     learning_rate: Rate = 2e-3  # Adam's, at its highest
     warmup_steps: Steps = 200  # steps of linear rise
     decay_fraction: Share = 0.7  # the last part of the run, in which the rate falls to a hundredth
@@ -228,8 +228,8 @@ class PriorSettings:
         settings.check(self)
         if self.prior.gate_channels % 2:
             raise ConfigError("prior.gate_channels: must be even (a tanh half and a sigmoid half)")
-        if not 0 <= self.training.lead_codes < self.training.crop_codes:
-            raise ConfigError("training.lead_codes: must be smaller than training.crop_codes")
+        if not 0 <= self.training.context_codes < self.training.crop_codes:
+            raise ConfigError("training.context_codes: must be smaller than training.crop_codes")
         _require_fitting_batch(self.training.batch_size, self.training.crop_codes, "crop_codes", MOST_CODES)
 
     to_dict, hash = Config.to_dict, Config.hash

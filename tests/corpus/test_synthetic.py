@@ -116,7 +116,7 @@ def test_every_class_is_heard_in_the_mini_corpus(tmp_path):
     for place, voice in enumerate(synthetic.VOICES[:3]):
         synthesiser.voice(voice.variant, pitch=50, pitch_range=50, rate_wpm=170)
         for text in synthetic.prompts(place, 40):
-            heard |= {item.text for item in synthetic.phone_grid(synthesiser.say(text)).tiers[0].items}
+            heard |= {item.text for item in synthetic.phone_grid(synthesiser.synthesize(text)).tiers[0].items}
     assert heard == set(phones.CLASSES)
 
 

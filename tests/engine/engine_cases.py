@@ -15,11 +15,11 @@ import torch
 from tiny_voice import tiny_model
 
 from vqvc.engine import spec
-from vqvc.nn.vqvae import VQVAE, Told
-from vqvc.synthesis import units
-from vqvc.synthesis.gpu import GpuSampler
-from vqvc.synthesis.gpu_span import Plan, SpanRows
-from vqvc.synthesis.sampler import Sampler
+from vqvc.engine.cpu import units
+from vqvc.engine.cpu.sampler import Sampler
+from vqvc.engine.gpu.sampler import GpuSampler
+from vqvc.engine.gpu.span import Plan, SpanRows
+from vqvc.nn.vqvae import VQVAE, Conditioning
 
 HOP, TEMPERATURE, POSITION = 4, 0.9, 2**33
 NAMES = ("layers", "dilation_cycle", "kernel", "residual_channels", "gate_channels", "skip_channels")
@@ -45,7 +45,7 @@ class Case:
     """A model and what it is conditioned on; seeds (streams,)."""
 
     model: VQVAE
-    told: Told
+    conditioning: Conditioning
     seeds: tuple[int, ...]
 
     @classmethod
@@ -54,13 +54,13 @@ class Case:
         model = tiny_model(output, **dict(zip(NAMES, decoder)), conditioning_hop=HOP)
         codes = torch.randint(0, 16, (streams, 2), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            told = model.tell(model.quantizer.lookup(codes), torch.arange(streams) % 3)
-        parts = (told.frames, told.predictor, told.log_gain)
-        told = Told(*(None if part is None else part[:, 14 : 14 + frames] for part in parts))  # across two codes
-        return cls(model, told, tuple(2**64 - 1 - row for row in range(streams)))
+            conditioning = model.condition(model.quantizer.lookup(codes), torch.arange(streams) % 3)
+        parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+        conditioning = Conditioning(*(None if part is None else part[:, 14 : 14 + frames] for part in parts))  # across two codes
+        return cls(model, conditioning, tuple(2**64 - 1 - row for row in range(streams)))
 
     def array(self, name: str) -> np.ndarray | None:
-        part = getattr(self.told, name)
+        part = getattr(self.conditioning, name)
         return None if part is None else part.detach().numpy()
 
 
@@ -80,7 +80,7 @@ def sampled(engine: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
             else GpuSampler(case.model, precision, "cuda" if engine in GPU else "cpu")
         )
         state = made.start(streams, case.seeds, positions)
-    return made.feed(state, case.told, TEMPERATURE, observe=True)
+    return made.feed(state, case.conditioning, TEMPERATURE, observe=True)
 
 
 def teacher_forced(case: Case, classes: np.ndarray, precision: str) -> np.ndarray:
@@ -88,8 +88,8 @@ def teacher_forced(case: Case, classes: np.ndarray, precision: str) -> np.ndarra
     model, given = case.model, torch.from_numpy(classes.astype(np.int64))
     with torch.no_grad():
         quantized, before, previous = model._shift(given, None)
-        hints = model.hints(quantized, case.told, before)[2] if model.mixture else None
-        raw = model.wavenet(previous, hints, case.told.frames, getattr(torch, precision))
+        lpc_inputs = model.lpc_inputs(quantized, case.conditioning, before)[2] if model.mixture else None
+        raw = model.wavenet(previous, lpc_inputs, case.conditioning.frames, getattr(torch, precision))
     return raw.transpose(0, 1).numpy()
 
 
@@ -101,13 +101,13 @@ def specified(case: Case, classes: np.ndarray, raw: np.ndarray | None) -> tuple[
     frames, predictor, log_gain = (case.array(name) for name in ("frames", "predictor", "log_gain"))
     for t in range(classes.shape[1]):
         frame = t // HOP
-        hints = (None, None) if predictor is None else (predictor[:, frame], np.exp(log_gain[:, frame]))
-        outputs, prediction = spec.step(decoder, state, frames[:, frame], hints[0])
+        lpc_inputs = (None, None) if predictor is None else (predictor[:, frame], np.exp(log_gain[:, frame]))
+        outputs, prediction = spec.step(decoder, state, frames[:, frame], lpc_inputs[0])
         if raw is not None:
             uniform = spec.uniforms(case.seeds, POSITION + t)
-            drawn.append(spec.choose(raw[:, t], uniform, TEMPERATURE, prediction, hints[1]))
+            drawn.append(spec.choose(raw[:, t], uniform, TEMPERATURE, prediction, lpc_inputs[1]))
         found.append(outputs)
-        spec.remember(state, classes[:, t].astype(np.int64), prediction, hints[1])
+        spec.remember(state, classes[:, t].astype(np.int64), prediction, lpc_inputs[1])
     return np.stack(found, 1), np.stack(drawn, 1) if drawn else None
 
 

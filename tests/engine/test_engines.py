@@ -16,10 +16,10 @@ from tiny_voice import tiny_model
 from vqvc.audio import mulaw
 from vqvc.audio.mulaw import CLASSES
 from vqvc.engine import spec
+from vqvc.engine.cpu import kernels
+from vqvc.engine.cpu.sampler import Sampler
+from vqvc.engine.gpu.sampler import GpuSampler
 from vqvc.engine.protocol import Engine
-from vqvc.synthesis import kernels
-from vqvc.synthesis.gpu import GpuSampler
-from vqvc.synthesis.sampler import Sampler
 
 HERE = Path(__file__).resolve().parent
 OUTPUTS = ("mixture", "categorical")

@@ -14,7 +14,7 @@ PITCH_HZ = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215, "p7
 UNSEEN = ("p7", "p8")
 
 
-def say(phones, speaker, seed):
+def synthesize(phones, speaker, seed):
     """(samples float32, segments as (start_s, duration_s, phone)): 120 ms for each phone, silence around."""
     rng = np.random.default_rng(seed)
     step, pieces, segments = int(0.12 * RATE), [], []
@@ -48,7 +48,7 @@ class Toy:
         self.known = known  # samples as bytes -> phones
 
     def convert_batch(self, jobs, **_):
-        return [say(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in jobs]
+        return [synthesize(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in jobs]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def toy(tmp_path_factory) -> ToyRun:
             if subset == "test" and number < 6:
                 continue
             utt_id, offset = f"{speaker}_{number:03d}", sum(map(len, audio))
-            samples, segments = say(phones, speaker, seed=100 * number + int(speaker[1:]))
+            samples, segments = synthesize(phones, speaker, seed=100 * number + int(speaker[1:]))
             audio.append(np.round(samples * 32768).clip(-32768, 32767).astype("<i2"))
             known[(audio[-1].astype(np.float32) / np.float32(32768)).tobytes()] = phones
             text = ["see the cat", "a <b>bold</b> & 'quoted' word", "go home now"][number % 3]

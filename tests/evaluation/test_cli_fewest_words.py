@@ -10,10 +10,10 @@ import soundfile
 from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.cli import encode, evaluate, prior, probe, report
+from vqvc.conversion import model_file
 from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import UsageError
 from vqvc.evaluation.run_paths import RunPaths
-from vqvc.synthesis import package
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_probe_alone_has_the_built_in_voices_speak_and_prints_an_accuracy(tm
     monkeypatch.setattr(builtin_corpus, "HELD_OUT_VOICES", 1)
     monkeypatch.setattr(builtin_corpus, "SENTENCES", 10)
     monkeypatch.setattr(builtin_corpus, "HELD_OUT_SENTENCES", 1)
-    package.write("model.safetensors", tiny_model(), SPEAKERS, {})
+    model_file.write("model.safetensors", tiny_model(), SPEAKERS, {})
     assert probe.main(["--model", "model.safetensors"]) == 0
     out = capsys.readouterr().out
     accuracy = out.splitlines()[-1]
@@ -118,7 +118,7 @@ def test_the_probe_alone_without_espeak_says_which_extra_to_install(monkeypatch,
 
 @pytest.fixture
 def recording(tmp_path, monkeypatch, speechlike):
-    package.write(tmp_path / "model.safetensors", tiny_model(), SPEAKERS, {})
+    model_file.write(tmp_path / "model.safetensors", tiny_model(), SPEAKERS, {})
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.wav", speechlike(0.4, 22050), 22050)
     monkeypatch.chdir(tmp_path)
@@ -140,14 +140,14 @@ def test_a_run_folder_is_enough_for_encoding(run, capsys):
     (run / "config.yaml").write_text("")
     assert encode.main(["work/exp/small"]) == 2
     assert "model.safetensors: no such file; make it with: vqvc-train" in _error(capsys)
-    package.write(run / "model.safetensors", tiny_model(), SPEAKERS, {})
+    model_file.write(run / "model.safetensors", tiny_model(), SPEAKERS, {})
     assert encode.main(["work/exp/small"]) == 2 and "codes.npz: exists already" in _error(capsys)
     before = CodeArchive.load(run / "codes.npz")
     assert encode.main(["work/exp/small", "--overwrite"]) == 0
     after = CodeArchive.load(run / "codes.npz")
     assert (
         np.array_equal(after.utt_ids, before.utt_ids)
-        and after.model == package.read_header(run / "model.safetensors").checksum
+        and after.model == model_file.read_header(run / "model.safetensors").checksum
     )
     assert (
         encode.main(["work/dump", "--model", "work/exp/small/model.safetensors"]) == 0

@@ -6,7 +6,7 @@ import pytest
 from tiny_prior import TINY, tiny_archive
 
 from vqvc.cli import prior
-from vqvc.synthesis import prior_package
+from vqvc.codec import prior_file
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def given(tmp_path):
 def test_it_trains_goes_on_and_scores(given, tmp_path, capsys):
     assert prior.main(given) == 0
     assert "held-out bits per code" in capsys.readouterr().out
-    found = prior_package.read(tmp_path / "prior" / "prior.safetensors")
+    found = prior_file.read(tmp_path / "prior" / "prior.safetensors")
     assert found.speakers == ("p1", "p2") and found.training["steps"] == 8
     assert prior.main([*given, "--set=training.steps=10"]) == 0
     assert "resuming at step 8" in capsys.readouterr().err

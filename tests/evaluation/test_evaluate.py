@@ -8,7 +8,8 @@ import pytest
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, UsageError
-from vqvc.evaluation import clips, suite, tables, voices, word_section
+from vqvc.evaluation import evaluation_set as clips
+from vqvc.evaluation import speaker_verification, suite, tables, word_section
 from vqvc.evaluation.judges.recognisers import plain_words
 
 
@@ -69,7 +70,7 @@ def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, ma
 
 
 def test_a_converter_that_reaches_the_voice_is_heard_as_the_target(made, store):
-    found = voices.speaker_figures(made, store)
+    found = speaker_verification.speaker_figures(made, store)
     assert found["natural"]["named_rightly"]["value"] > 90
     assert found["conversion"]["named_target"]["value"] > 90
     assert found["conversion"]["named_source"]["value"] < 10
@@ -88,7 +89,7 @@ def test_a_converter_that_copies_is_heard_as_the_source(toy, store, tmp_path):
 
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
     made = clips.make(Copy(toy.converter.known), store, sources, ["p1", "p2"], tmp_path)
-    found = voices.speaker_figures(made, store)
+    found = speaker_verification.speaker_figures(made, store)
     assert found["conversion"]["named_source"]["value"] > 90
     pitch = suite.prosody_figures(made, 16000)
     assert pitch["conversion"]["pitch_correlation"]["value"] == pytest.approx(1)

@@ -9,11 +9,11 @@ import pytest
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError
-from vqvc.evaluation import clips
+from vqvc.evaluation import evaluation_set
 from vqvc.evaluation.background import BackgroundJudges
-from vqvc.evaluation.clips import Clip
 from vqvc.evaluation.contour_section import flat, with_height_of
 from vqvc.evaluation.encoder_section import encoder_figures, enrol
+from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.strangers import WithStrangers
 
 
@@ -22,15 +22,15 @@ def sources(*speakers):
 
 
 def test_targets_take_turns_and_none_is_the_source():
-    pairs = clips.assign(sources(*"abcd" * 6), list("abcd"), each=1)
+    pairs = evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
     assert len(pairs) == 24 and all(item.speaker != voice for item, voice in pairs)
     assert max(Counter(voice for _, voice in pairs).values()) - min(Counter(voice for _, voice in pairs).values()) <= 1
-    assert len(clips.assign(sources(*"abcd"), list("abcd"), each=0)) == 12
-    assert pairs == clips.assign(sources(*"abcd" * 6), list("abcd"), each=1)
+    assert len(evaluation_set.assign(sources(*"abcd"), list("abcd"), each=0)) == 12
+    assert pairs == evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
 
 
 def test_voices_of_few_sentences_get_as_many_conversions_each():
-    pairs = clips.assign(sources(*"abab"), ["c"], each=1, few=["x", "y", "a"], few_each=2)
+    pairs = evaluation_set.assign(sources(*"abab"), ["c"], each=1, few=["x", "y", "a"], few_each=2)
     counts = Counter(voice for _, voice in pairs)
     assert counts == {"c": 4, "x": 2, "y": 2, "a": 2}
     assert all(item.speaker != voice for item, voice in pairs)
@@ -38,7 +38,7 @@ def test_voices_of_few_sentences_get_as_many_conversions_each():
 
 
 def clip(kind, seen=True, few=False):
-    return Clip(kind, "u", "a", "b", "", "", np.zeros(1), seen, few=few)
+    return EvaluationClip(kind, "u", "a", "b", "", "", np.zeros(1), seen, few=few)
 
 
 def test_unseen_speakers_and_voices_of_few_sentences_are_kinds_of_their_own():
@@ -49,12 +49,12 @@ def test_unseen_speakers_and_voices_of_few_sentences_are_kinds_of_their_own():
         clip("conversion", False),
         clip("conversion", few=True),
     ]
-    counts = {kind: len(group) for kind, group in clips.by_kind(made, sources_apart=True).items()}
+    counts = {kind: len(group) for kind, group in evaluation_set.by_kind(made, sources_apart=True).items()}
     assert counts == {
         "source": 2, "conversion": 2, "conversion_of_seen": 1, "conversion_of_unseen": 1, "source_of_seen": 1,
         "source_of_unseen": 1, "conversion_into_few": 1,
     }  # fmt: skip
-    assert "conversion_of_seen" not in clips.by_kind([clip("conversion")])
+    assert "conversion_of_seen" not in evaluation_set.by_kind([clip("conversion")])
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ class Spelling:
 
 def test_recordings_are_judged_while_others_are_made_and_figures_follow(toy, tmp_path):
     store = PackedStore(toy.store)
-    chosen = clips.choose_sources(store, toy.converter.speakers, ["p1", "p3"], 6)
+    chosen = evaluation_set.choose_sources(store, toy.converter.speakers, ["p1", "p3"], 6)
     encoder, handed = ByPitch(), []
     with BackgroundJudges(Spelling(), encoder, store.sample_rate) as judges:
 
@@ -131,7 +131,7 @@ def test_recordings_are_judged_while_others_are_made_and_figures_follow(toy, tmp
             handed.append(len(some))
             judges.add(some)
 
-        made = clips.make(toy.converter, store, chosen, ["p1", "p3", "p6"], tmp_path, ready=ready)
+        made = evaluation_set.make(toy.converter, store, chosen, ["p1", "p3", "p6"], tmp_path, ready=ready)
         judges.wait()
     assert sum(handed) == len(made) and len(handed) > 1
     assert all(clip.measured["heard"] == "see the cat" and len(clip.measured["embedding"]) for clip in made)

@@ -7,17 +7,17 @@ import pytest
 import torch
 from tiny_prior import HOP, MODEL, SIZE, random_prior, tiny_archive, write_prior
 
+from vqvc.codec import prior_file
 from vqvc.errors import CorpusError
 from vqvc.evaluation import phone_statistics, prior_score
 from vqvc.evaluation.probe import LabelledCodes
-from vqvc.synthesis import prior_package
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     write_prior(path, random_prior())
-    return prior_package.read(path)
+    return prior_file.read(path)
 
 
 @pytest.fixture(scope="module")

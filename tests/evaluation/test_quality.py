@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vqvc.errors import MissingExtraError
-from vqvc.evaluation.clips import Clip
+from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.judges.quality import DistillMos, Dnsmos
 from vqvc.evaluation.suite import quality_figures
 
@@ -15,7 +15,7 @@ RATE = 16000
 
 
 def _clip(kind, samples):
-    return Clip(kind=kind, utt_id="u", speaker="a", voice="a", text="", file="", samples=samples, seen=True)
+    return EvaluationClip(kind=kind, utt_id="u", speaker="a", voice="a", text="", file="", samples=samples, seen=True)
 
 
 def _vowels(rng, seconds=3.0):

@@ -11,7 +11,8 @@ import pytest
 
 from vqvc.cli import probe, report
 from vqvc.errors import VqvcError
-from vqvc.evaluation import clips, suite, tables, voices, word_section
+from vqvc.evaluation import evaluation_set as clips
+from vqvc.evaluation import speaker_verification, suite, tables, word_section
 from vqvc.evaluation.judges.recognisers import plain_words
 from vqvc.evaluation.page import parts as page
 from vqvc.evaluation.run_folder import RunFolder
@@ -43,7 +44,7 @@ def exp(toy):
     clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
     figures = {
         "content": word_section.content_figures(made, Scripted(), 16000),
-        "speaker": voices.speaker_figures(made, store),
+        "speaker": speaker_verification.speaker_figures(made, store),
         "prosody": suite.prosody_figures(made, 16000),
         "quality": {"left_out": "the package speechmos is not installed"},
     }
@@ -148,7 +149,7 @@ def test_results_regenerate_byte_for_byte_and_leave_the_rest_alone(exp, tmp_path
 
 def test_results_tell_the_learning_curve_and_what_codes_cost(tmp_path):
     point = {"bits_shuffled_codes": 7.0, "usage": 0.5}
-    events = [{"event": "valid", "minutes": n, "step": 1000 * n, "bits_per_sample": 5 - n / 10, "resting": n < 3} | point for n in range(30)]
+    events = [{"event": "valid", "minutes": n, "step": 1000 * n, "bits_per_sample": 5 - n / 10, "skip_decoder": n < 3} | point for n in range(30)]
     events.append({"event": "end", "minutes": 30.0, "step": 30000, "bits_per_sample": 1.987} | point)
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, events)))
     one = {"uniform": 9.0, "prior": 6.0}

@@ -181,7 +181,7 @@ def spoken():
     made = []
     for number, (voice, text) in enumerate(zip(synthetic.VOICES, synthetic.sentences()[:6])):
         synthesiser.voice(voice.variant, pitch=voice.pitch, pitch_range=voice.pitch_range, rate_wpm=voice.rate_wpm)
-        output = synthesiser.say(text)
+        output = synthesiser.synthesize(text)
         samples = np.frombuffer(output.pcm, np.int16).astype(np.float32) / 32768
         samples = resample.resample(samples, output.sample_rate, 16000) * (0.1, 1.0)[number % 2]
         samples += (3e-2, 1e-5, 1e-3)[number % 3] * np.random.default_rng(number).standard_normal(len(samples))

@@ -14,7 +14,7 @@ from tiny_training import tiny_config, tiny_store, trainer
 
 from vqvc.errors import ModelError, TrainingError, VqvcError
 from vqvc.training import checkpoint
-from vqvc.training.folder import hold
+from vqvc.training.lock import lock_folder
 from vqvc.training.tracker import Tracker
 
 
@@ -249,7 +249,7 @@ def test_row_39_a_second_run_in_a_folder_is_refused(store, tmp_path):
     run = trainer(tiny_config(training={"steps": 1}), store, tmp_path / "run")
     run.run()
     before = _bytes(tmp_path / "run")
-    with hold(run.folder), pytest.raises(TrainingError, match=f"run: in use by process {os.getpid()}; wait for it or stop it"):
+    with lock_folder(run.folder), pytest.raises(TrainingError, match=f"run: in use by process {os.getpid()}; wait for it or stop it"):
         trainer(tiny_config(training={"steps": 2}), store, tmp_path / "run").run()
     assert _bytes(tmp_path / "run") == before
     assert trainer(tiny_config(training={"steps": 2}), store, tmp_path / "run").run().step == 2  # free again

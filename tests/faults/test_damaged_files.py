@@ -103,7 +103,7 @@ SCORE = {
 }  # fmt: skip
 LOG = [
     {"event": kind, "step": 10 * n, "minutes": float(n), "bits_per_sample": 4.0, "bits_shuffled_codes": 5.0, "usage": 0.9, "loss_bits": 4.0,
-     "perplexity": 100.0, "bits_without_melody": 4.1}
+     "perplexity": 100.0, "bits_without_f0": 4.1}
     for n in range(1, 4) for kind in ("train", "valid", "epoch", "end")
 ]  # fmt: skip
 FILES = {"probe/probe.json": PROBE, "eval/evaluate.json": EVALUATION, "prior/score.json": SCORE}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_prior import HOP, MODEL, SIZE, in_integers, random_prior
 
+from vqvc.codec import code_file, range_coder
+from vqvc.codec.code_file import Coder
+from vqvc.codec.integer_prior import Stepper
 from vqvc.errors import CorpusError
-from vqvc.synthesis import code_file, range_coder
-from vqvc.synthesis.code_file import Coder
-from vqvc.synthesis.integer_prior import Stepper
 
 PRIOR_CHECKSUM = "cd" * 32
 

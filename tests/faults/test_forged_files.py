@@ -12,14 +12,15 @@ from tiny_prior import random_prior, write_prior
 from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.cli import convert
+from vqvc.codec import prior_file
+from vqvc.conversion import model_file
 from vqvc.errors import ModelError
-from vqvc.synthesis import package, prior_package
 
 
 @pytest.fixture(scope="module")
 def model_bytes(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    package.write(path, tiny_model(), SPEAKERS, {"steps": 1})
+    model_file.write(path, tiny_model(), SPEAKERS, {"steps": 1})
     return path.read_bytes()
 
 
@@ -89,11 +90,11 @@ def test_row_78_sizes_that_a_model_file_cannot_hold_are_refused_before_they_are_
     model_bytes, tmp_path, name, value
 ):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(forged(model_bytes, package.KIND, with_setting("config", name, value)))
+    path.write_bytes(forged(model_bytes, model_file.KIND, with_setting("config", name, value)))
     tracemalloc.start()
     try:
         with pytest.raises(ModelError, match=r"^[^\n]*model\.safetensors: [^\n]*$"):
-            package.read(path)
+            model_file.read(path)
         assert tracemalloc.get_traced_memory()[1] < 200 << 20
     finally:
         tracemalloc.stop()
@@ -105,18 +106,18 @@ def test_row_78_sizes_that_a_model_file_cannot_hold_are_refused_before_they_are_
 )  # fmt: skip
 def test_row_78_the_same_for_a_prior(prior_bytes, tmp_path, name, value):
     path = tmp_path / "prior.safetensors"
-    path.write_bytes(forged(prior_bytes, prior_package.KIND, with_setting("settings", name, value)))
+    path.write_bytes(forged(prior_bytes, prior_file.KIND, with_setting("settings", name, value)))
     with pytest.raises(ModelError, match=r"^[^\n]*prior\.safetensors: [^\n]*$"):
-        prior_package.read(path)
+        prior_file.read(path)
 
 
 @pytest.mark.parametrize("change", [{"codebook_size": str(1 << 40)}, {"hop_length": "0"}, {"sample_rate": "1000000000"}, {"speakers": "[1, 2]"},
                                     {"codes_of_model": "not hex"}, {"speakers": "{}"}, {"training": "[]"}, {"codebook_size": "x"}])  # fmt: skip
 def test_row_78_facts_of_a_prior_are_looked_at(prior_bytes, tmp_path, change):
     path = tmp_path / "prior.safetensors"
-    path.write_bytes(forged(prior_bytes, prior_package.KIND, lambda metadata: metadata.update(change)))
+    path.write_bytes(forged(prior_bytes, prior_file.KIND, lambda metadata: metadata.update(change)))
     with pytest.raises(ModelError, match=r"prior\.safetensors: its (settings do not fit|header is damaged)"):
-        prior_package.read(path)
+        prior_file.read(path)
 
 
 @pytest.mark.parametrize("change", [{"speakers": "[]"}, {"speakers": "7"}, {"speakers": '[{"name": 7, "gender": "", "accent": ""}]'}, {"training": "3"},
@@ -124,16 +125,16 @@ def test_row_78_facts_of_a_prior_are_looked_at(prior_bytes, tmp_path, change):
                                     {"config": "[" * 200000}, {"config": "null"}, {"config": '{"decoder": 3}'}])  # fmt: skip
 def test_row_78_facts_of_a_model_are_looked_at(model_bytes, tmp_path, change):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(forged(model_bytes, package.KIND, lambda metadata: metadata.update(change)))
+    path.write_bytes(forged(model_bytes, model_file.KIND, lambda metadata: metadata.update(change)))
     with pytest.raises(ModelError, match=r"model\.safetensors: its (settings do not fit|header is damaged)"):
-        package.read(path)
+        model_file.read(path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_row_78_weights_that_are_not_finite_are_refused_by_name(model_bytes, prior_bytes, tmp_path, value):
     for data, kind, read, name in (
-        (model_bytes, package.KIND, package.read, "conditioning.enter.bias"),
-        (prior_bytes, prior_package.KIND, prior_package.read, "wavenet.out.bias"),
+        (model_bytes, model_file.KIND, model_file.read, "conditioning.enter.bias"),
+        (prior_bytes, prior_file.KIND, prior_file.read, "wavenet.out.bias"),
     ):
         path = tmp_path / "a.safetensors"
         path.write_bytes(
@@ -149,17 +150,17 @@ def test_row_78_tensors_of_another_type_or_tables_of_another_function_are_refuse
     def halved(tensors: dict) -> None:
         tensors["quantizer.codebook"] = tensors["quantizer.codebook"].half()
 
-    path.write_bytes(forged(model_bytes, package.KIND, change_tensors=halved))
+    path.write_bytes(forged(model_bytes, model_file.KIND, change_tensors=halved))
     with pytest.raises(
         ModelError, match=r"quantizer.codebook: the file has float16 of shape .*, its settings want float32"
     ):
-        package.read(path)
+        model_file.read(path)
     for table in ("tables.exp", "tables.tanh"):
         path.write_bytes(
-            forged(prior_bytes, prior_package.KIND, change_tensors=lambda tensors, table=table: tensors[table].zero_())
+            forged(prior_bytes, prior_file.KIND, change_tensors=lambda tensors, table=table: tensors[table].zero_())
         )
         with pytest.raises(ModelError, match=f"a.safetensors: {table}: is not the table of that function"):
-            prior_package.read(path)
+            prior_file.read(path)
 
 
 def header_of(data: bytes, change) -> bytes:
@@ -191,13 +192,13 @@ def test_row_78_a_forged_header_costs_nothing(model_bytes, tmp_path, change):
     path = tmp_path / "model.safetensors"
     path.write_bytes(header_of(model_bytes, change))
     with pytest.raises(ModelError, match=r"model\.safetensors: "):
-        package.read(path)
+        model_file.read(path)
 
 
 def test_row_78_a_thousand_changed_headers_are_one_sentence_each(model_bytes, prior_bytes, tmp_path):
     """Any change of any bytes of the header: refused with a sentence, or of no effect."""
     rng, path = np.random.default_rng(0), tmp_path / "a.safetensors"
-    for data, read in ((model_bytes, package.read), (prior_bytes, prior_package.read)):
+    for data, read in ((model_bytes, model_file.read), (prior_bytes, prior_file.read)):
         (length,) = struct.unpack("<Q", data[:8])
         for _ in range(250):
             changed = bytearray(data)
@@ -214,7 +215,7 @@ def test_row_78_a_thousand_changed_headers_are_one_sentence_each(model_bytes, pr
 
 def test_row_78_the_command_says_it_in_one_line(model_bytes, tmp_path, capsys):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(forged(model_bytes, package.KIND, with_setting("config", "encoder.strides", [0, 4, 4])))
+    path.write_bytes(forged(model_bytes, model_file.KIND, with_setting("config", "encoder.strides", [0, 4, 4])))
     assert convert.main(["--model", str(path), "--list-speakers"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "its settings do not fit this version: encoder.strides" in line
@@ -222,6 +223,6 @@ def test_row_78_the_command_says_it_in_one_line(model_bytes, tmp_path, capsys):
 
 def test_a_file_is_the_same_after_reading_and_writing(model_bytes, tmp_path):
     (tmp_path / "a").write_bytes(model_bytes)
-    found = package.read(tmp_path / "a")
+    found = model_file.read(tmp_path / "a")
     with torch.inference_mode():
-        assert package.write(tmp_path / "b", found.model, SPEAKERS, found.training) == found.checksum
+        assert model_file.write(tmp_path / "b", found.model, SPEAKERS, found.training) == found.checksum

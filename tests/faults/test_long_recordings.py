@@ -9,9 +9,9 @@ import torch
 from tiny_voice import tiny_model
 
 from vqvc.config import from_dict
+from vqvc.conversion import encoding, pipeline
 from vqvc.errors import AudioError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import convert, encoding
 
 INPUTS = {
     "waveform": {},
@@ -36,7 +36,7 @@ def model(request) -> VQVAE:
             getattr(model.front, name).normal_()
     samples = np.random.default_rng(0).normal(0, 0.06, 16000).astype(np.float32)
     with torch.inference_mode():
-        z_e = model.listen(torch.from_numpy(samples[: 16000 // model.hop_length * model.hop_length])[None])[0].T
+        z_e = model.latents(torch.from_numpy(samples[: 16000 // model.hop_length * model.hop_length])[None])[0].T
     model.quantizer.codebook.data.copy_(z_e[torch.linspace(0, len(z_e) - 1, len(model.quantizer.codebook)).long()])
     return model
 
@@ -58,7 +58,7 @@ def test_row_74_codes_of_pieces_are_those_of_the_whole(model):
         for piece_s in (0.01, 0.1, 0.5, 60.0):
             parts = list(encoding.encode_blocks(model, blocks_of(samples, rng), piece_s))
             assert np.array_equal(np.concatenate(parts), whole), (length, piece_s)
-        assert np.array_equal(convert.encode(model, samples), whole)
+        assert np.array_equal(pipeline.encode(model, samples), whole)
     assert len(np.unique(whole)) > 2
 
 
@@ -73,7 +73,7 @@ def test_row_74_the_context_is_what_a_code_depends_on(model):
     changed = samples.copy()
     changed[middle * hop : (middle + 1) * hop] = rng.normal(0, 0.3, hop)
     with torch.inference_mode():
-        before, after = (model.listen(torch.from_numpy(one)[None])[0] for one in (samples, changed))
+        before, after = (model.latents(torch.from_numpy(one)[None])[0] for one in (samples, changed))
     moved = (before - after).abs().amax(0) > 1e-4
     assert moved[middle] and not moved[: middle - context].any() and not moved[middle + context + 1 :].any()
 
@@ -84,7 +84,7 @@ def test_row_74_a_file_has_the_codes_of_its_samples(tmp_path, speechlike):
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     codes, length = encoding.encode_recording(model, tmp_path / "a.wav", piece_s=1.0)
     assert length == len(samples)
-    assert np.array_equal(codes, convert.encode(model, convert.levelled(model, samples).samples))
+    assert np.array_equal(codes, pipeline.encode(model, pipeline.levelled(model, samples).samples))
 
 
 def test_row_74_memory_does_not_grow_with_the_recording(tmp_path, speechlike):

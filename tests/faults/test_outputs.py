@@ -24,9 +24,9 @@ from vqvc.cli import convert, decode
 from vqvc.cli._common import parser
 from vqvc.cli._common import run as run_command
 from vqvc.cli._finished import LIST
+from vqvc.conversion import model_file as package
 from vqvc.errors import FileError, explained
 from vqvc.evaluation.run_folder import RunFolder
-from vqvc.synthesis import package
 
 COMMANDS = sorted(path for path in Path(vqvc.cli.__file__).parent.glob("*.py") if not path.name.startswith("_"))
 posix = pytest.mark.skipif(os.name == "nt", reason="of POSIX")

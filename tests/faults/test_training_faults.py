@@ -14,12 +14,12 @@ from tiny_prior import tiny_archive, tiny_settings
 from tiny_training import tiny_config, tiny_store, trainer
 
 from vqvc.cli import train
+from vqvc.conversion import model_file
 from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError, ModelError, TrainingError
 from vqvc.nn.encoder import Normalise
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import package
 from vqvc.training import checkpoint, loop
 from vqvc.training.interrupt import Interrupt
 from vqvc.training.loop import Loop
@@ -183,7 +183,7 @@ def test_a_store_at_another_rate_is_refused(store, tmp_path):
 
 def test_a_step_that_says_only_padding_is_no_fault(tmp_path):
     """Utterances shorter than a crop: what is said again may lie behind all of them."""
-    settings = {"crop_samples": 2048, "said_samples": 256, "batch_size": 1, "steps": 6}
+    settings = {"crop_samples": 2048, "decoder_crop_samples": 256, "batch_size": 1, "steps": 6}
     short = tiny_store(tmp_path / "short", utterances=2, length_samples=64)
     assert trainer(tiny_config(training=settings), short, tmp_path / "run").run().step == 6
 
@@ -216,7 +216,7 @@ def test_row_54_thirty_speakers_of_one_recording_each_train_to_the_end(tmp_path,
     assert _command(store, tmp_path / "run", tmp_path, checkpoint_minutes=0.0, valid_minutes=0.0) == 0
     said = capsys.readouterr()
     assert "nothing is held out" in said.err and "Traceback" not in said.err and "held-out" not in said.out
-    model = package.read(tmp_path / "run" / "model.safetensors")
+    model = model_file.read(tmp_path / "run" / "model.safetensors")
     assert len(model.speakers) == 30 - len(apart) and "held_out" not in model.training
 
 
@@ -227,7 +227,7 @@ def test_row_65_a_store_at_another_level_is_refused_with_both_remedies(tmp_path,
     assert "packed at a level of 0.1, the model's audio.level_rms is 0.06; pack it with --level-rms 0.06" in said
     assert "--set audio.level_rms=0.1" in said and not (tmp_path / "run").exists()
     assert _command(store, tmp_path / "run", tmp_path, "--set", "audio.level_rms=0.1") == 0
-    assert package.read(tmp_path / "run" / "model.safetensors").config.audio.level_rms == 0.1
+    assert model_file.read(tmp_path / "run" / "model.safetensors").config.audio.level_rms == 0.1
 
 
 def test_row_72_another_store_on_resume_is_refused(store, tmp_path, capsys):
@@ -238,7 +238,7 @@ def test_row_72_another_store_on_resume_is_refused(store, tmp_path, capsys):
     assert f"was trained on another store than {other.path}; give that one as --store" in capsys.readouterr().err
     assert checkpoint.load_newest(tmp_path / "run")[0].read_bytes() == before
     assert _command(store, tmp_path / "run", tmp_path, steps=5) == 0
-    assert package.read_header(tmp_path / "run" / "model.safetensors").training["store"] == store.sha256
+    assert model_file.read_header(tmp_path / "run" / "model.safetensors").training["store"] == store.sha256
 
 
 def test_row_72_the_same_audio_divided_in_another_way_is_another_store(tmp_path):

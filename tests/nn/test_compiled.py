@@ -37,7 +37,7 @@ def refuse(*words, **options):
     raise OSError(30, "Read-only file system")
 tempfile.TemporaryFile = refuse
 from vqvc.nn import gate_loops
-from vqvc.synthesis import kernels
+from vqvc.engine.cpu import kernels
 loops = gate_loops.forward, gate_loops.backward, kernels.advance, kernels.clear, kernels.move
 assert not any(loop.stats.cache_path for loop in loops)
 """

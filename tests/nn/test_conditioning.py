@@ -2,22 +2,22 @@
 
 import torch
 
-from vqvc.nn.conditioning import Conditioning
+from vqvc.nn.conditioning import Conditioner
 
 
-def _conditioning(layers=2, repeat=3) -> Conditioning:
+def _conditioning(layers=2, repeat=3) -> Conditioner:
     torch.manual_seed(0)
-    return Conditioning(codebook_dim=4, speakers=3, speaker_dim=2, channels=5, layers=layers, repeat=repeat)
+    return Conditioner(codebook_dim=4, speakers=3, speaker_dim=2, channels=5, layers=layers, repeat=repeat)
 
 
 def test_a_code_is_heard_in_its_own_frames_and_as_far_around_as_stated():
-    told, i = _conditioning(), 10
+    conditioning, i = _conditioning(), 10
     z_q = torch.randn(1, 4, 21).requires_grad_()
     for frame in (3 * i, 3 * i + 2):
-        grad = torch.autograd.grad(told(z_q, torch.tensor([1]))[0, frame].sum(), z_q)[0]
+        grad = torch.autograd.grad(conditioning(z_q, torch.tensor([1]))[0, frame].sum(), z_q)[0]
         codes = grad.abs().sum((0, 1)).nonzero()[:, 0]
-        assert int(codes.min()) == (frame - told.context_frames) // 3
-        assert int(codes.max()) == (frame + told.context_frames) // 3
+        assert int(codes.min()) == (frame - conditioning.context_frames) // 3
+        assert int(codes.max()) == (frame + conditioning.context_frames) // 3
 
 
 def test_without_smoothing_codes_are_only_repeated():
@@ -27,7 +27,7 @@ def test_without_smoothing_codes_are_only_repeated():
 
 
 def test_every_frame_depends_on_the_speaker_and_no_sequence_on_another():
-    told, z_q = _conditioning(), torch.randn(2, 4, 6)
-    one, other = told(z_q, torch.tensor([0, 1])), told(z_q, torch.tensor([0, 2]))
+    conditioning, z_q = _conditioning(), torch.randn(2, 4, 6)
+    one, other = conditioning(z_q, torch.tensor([0, 1])), conditioning(z_q, torch.tensor([0, 2]))
     assert torch.equal(one[0], other[0])
     assert ((one[1] - other[1]).abs().sum(-1) > 0).all()

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from vqvc.nn.contrast import Contrast
+from vqvc.nn.cpc import ContrastivePrediction
 
 
-def _contrast(rate_hz=25.0, dim=6) -> Contrast:
+def _contrast(rate_hz=25.0, dim=6) -> ContrastivePrediction:
     torch.manual_seed(0)
-    return Contrast(dim, rate_hz, width=16)
+    return ContrastivePrediction(dim, rate_hz, width=16)
 
 
 def _vectors(batch=2, dim=6, time=30, seed=1) -> torch.Tensor:
@@ -30,19 +30,19 @@ def test_equal_vectors_cannot_be_told_apart():
 
 def test_other_crops_are_no_wrong_answers():
     """A speaker is told from another by nothing: each crop's loss is its own."""
-    contrast, z = _contrast(), _vectors(2)
+    cpc, z = _contrast(), _vectors(2)
     with torch.no_grad():
-        alone = [float(contrast(z[i : i + 1])) for i in range(2)]
-        assert float(contrast(z)) == pytest.approx(sum(alone) / 2, abs=1e-5)
+        alone = [float(cpc(z[i : i + 1])) for i in range(2)]
+        assert float(cpc(z)) == pytest.approx(sum(alone) / 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("way", [0, 1])
 def test_a_guess_rests_on_its_own_side_of_time_only(way):
-    contrast, time, t = _contrast(), 30, 12
+    cpc, time, t = _contrast(), 30, 12
     heard = _vectors(1).transpose(1, 2).requires_grad_()
     guesses = []
-    contrast.guess[way].register_forward_hook(lambda module, inputs, output: guesses.append(output))
-    contrast._one_way(heard, _vectors(1, seed=2).transpose(1, 2), way)
+    cpc.guess[way].register_forward_hook(lambda module, inputs, output: guesses.append(output))
+    cpc._one_way(heard, _vectors(1, seed=2).transpose(1, 2), way)
     guesses[0][0, t].sum().backward()
     touched = heard.grad[0].abs().sum(1).nonzero()[:, 0]
     assert int(touched.max()) == t and int(touched.min()) == max(0, t - 14)
@@ -56,12 +56,12 @@ def test_what_can_be_foretold_is_learned():
     foretold = torch.cat([turning, torch.zeros(4, 40)])[None].repeat(2, 1, 1) + 0.3 * _vectors(2, 6, 40)
     found = []
     for z in (foretold, _vectors(2, 6, 40, seed=3)):
-        contrast = _contrast()
-        optimizer = torch.optim.Adam(contrast.parameters(), 1e-2)
+        cpc = _contrast()
+        optimizer = torch.optim.Adam(cpc.parameters(), 1e-2)
         for _ in range(40):
             draw = z if z is foretold else torch.randn_like(z)
             optimizer.zero_grad()
-            loss = contrast(draw)
+            loss = cpc(draw)
             loss.backward()
             optimizer.step()
         found.append(float(loss.detach()))

@@ -8,7 +8,7 @@ import torch
 
 from vqvc.config import from_dict
 from vqvc.nn import pitch as pitch_module
-from vqvc.nn.pitch import Intonation, PitchTracker
+from vqvc.nn.pitch import F0Conditioner, PitchTracker
 from vqvc.nn.vqvae import VQVAE
 
 RATE, HOP = 16000, 64
@@ -46,17 +46,17 @@ def test_silence_and_noise_are_unvoiced(wave):
 
 
 def test_recordings_are_told_relative_to_themselves():
-    hear = Intonation(RATE, HOP, 1)
+    hear = F0Conditioner(RATE, HOP, 1)
     hz = 2 ** torch.linspace(-0.3, 0.3, RATE)
     low, high = hear(_voice(100 * hz, 1.0)), hear(_voice(170 * hz, 1.0))
-    assert low.shape == (1, Intonation.ROWS, RATE // HOP)
+    assert low.shape == (1, F0Conditioner.ROWS, RATE // HOP)
     assert (low - high)[:, :, 10:-10].abs().max() < 0.2  # quarters of an octave
     assert low[0, 0, -20] - low[0, 0, 20] == pytest.approx(4 * 0.6 * (250 - 40) / 250, abs=0.15)
     assert (low[0, 2] == 1).all()
 
 
 def test_crops_are_told_relative_to_their_speakers():
-    hear, generator = Intonation(RATE, HOP, 3), torch.Generator().manual_seed(0)
+    hear, generator = F0Conditioner(RATE, HOP, 3), torch.Generator().manual_seed(0)
     waves = torch.cat([_voice(100.0), _voice(200.0)])
     speaker = torch.tensor([2, 0])
     hear.of_crops(waves, speaker, generator)
@@ -64,10 +64,10 @@ def test_crops_are_told_relative_to_their_speakers():
     assert mean[2] == pytest.approx(math.log2(100), abs=0.03) and mean[0] == pytest.approx(math.log2(200), abs=0.03)
     assert (hear.spoken[1] == 0).all()
     below_and_above = torch.cat([_voice(150 * 2**-0.25, 0.2)] * 100 + [_voice(150 * 2**0.25, 0.2)] * 100)
-    told = hear.of_crops(below_and_above, torch.full((200,), 1), generator)
-    known = told[:, 2].amax(1) > 0
-    assert (told[~known] == 0).all() and 3 <= (~known).sum() <= 45  # a tenth of 200, +- 5 standard deviations
-    height = told[:, 0, 25]
+    conditioning = hear.of_crops(below_and_above, torch.full((200,), 1), generator)
+    known = conditioning[:, 2].amax(1) > 0
+    assert (conditioning[~known] == 0).all() and 3 <= (~known).sum() <= 45  # a tenth of 200, +- 5 standard deviations
+    height = conditioning[:, 0, 25]
     assert (height[:100][known[:100]] + 1).abs().max() < 0.15 and (height[100:][known[100:]] - 1).abs().max() < 0.15
 
 
@@ -77,21 +77,21 @@ def test_a_decoder_without_a_melody_still_speaks_and_with_one_listens():
     model = VQVAE(config, 2).eval()
     wave = _voice(120.0, 6400 / RATE)
     z_q, speaker = model.quantizer.lookup(model.encode(wave)), torch.tensor([1])
-    melody = model.melody(wave)
-    with_it, without = model.tell(z_q, speaker, melody).frames, model.tell(z_q, speaker).frames
+    f0_contour = model.f0_contour(wave)
+    with_it, without = model.condition(z_q, speaker, f0_contour).frames, model.condition(z_q, speaker).frames
     assert with_it.shape == without.shape and not torch.allclose(with_it, without)
-    assert torch.equal(without, model.tell(z_q, speaker, torch.zeros_like(melody)).frames)
+    assert torch.equal(without, model.condition(z_q, speaker, torch.zeros_like(f0_contour)).frames)
 
 
 def test_converted_speech_is_told_the_melody_of_its_source():
-    from vqvc.synthesis import convert
+    from vqvc.conversion import pipeline
 
     config = from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}})
     model = VQVAE(config, 2).eval()
     samples = _voice(120.0, 6401 / RATE)[0].numpy()
-    melody = convert.melody(model, samples)
-    assert melody.dtype == np.float32 and melody.shape == (3, -(-len(samples) // HOP))
-    assert convert.melody(VQVAE(from_dict({"decoder": {"layers": 2}}), 2), samples) is None
+    f0_contour = pipeline.f0_contour(model, samples)
+    assert f0_contour.dtype == np.float32 and f0_contour.shape == (3, -(-len(samples) // HOP))
+    assert pipeline.f0_contour(VQVAE(from_dict({"decoder": {"layers": 2}}), 2), samples) is None
 
 
 def test_a_long_recording_is_heard_a_stretch_at_a_time(monkeypatch):

@@ -8,7 +8,7 @@ from tiny_training import tiny_config
 
 from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
-from vqvc.nn.vqvae import VQVAE, disturbed
+from vqvc.nn.vqvae import VQVAE, add_input_noise
 
 HOP = 16
 FEATURES = {"channels": [8], "strides": [2], "feature_hop": 8, "n_mels": 13, "context_layers": 0}
@@ -27,22 +27,22 @@ def _wave(batch=2, samples=20 * HOP, seed=1) -> torch.Tensor:
 
 
 def _told(model, wave):
-    return model.tell(model.quantizer.lookup(model.encode(wave)), torch.arange(len(wave)) % 3)
+    return model.condition(model.quantizer.lookup(model.encode(wave)), torch.arange(len(wave)) % 3)
 
 
-def _slice(told, start, end):
+def _slice(conditioning, start, end):
     part = lambda x: None if x is None else x[:, start:end]  # noqa: E731
-    return type(told)(part(told.frames), part(told.predictor), part(told.log_gain))
+    return type(conditioning)(part(conditioning.frames), part(conditioning.predictor), part(conditioning.log_gain))
 
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_changing_a_sample_leaves_log_probabilities_up_to_it_bit_equal(output):
     model, wave, t = _model(output), _wave(), 100
-    told, classes = _told(model, wave), mulaw_encode(wave)
+    conditioning, classes = _told(model, wave), mulaw_encode(wave)
     other = classes.clone()
     other[:, t] = 255 - other[:, t]
     with torch.no_grad():
-        plain, changed = model.log_probabilities(classes, told), model.log_probabilities(other, told)
+        plain, changed = model.log_probabilities(classes, conditioning), model.log_probabilities(other, conditioning)
     assert torch.equal(plain[:, : t + 1], changed[:, : t + 1])
     assert ((plain[:, t + 1] - changed[:, t + 1]).abs().amax(-1) > 0).all()  # shifted once, not twice
 
@@ -50,21 +50,21 @@ def test_changing_a_sample_leaves_log_probabilities_up_to_it_bit_equal(output):
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_log_probabilities_are_a_distribution_and_the_loss_is_read_from_it(output):
     model, wave = _model(output), _wave()
-    told, classes = _told(model, wave), mulaw_encode(wave)
+    conditioning, classes = _told(model, wave), mulaw_encode(wave)
     with torch.no_grad():
-        table = model.log_probabilities(classes, told)
-        nll = model.negative_log_likelihood(classes, told)
+        table = model.log_probabilities(classes, conditioning)
+        nll = model.negative_log_likelihood(classes, conditioning)
     assert torch.allclose(table.exp().sum(-1), torch.ones(2, 20 * HOP), atol=1e-3)
     assert torch.allclose(-table.gather(2, classes[..., None])[..., 0], nll, atol=1e-4)
 
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
-@pytest.mark.parametrize("resting", [False, True])
-def test_the_loss_of_a_step_is_the_likelihood_of_its_codes(output, resting):
+@pytest.mark.parametrize("skip_decoder", [False, True])
+def test_the_loss_of_a_step_is_the_likelihood_of_its_codes(output, skip_decoder):
     model, wave = _model(output), _wave()
     with torch.no_grad():
-        losses = model(wave, torch.arange(2), resting=resting)
-        nll = model.negative_log_likelihood(mulaw_encode(wave), _told(model, wave), resting=resting)
+        losses = model(wave, torch.arange(2), skip_decoder=skip_decoder)
+        nll = model.negative_log_likelihood(mulaw_encode(wave), _told(model, wave), skip_decoder=skip_decoder)
     assert torch.equal(losses.codes, model.encode(wave))
     assert torch.allclose(losses.nll, nll, atol=1e-4)  # z_e + (e - z_e) is e up to rounding
 
@@ -73,15 +73,15 @@ def test_the_loss_of_a_step_is_the_likelihood_of_its_codes(output, resting):
 def test_a_crop_with_history_is_part_of_the_whole(output):
     """At once for the linear prediction; for the WaveNet after its receptive field, which is what the lead is for."""
     model, wave, start = _model(output), _wave(), 8 * HOP
-    told, classes = _told(model, wave), mulaw_encode(wave)
-    part = _slice(told, start // 8, None)
+    conditioning, classes = _told(model, wave), mulaw_encode(wave)
+    part = _slice(conditioning, start // 8, None)
     history = classes[:, start - 64 : start]
     with torch.no_grad():
         if model.mixture:
-            whole = model.negative_log_likelihood(classes, told, resting=True)[:, start:]
-            crop = model.negative_log_likelihood(classes[:, start:], part, history, resting=True)
+            whole = model.negative_log_likelihood(classes, conditioning, skip_decoder=True)[:, start:]
+            crop = model.negative_log_likelihood(classes[:, start:], part, history, skip_decoder=True)
             assert torch.allclose(crop, whole, atol=1e-5)
-        whole = model.negative_log_likelihood(classes, told)[:, start:]
+        whole = model.negative_log_likelihood(classes, conditioning)[:, start:]
         crop = model.negative_log_likelihood(classes[:, start:], part, history)
     field = model.wavenet.stack.receptive_field + 1
     assert torch.allclose(crop[:, field:], whole[:, field:], atol=1e-4)
@@ -90,12 +90,12 @@ def test_a_crop_with_history_is_part_of_the_whole(output):
 
 def test_before_the_first_sample_there_was_silence():
     model, wave = _model(), _wave()
-    told, classes = _told(model, wave), mulaw_encode(wave)
+    conditioning, classes = _told(model, wave), mulaw_encode(wave)
     silence = torch.full((2, 64), 128)
     with torch.no_grad():
-        plain = model.negative_log_likelihood(classes, told)
-        assert torch.equal(plain, model.negative_log_likelihood(classes, told, silence))
-        assert not torch.equal(plain, model.negative_log_likelihood(classes, told, silence - 50))
+        plain = model.negative_log_likelihood(classes, conditioning)
+        assert torch.equal(plain, model.negative_log_likelihood(classes, conditioning, silence))
+        assert not torch.equal(plain, model.negative_log_likelihood(classes, conditioning, silence - 50))
 
 
 @settings(deadline=None, max_examples=15)
@@ -112,7 +112,7 @@ def test_a_sample_far_from_a_code_does_not_change_it(kind):
     wave = _wave(1, 40 * hop)
     other = wave.clone()
     other[:, 20 * hop + 3] = 0.9
-    moved = ((model.listen(wave) - model.listen(other)).abs().amax(1)[0] > 1e-6).nonzero()[:, 0]
+    moved = ((model.latents(wave) - model.latents(other)).abs().amax(1)[0] > 1e-6).nonzero()[:, 0]
     reach = model.encoder.context_codes + 2 + (256 // hop if kind == "log_mel" else 0)
     assert 20 in moved.tolist() and moved.min() >= 20 - reach and moved.max() <= 20 + reach
 
@@ -130,7 +130,7 @@ def test_evaluation_moves_nothing_and_has_no_jitter(update):
 def test_a_free_step_leaves_the_codebook_out_and_as_it_was():
     model, wave = _model(decoder={"jitter": 0.0}).train(), _wave()
     before = model.quantizer.codebook.clone()
-    losses = model(wave, torch.arange(2), free=True)
+    losses = model(wave, torch.arange(2), bypass_quantizer=True)
     assert losses.quantizer == 0 and torch.equal(model.quantizer.codebook, before)
     losses.nll.mean().backward()
     assert model.encoder.project.weight.grad.abs().sum() > 0
@@ -138,10 +138,10 @@ def test_a_free_step_leaves_the_codebook_out_and_as_it_was():
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_every_part_learns_from_one_step(output):
-    model = _model(output, training={"contrast_weight": 1.0}).train()
+    model = _model(output, training={"cpc_weight": 1.0}).train()
     wave = _wave(samples=160 * HOP)  # longer than the distances of contrastive prediction
     losses = model(wave, torch.arange(2), generator=torch.Generator().manual_seed(0))
-    (losses.nll.mean() + losses.mel + losses.contrast + losses.quantizer).backward()
+    (losses.nll.mean() + losses.mel + losses.cpc + losses.quantizer).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert not without, without
 
@@ -149,13 +149,13 @@ def test_every_part_learns_from_one_step(output):
 def test_the_part_that_is_said_is_that_part_of_the_whole():
     """Where no conditioning frame looks at its neighbours the part loses nothing, its history included."""
     plain = {"jitter": 0.0, "conditioning_layers": 0}
-    whole, part = _model(decoder=plain).train(), _model(decoder=plain, training={"said_samples": 6 * HOP}).train()
+    whole, part = _model(decoder=plain).train(), _model(decoder=plain, training={"decoder_crop_samples": 6 * HOP}).train()
     part.load_state_dict(whole.state_dict())
     wave, starts = _wave(), set()
     for seed in range(12):
         with torch.no_grad():
-            losses = part(wave, torch.arange(2), generator=torch.Generator().manual_seed(seed), resting=True, free=True)
-            nll = whole(wave, torch.arange(2), resting=True, free=True).nll
+            losses = part(wave, torch.arange(2), generator=torch.Generator().manual_seed(seed), skip_decoder=True, bypass_quantizer=True)
+            nll = whole(wave, torch.arange(2), skip_decoder=True, bypass_quantizer=True).nll
         assert losses.nll.shape == (2, 6 * HOP) and losses.codes.shape == (2, 20) and losses.said.start % HOP == 0
         assert torch.allclose(losses.nll, nll[:, losses.said], atol=1e-4)
         starts.add(losses.said.start)
@@ -164,7 +164,7 @@ def test_the_part_that_is_said_is_that_part_of_the_whole():
 
 def test_the_resting_wavenet_is_left_out():
     model, wave = _model(), _wave()
-    losses = model.train()(wave, torch.arange(2), resting=True)
+    losses = model.train()(wave, torch.arange(2), skip_decoder=True)
     losses.nll.mean().backward()
     assert model.wavenet.embed.weight.grad is None and model.prediction.weight.grad.abs().sum() > 0
 
@@ -173,9 +173,9 @@ def test_the_voice_and_the_codes_are_heard():
     model, wave = _model(), _wave()
     z_q, classes = model.quantizer.lookup(model.encode(wave)), mulaw_encode(wave)
     with torch.no_grad():
-        own = model.negative_log_likelihood(classes, model.tell(z_q, torch.tensor([0, 1])))
-        voice = model.negative_log_likelihood(classes, model.tell(z_q, torch.tensor([0, 2])))
-        codes = model.negative_log_likelihood(classes, model.tell(z_q.flip(0), torch.tensor([0, 1])))
+        own = model.negative_log_likelihood(classes, model.condition(z_q, torch.tensor([0, 1])))
+        voice = model.negative_log_likelihood(classes, model.condition(z_q, torch.tensor([0, 2])))
+        codes = model.negative_log_likelihood(classes, model.condition(z_q.flip(0), torch.tensor([0, 1])))
     assert torch.equal(own[0], voice[0]) and not torch.equal(own[1], voice[1]) and not torch.equal(own, codes)
 
 
@@ -198,9 +198,9 @@ def test_noise_is_heard_in_the_past_and_never_scored(monkeypatch):
 
 def test_the_noise_is_as_large_as_asked():
     classes = torch.full((4000, 50), 128)
-    moved = (disturbed(classes, 3.0, torch.Generator().manual_seed(0)) - classes).float()
+    moved = (add_input_noise(classes, 3.0, torch.Generator().manual_seed(0)) - classes).float()
     per_sequence = moved.std(1)
     assert 2.4 < per_sequence.max() < 4.5 and per_sequence.min() < 0.3
     assert moved.square().mean() == pytest.approx(3.0 + 1 / 12, rel=0.05)  # 3^2 / 3, and rounding
-    ends = disturbed(torch.tensor([[0, 255]] * 50), 5.0)
+    ends = add_input_noise(torch.tensor([[0, 255]] * 50), 5.0)
     assert ends.min() >= 0 and ends.max() <= 255

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_voice import SPEAKERS, tiny_model
 
-from vqvc.synthesis import package, units
+from vqvc.conversion import model_file as package
+from vqvc.engine.cpu import units
 
 
 @pytest.fixture(params=units.available())

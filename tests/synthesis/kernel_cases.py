@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from tiny_voice import tiny_model
 
+from vqvc.engine.gpu import kernel as gpu_kernel
+from vqvc.engine.gpu import span
+from vqvc.engine.gpu.sampler import GpuSampler
+from vqvc.engine.gpu.span import Plan, SpanRows
 from vqvc.errors import VqvcError
-from vqvc.nn.vqvae import Told
-from vqvc.synthesis import gpu_kernel, gpu_span
-from vqvc.synthesis.gpu import GpuSampler
-from vqvc.synthesis.gpu_span import Plan, SpanRows
+from vqvc.nn.vqvae import Conditioning
 
 NAMES = ("layers", "dilation_cycle", "kernel", "residual_channels", "gate_channels", "skip_channels")
 ODD, DEEP, POINTWISE = (
@@ -31,17 +32,17 @@ CASES = {  # output, precision, decoder, streams, plan
 FRAMES, HOP = 3, 2  # of which launches of two frames, see below
 
 
-def told_of(model, streams: int) -> Told:
+def told_of(model, streams: int) -> Conditioning:
     """Conditioning of ``FRAMES`` frames."""
     codes = torch.randint(0, 16, (streams, FRAMES), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        told = model.tell(model.quantizer.lookup(codes), torch.arange(streams) % 3)
-    return frames_of(told, FRAMES)
+        conditioning = model.condition(model.quantizer.lookup(codes), torch.arange(streams) % 3)
+    return frames_of(conditioning, FRAMES)
 
 
-def frames_of(told: Told, count: int) -> Told:
+def frames_of(conditioning: Conditioning, count: int) -> Conditioning:
     """The first of them."""
-    return Told(*(None if part is None else part[:, :count] for part in (told.frames, told.predictor, told.log_gain)))
+    return Conditioning(*(None if part is None else part[:, :count] for part in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
 
 
 def compare(name: str) -> None:
@@ -49,15 +50,15 @@ def compare(name: str) -> None:
     output, precision, decoder, streams, plan = CASES[name]
     model = tiny_model(output, **decoder, conditioning_hop=HOP)
     engine, said, raw = GpuSampler(model, precision, "cpu"), [], []
-    told, count = told_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
+    conditioning, count = told_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
     given = np.random.default_rng(1).integers(90, 160, (streams, count))
     kernel = SpanRows(engine.net, streams, HOP, engine.order, engine.device, plan)
     kernel.begin(range(streams), range(streams), [0] * streams)
     for rows in (engine.start(streams, range(streams)), kernel):
-        first = engine.feed(rows, told, 0.8, forced=given, observe=True)
+        first = engine.feed(rows, conditioning, 0.8, forced=given, observe=True)
         rows.begin([0, streams - 1], [2**64 - 1, 5], [7, 2**40])
         again = given[:, : 0 if precision == "float32" else HOP]
-        both = zip(first, engine.feed(rows, frames_of(told, 1), 1.1, forced=again, observe=True))
+        both = zip(first, engine.feed(rows, frames_of(conditioning, 1), 1.1, forced=again, observe=True))
         for all_of, parts in zip((said, raw), both):
             all_of.append(np.concatenate(parts, axis=1))
     far = np.abs(raw[1] - raw[0])
@@ -83,6 +84,6 @@ def give_up() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    gpu_span.SPAN = 2
+    span.SPAN = 2
     for name in sys.argv[1:]:
         give_up() if name == "give-up" else compare(name)

@@ -6,7 +6,8 @@ import soundfile
 from tiny_prior import random_prior, write_prior
 
 from vqvc.cli import decode, encode, sample
-from vqvc.synthesis import code_file, package
+from vqvc.codec import code_file
+from vqvc.conversion import model_file as package
 
 SIZE = 16  # of the tiny model's codebook
 

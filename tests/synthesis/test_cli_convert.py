@@ -13,8 +13,9 @@ from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.audio import io
 from vqvc.cli import convert, decode, encode
+from vqvc.conversion import chunking as long
+from vqvc.conversion import model_file as package
 from vqvc.corpus.codes import CodeArchive
-from vqvc.synthesis import long, package
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def run(model_file, capsys, caplog):
     return call
 
 
-def say(src, out, speaker="p226"):
+def synthesize(src, out, speaker="p226"):
     return ("--src", src, "--speaker", speaker, "--out", out)
 
 
@@ -56,7 +57,7 @@ def say(src, out, speaker="p226"):
 def test_row_08_every_kind_of_recording_keeps_its_rate_and_length(run, tmp_path, speechlike, rate, channels, subtype):
     samples = speechlike(0.4, rate)[:-3]
     soundfile.write(tmp_path / "a.wav", np.stack([samples] * channels, 1), rate, subtype=subtype)
-    status, _, _ = run(convert, *say(tmp_path / "a.wav", tmp_path / "b.wav"))
+    status, _, _ = run(convert, *synthesize(tmp_path / "a.wav", tmp_path / "b.wav"))
     facts = io.info(tmp_path / "b.wav")
     assert (status, facts.sample_rate, facts.length_samples) == (0, rate, len(samples))
     assert facts.channels == 1 and facts.encoding == "WAV PCM_16"
@@ -65,7 +66,7 @@ def test_row_08_every_kind_of_recording_keeps_its_rate_and_length(run, tmp_path,
 @pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.mp3"])
 def test_row_08_other_formats(run, tmp_path, speechlike, name):
     soundfile.write(tmp_path / name, speechlike(0.5, 24000), 24000)
-    status, _, err = run(convert, *say(tmp_path / name, tmp_path / "b.flac"), "--rate", 16000)
+    status, _, err = run(convert, *synthesize(tmp_path / name, tmp_path / "b.flac"), "--rate", 16000)
     expected = round(io.info(tmp_path / name).length_samples * 16000 / 24000)
     assert (status, io.info(tmp_path / "b.flac").length_samples) == (0, expected)
     assert "24000 Hz resampled to 16000 Hz" in err and "samples/s" in err and "RTF" in err
@@ -73,7 +74,7 @@ def test_row_08_other_formats(run, tmp_path, speechlike, name):
 
 def test_one_seed_one_file_and_another_seed_another(run, tmp_path, wav):
     for name, seed in (("b", 1), ("c", 1), ("d", 2)):
-        assert run(convert, *say(wav, tmp_path / f"{name}.wav"), "--seed", seed)[0] == 0
+        assert run(convert, *synthesize(wav, tmp_path / f"{name}.wav"), "--seed", seed)[0] == 0
     data = {name: (tmp_path / f"{name}.wav").read_bytes() for name in "bcd"}
     assert data["b"] == data["c"] != data["d"]
 
@@ -84,7 +85,7 @@ def test_a_folder_becomes_a_folder(run, tmp_path, wav):
     for name in ("one.wav", "deep/two.WAV"):
         (source / name).write_bytes(wav.read_bytes())
     (source / "notes.txt").write_text("no sound")
-    assert run(convert, *say(source, tmp_path / "out"))[0] == 0
+    assert run(convert, *synthesize(source, tmp_path / "out"))[0] == 0
     assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.wav")) == [
         "deep/two.wav", "one.wav",
     ]  # fmt: skip
@@ -109,7 +110,7 @@ def test_row_10_a_long_recording_goes_by_pieces(run, tmp_path, monkeypatch, spee
     monkeypatch.setattr(long, "SEARCH_S", 0.3)
     samples = speechlike(3.0, 22050)
     io.write(tmp_path / "a.wav", samples, 22050)
-    assert run(convert, *say(tmp_path / "a.wav", tmp_path / "b.wav"))[0] == 0
+    assert run(convert, *synthesize(tmp_path / "a.wav", tmp_path / "b.wav"))[0] == 0
     assert io.info(tmp_path / "b.wav").length_samples == len(samples)
 
 
@@ -129,7 +130,7 @@ def test_codes_go_out_and_come_back(run, tmp_path, wav):
 
 
 def test_row_01_missing(run, tmp_path):
-    status, _, err = run(convert, *say(tmp_path / "a.wav", tmp_path / "b.wav"))
+    status, _, err = run(convert, *synthesize(tmp_path / "a.wav", tmp_path / "b.wav"))
     assert status == 1 and "a.wav: no such file" in err and not (tmp_path / "b.wav").exists()
     assert run(encode, tmp_path / "a.wav", "--out", tmp_path / "a.npz")[0] == 1
     assert run(decode, tmp_path / "a.txt", "--speaker", "p225", "--out", tmp_path / "b.wav")[0] == 2
@@ -169,10 +170,10 @@ def test_row_06_and_02_to_09_a_bad_recording_is_named_and_the_others_go_on(run, 
     source.mkdir()
     spoil(source / "bad.wav", how)
     (source / "good.wav").write_bytes(wav.read_bytes())
-    status, _, err = run(convert, *say(source, tmp_path / "out"))
+    status, _, err = run(convert, *synthesize(source, tmp_path / "out"))
     assert status == 3 and BAD[how] in err and "bad.wav" in err and "1 of 2" in err
     assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["good.wav"]  # the list of what is finished is hidden
-    assert run(convert, *say(source / "bad.wav", tmp_path / "c.wav"))[0] == 1
+    assert run(convert, *synthesize(source / "bad.wav", tmp_path / "c.wav"))[0] == 1
     assert run(encode, source / "bad.wav", "--out", tmp_path / "c.npz")[0] == 1
     assert not (tmp_path / "c.wav").exists() and not (tmp_path / "c.npz").exists()
 
@@ -183,7 +184,7 @@ def test_row_25_unknown_speaker_before_the_weights(run, tmp_path, wav, model_fil
     damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # reading the weights would fail
     (tmp_path / "a.txt").write_text("1 2 3")
     for command, arguments in (
-        (convert, say(wav, tmp_path / "b.wav", "p22")),
+        (convert, synthesize(wav, tmp_path / "b.wav", "p22")),
         (decode, (tmp_path / "a.txt", "--speaker", "p22", "--out", tmp_path / "b.wav")),
     ):
         status, _, err = run(command, *arguments, model=damaged)
@@ -196,7 +197,7 @@ def test_row_27_outputs_are_not_replaced_unless_told(run, tmp_path, wav):
     for name in ("b.wav", "c.npz"):
         (tmp_path / name).write_text("mine")
     commands = {
-        "convert": (convert, say(wav, tmp_path / "b.wav")),
+        "convert": (convert, synthesize(wav, tmp_path / "b.wav")),
         "encode": (encode, (wav, "--out", tmp_path / "c.npz")),
         "decode": (decode, (tmp_path / "a.txt", "--speaker", "p225", "--out", tmp_path / "b.wav")),
     }
@@ -207,7 +208,7 @@ def test_row_27_outputs_are_not_replaced_unless_told(run, tmp_path, wav):
     for command, arguments in commands.values():
         assert run(command, *arguments, "--overwrite")[0] == 0
     for flags in ((), ("--overwrite",)):
-        status, _, err = run(convert, *say(wav, wav), *flags)
+        status, _, err = run(convert, *synthesize(wav, wav), *flags)
         assert status == 2 and "is the input itself" in err
     assert wav.read_bytes() == before
 
@@ -216,7 +217,7 @@ def test_row_27_two_recordings_for_one_output_are_not_lost_silently(run, tmp_pat
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.wav").write_bytes(wav.read_bytes())
     soundfile.write(tmp_path / "in" / "a.flac", io.read(wav).samples, 16000)
-    assert run(convert, *say(tmp_path / "in", tmp_path / "out"))[0] == 0
+    assert run(convert, *synthesize(tmp_path / "in", tmp_path / "out"))[0] == 0
     assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["a.flac.wav", "a.wav.wav"]
     (tmp_path / "pairs.tsv").write_text("".join(f"{tmp_path}/in/a.{kind}\tp225\t{tmp_path}/b.wav\n" for kind in ("flac", "wav")))
     status, _, err = run(convert, "--pairs", tmp_path / "pairs.tsv")
@@ -229,7 +230,7 @@ def test_an_output_of_no_known_format_is_refused_before_any_work(run, tmp_path, 
     damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # reading the weights would fail
     (tmp_path / "a.txt").write_text("1 2 3")
     for command, arguments in (
-        (convert, say(wav, tmp_path / "b.xyz")),
+        (convert, synthesize(wav, tmp_path / "b.xyz")),
         (decode, (tmp_path / "a.txt", "--speaker", "p225", "--out", tmp_path / "b.xyz")),
     ):
         status, _, err = run(command, *arguments, model=damaged)
@@ -239,7 +240,7 @@ def test_an_output_of_no_known_format_is_refused_before_any_work(run, tmp_path, 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_row_27_a_folder_that_is_not_writable(run, tmp_path, wav):
     (tmp_path / "locked").mkdir(mode=0o500)
-    status, _, err = run(convert, *say(wav, tmp_path / "locked" / "b.wav"))
+    status, _, err = run(convert, *synthesize(wav, tmp_path / "locked" / "b.wav"))
     assert status in (1, 2) and "locked" in err
 
 
@@ -269,7 +270,7 @@ def test_row_29_a_name_that_is_not_utf8_works_or_is_a_named_error(model_file, tm
     except OSError:
         pytest.skip("this file system holds no such name")
     code = "import sys; from vqvc.cli import convert; sys.exit(convert.main())"
-    command = [sys.executable, "-c", code, "--model", model_file, *say(name, tmp_path / "b.wav")]
+    command = [sys.executable, "-c", code, "--model", model_file, *synthesize(name, tmp_path / "b.wav")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     assert done.returncode == 0 or (done.returncode == 1 and "raw" in done.stderr and not (tmp_path / "b.wav").exists())
@@ -279,8 +280,8 @@ def test_row_29_a_name_that_is_not_utf8_works_or_is_a_named_error(model_file, tm
     "arguments",
     [
         (), ("--src", "a.wav"), ("--pairs", "x.tsv", "--src", "a.wav"), ("--pairs", "absent.tsv"),
-        (*say("a.wav", "b.wav"), "--rate", "fast"), (*say("a.wav", "b.wav"), "--temperature", "0"),
-        (*say("a.wav", "b.wav"), "--temperature", "nan"), (*say("a.wav", "b.wav"), "--fold", "on"),
+        (*synthesize("a.wav", "b.wav"), "--rate", "fast"), (*synthesize("a.wav", "b.wav"), "--temperature", "0"),
+        (*synthesize("a.wav", "b.wav"), "--temperature", "nan"), (*synthesize("a.wav", "b.wav"), "--fold", "on"),
         ("--list-speaker",),
     ],
     ids=str,
@@ -315,7 +316,7 @@ def test_row_37_another_format_and_another_models_codes(run, tmp_path, wav, mode
     text = json.dumps(header).encode()
     newer = tmp_path / "newer.safetensors"
     newer.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-    status, _, err = run(convert, *say(wav, tmp_path / "b.wav"), model=newer)
+    status, _, err = run(convert, *synthesize(wav, tmp_path / "b.wav"), model=newer)
     assert status == 1 and "format_version is 9" in err
 
     package.write(tmp_path / "other.safetensors", tiny_model(seed=1), SPEAKERS, {})

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_prior import HOP, MODEL, SIZE, in_integers, random_prior
 
+from vqvc.codec import code_file
+from vqvc.codec.code_file import Coder
 from vqvc.errors import CorpusError, UsageError
-from vqvc.synthesis import code_file
-from vqvc.synthesis.code_file import Coder
 
 PLAIN = Coder(MODEL, HOP, SIZE)
 
@@ -40,7 +40,7 @@ def test_a_long_recording_crosses_blocks(under_prior):
 
 def test_four_seconds_of_codes_are_within_two_percent_of_their_cross_entropy():
     """A file of codes drawn from the prior, against what the float network says they cost: about 3.5 bits each."""
-    from vqvc.synthesis.draw import draw
+    from vqvc.codec.draw import draw
     from vqvc.training.prior_task import bits_of
 
     model = random_prior(16, 1.0)

@@ -9,13 +9,13 @@ import torch
 
 import vqvc
 from vqvc.audio.mulaw import decode as mulaw_decode
+from vqvc.conversion import pipeline
+from vqvc.conversion.pipeline import Request
+from vqvc.engine.cpu.sampler import Sampler
+from vqvc.engine.fold import OVERLAP_S, cuts
 from vqvc.errors import AudioError, UsageError
 from vqvc.nn import likelihood
-from vqvc.nn.vqvae import Told
-from vqvc.synthesis import convert
-from vqvc.synthesis.convert import Request
-from vqvc.synthesis.fold import OVERLAP_S, cuts
-from vqvc.synthesis.sampler import Sampler
+from vqvc.nn.vqvae import Conditioning
 
 
 @pytest.fixture(scope="module", params=["mixture", "categorical"])
@@ -30,7 +30,7 @@ def codes_of(length: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("length", [64, 65, 127, 128, 1000, 6400])
 def test_a_code_for_every_hop_begun(make_model, length):
-    codes = convert.encode(make_model(), 0.1 * np.sin(np.arange(length, dtype=np.float32)))
+    codes = pipeline.encode(make_model(), 0.1 * np.sin(np.arange(length, dtype=np.float32)))
     assert codes.shape == (-(-length // 64),) and codes.dtype == np.int64
     assert 0 <= codes.min() <= codes.max() < 16
 
@@ -38,17 +38,17 @@ def test_a_code_for_every_hop_begun(make_model, length):
 @pytest.mark.parametrize("length", [0, 1, 63])
 def test_less_than_a_code_is_refused_with_the_minimum(make_model, length):
     with pytest.raises(AudioError, match=r"at least 64 \(4 ms\)"):
-        convert.encode(make_model(), np.ones(length, np.float32))
+        pipeline.encode(make_model(), np.ones(length, np.float32))
 
 
 def test_silence_is_refused(make_model):
     with pytest.raises(AudioError, match="silence"):
-        convert.levelled(make_model(), np.zeros(6400, np.float32))
+        pipeline.levelled(make_model(), np.zeros(6400, np.float32))
 
 
 def test_the_level_is_that_of_training_and_the_length_is_kept(make_model, speechlike):
     samples = speechlike(1.0)
-    found = [convert.levelled(make_model(), gain * samples) for gain in (0.01, 1.0, 5.0)]
+    found = [pipeline.levelled(make_model(), gain * samples) for gain in (0.01, 1.0, 5.0)]
     assert all(len(one.samples) == len(samples) for one in found)
     for one in found:
         np.testing.assert_allclose(one.samples, found[1].samples, atol=2e-4)
@@ -57,13 +57,13 @@ def test_the_level_is_that_of_training_and_the_length_is_kept(make_model, speech
 def test_loudness_has_one_value_for_each_code():
     samples = np.zeros(1000, np.float32)
     samples[512:576] = 1.0  # the ninth code
-    found = convert.loudness(samples, 64)
+    found = pipeline.loudness(samples, 64)
     assert found.shape == (16,) and set(np.flatnonzero(found)) == {6, 7, 8, 9, 10}
 
 
 @pytest.mark.parametrize("codes", [1, 2, 4, 5])
 def test_loudness_of_a_few_codes_has_no_more_values_than_codes(codes):
-    assert convert.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
+    assert pipeline.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
 
 
 def test_speech_is_as_long_as_its_codes(speaking):
@@ -72,7 +72,7 @@ def test_speech_is_as_long_as_its_codes(speaking):
     requests = [Request(codes_of(length), 0) for length in (1, 2, 50, 333)]
     for folding in ("auto", "off"):
         made.clear()
-        said = convert.say(model, sampler, requests, folding=folding, progress=made.append)
+        said = pipeline.synthesize(model, sampler, requests, folding=folding, progress=made.append)
         assert [len(one) for one in said] == [64, 128, 3200, 333 * 64]
         assert all(one.dtype == np.float32 and np.abs(one).max() <= 2 for one in said)  # crossfades may be louder
         assert sum(made) == sum(map(len, said)) or folding == "auto"
@@ -81,27 +81,27 @@ def test_speech_is_as_long_as_its_codes(speaking):
 def test_unfolded_speech_is_what_one_stream_says(speaking):
     model, sampler = speaking
     request = Request(codes_of(20), 2, seed=9)
-    said = convert.say(model, sampler, [request], folding="off")[0]
+    said = pipeline.synthesize(model, sampler, [request], folding="off")[0]
     with torch.no_grad():
-        told = model.tell(model.quantizer.lookup(torch.from_numpy(request.codes)[None]), torch.tensor([2]))
-    classes = sampler.feed(sampler.start(1, [9]), told)[0]
+        conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(request.codes)[None]), torch.tensor([2]))
+    classes = sampler.feed(sampler.start(1, [9]), conditioning)[0]
     np.testing.assert_array_equal(said, mulaw_decode(classes.astype(np.int64)))
 
 
 def test_alone_or_among_others_unfolded_speech_is_the_same(speaking):
     model, sampler = speaking
     requests = [Request(codes_of(30 + 7 * n, n), n % 3, seed=n) for n in range(5)]
-    together = convert.say(model, sampler, requests, folding="off")
+    together = pipeline.synthesize(model, sampler, requests, folding="off")
     for request, expected in zip(requests, together):
-        np.testing.assert_array_equal(convert.say(model, sampler, [request], folding="off")[0], expected)
+        np.testing.assert_array_equal(pipeline.synthesize(model, sampler, [request], folding="off")[0], expected)
 
 
 def test_folding_is_repeatable_and_begins_as_the_plain_loop(speaking):
     model, sampler = speaking
     request = Request(codes_of(400), 1, seed=3, loudness=np.abs(np.sin(np.arange(400) / 9)))
-    first, again = (convert.say(model, sampler, [request])[0] for _ in range(2))
+    first, again = (pipeline.synthesize(model, sampler, [request])[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    plain = convert.say(model, sampler, [request], folding="off")[0]
+    plain = pipeline.synthesize(model, sampler, [request], folding="off")[0]
     same = np.argmin(first == plain)  # the first part is the plain stream
     assert 64 < same < len(plain)
     assert np.isclose(np.std(first), np.std(plain), rtol=0.1)
@@ -114,18 +114,18 @@ def test_row_49_a_stream_that_forgets_folds_exactly(make_model):
         model.wavenet.embed.weight.copy_(model.wavenet.embed.weight[:1].expand(256, -1))
     sampler = Sampler(model, "float32")
     request = Request(codes_of(500), 0, seed=4)
-    folded, plain = (convert.say(model, sampler, [request], folding=how)[0] for how in ("auto", "off"))
+    folded, plain = (pipeline.synthesize(model, sampler, [request], folding=how)[0] for how in ("auto", "off"))
     assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
 
 
 def test_a_plan_is_what_is_said(speaking):
     model, sampler = speaking
     requests = [Request(codes_of(length, length), 1, seed=length) for length in (3, 150, 400)]
-    plans = convert.plan(model, sampler, requests)
+    plans = pipeline.plan(model, sampler, requests)
     assert [plan.parts[-1].end * sampler.hop for plan in plans] == [3 * 64, 150 * 64, 400 * 64]
     assert len(plans[0].parts) == 1 < len(plans[1].parts) < len(plans[2].parts)
     assert all(len(plan.jobs) == len(plan.parts) for plan in plans)
-    said = convert.say(model, sampler, requests, postfilter=False)
+    said = pipeline.synthesize(model, sampler, requests, postfilter=False)
     first, overlap = sampler.run([plan.jobs[0] for plan in plans]), int(OVERLAP_S * 16000)
     for samples, plan, classes in zip(said, plans, first):
         heard = plan.parts[0].end * sampler.hop - (overlap if len(plan.parts) > 1 else 0)  # the last of it fades out
@@ -144,22 +144,22 @@ def cold_starts(speechlike):
     Conditioning and classes are the same, the places those where folding would cut; every unit is given the same speech.
     """
     converter = vqvc.load()
-    model, hop, heard = converter.model, converter.hop_length, converter.listen(speechlike(1.0, seed=3))
-    length = math.ceil(convert.WARM_UP_S * 16000 / hop) + 2  # codes
-    end = int(convert.WARM_UP_S * 16000)  # of the warm-up
+    model, hop, heard = converter.model, converter.hop_length, converter.analyse(speechlike(1.0, seed=3))
+    length = math.ceil(pipeline.WARM_UP_S * 16000 / hop) + 2  # codes
+    end = int(pipeline.WARM_UP_S * 16000)  # of the warm-up
     places = cuts(heard.loudness, 10, 6)[2:-2]
     with torch.no_grad():
-        told = model.tell(model.quantizer.lookup(torch.from_numpy(heard.codes)[None]), torch.tensor([5]))
-    whole = part_of(told, [slice(0, len(heard.codes))] * UTTERANCES)
+        conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(heard.codes)[None]), torch.tensor([5]))
+    whole = part_of(conditioning, [slice(0, len(heard.codes))] * UTTERANCES)
     floats = Sampler(model, unit="floats", threads=1)
     said = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
-    def log_probabilities(raw: np.ndarray, here: Told, classes: np.ndarray, history: np.ndarray | None) -> torch.Tensor:
+    def log_probabilities(raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None) -> torch.Tensor:
         """Of the first 64 samples and those from the warm-up's end on."""
         quantized, before, _ = model._shift(
             *(None if part is None else torch.from_numpy(part) for part in (classes, history))
         )
-        prediction, log_gain, _ = model.hints(quantized, here, before)
+        prediction, log_gain, _ = model.lpc_inputs(quantized, here, before)
         parts = (torch.cat([part[:, :64], part[:, end:]], 1) for part in (torch.from_numpy(raw), prediction, log_gain))
         return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(*parts))
 
@@ -170,7 +170,7 @@ def cold_starts(speechlike):
         _, all_of = sampler.feed(sampler.start(UTTERANCES, range(UTTERANCES)), whole, forced=said, observe=True)
         found = []
         for classes, raw in zip(said, all_of):
-            here = part_of(told, [slice(place, place + length) for place in places])
+            here = part_of(conditioning, [slice(place, place + length) for place in places])
             spans = [slice(place * hop, (place + length) * hop) for place in places]
             given, streams = np.stack([classes[span] for span in spans]), len(places)
             history = np.stack([classes[span.start - hop : span.start] for span in spans])
@@ -183,10 +183,10 @@ def cold_starts(speechlike):
     return measure
 
 
-def part_of(told: Told, parts: list[slice]) -> Told:
+def part_of(conditioning: Conditioning, parts: list[slice]) -> Conditioning:
     """Some frames of the only stream, one beside the other."""
-    return Told(
-        *(torch.cat([each[:, part] for part in parts]) for each in (told.frames, told.predictor, told.log_gain))
+    return Conditioning(
+        *(torch.cat([each[:, part] for part in parts]) for each in (conditioning.frames, conditioning.predictor, conditioning.log_gain))
     )
 
 
@@ -207,4 +207,4 @@ def test_how_fast_a_cold_start_is_forgotten_does_not_depend_on_the_unit(cold_sta
 @pytest.mark.parametrize("folding", ["on", "", None])
 def test_another_folding_is_refused(speaking, folding):
     with pytest.raises(UsageError, match="auto, off"):
-        convert.say(*speaking, [Request(codes_of(3), 0)], folding=folding)
+        pipeline.synthesize(*speaking, [Request(codes_of(3), 0)], folding=folding)

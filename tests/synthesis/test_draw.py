@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tiny_prior import SIZE, in_integers, random_prior
 
+from vqvc.codec.draw import draw, probabilities
+from vqvc.codec.integer_prior import LOGIT_BITS, TOTAL
 from vqvc.errors import UsageError
-from vqvc.synthesis.draw import draw, probabilities
-from vqvc.synthesis.integer_prior import LOGIT_BITS, TOTAL
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def test_draws_cost_what_the_prior_expects(prior):
     """Mean surprise of drawn codes = mean entropy of the distributions that they were drawn from."""
     codes = draw(prior, 2000, rng=np.random.default_rng(1))
     shares = prior.frequencies(prior.logits(codes)) / TOTAL
-    surprise = -np.log2(shares[np.arange(2000), codes])
+    lpc_residual = -np.log2(shares[np.arange(2000), codes])
     entropy = -(shares * np.log2(shares)).sum(-1)
-    assert abs(surprise.mean() - entropy.mean()) < 4 * surprise.std() / np.sqrt(2000)
+    assert abs(lpc_residual.mean() - entropy.mean()) < 4 * lpc_residual.std() / np.sqrt(2000)
 
 
 def test_the_seed_decides_and_an_opening_is_heard(prior):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.synthesis.fold import CROSSFADE_S, OVERLAP_S, REACH, Part, crossfade, cuts, fold, join
+from vqvc.engine.fold import CROSSFADE_S, OVERLAP_S, REACH, Part, crossfade, cuts, fold, join
 
 HOP, RATE = 64, 16000
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from vqvc.conversion import pipeline
+from vqvc.engine.cpu import kernels
+from vqvc.engine.cpu.sampler import Job, Sampler
+from vqvc.engine.gpu.rows import uniforms
+from vqvc.engine.gpu.sampler import GpuSampler, make_sampler
 from vqvc.errors import UsageError
 from vqvc.nn import likelihood
-from vqvc.nn.vqvae import Told
-from vqvc.synthesis import convert, kernels
-from vqvc.synthesis.gpu import GpuSampler, make_sampler
-from vqvc.synthesis.gpu_rows import uniforms
-from vqvc.synthesis.sampler import Job, Sampler
+from vqvc.nn.vqvae import Conditioning
 
 # Share of single draws that rounding may turn. Measured: none of 57,600; of 128 streams of 2,560 free draws, one went
 # another way.
@@ -33,21 +34,21 @@ def no_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def told_of(model, streams: int, codes: int) -> Told:
+def told_of(model, streams: int, codes: int) -> Conditioning:
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
     with torch.no_grad():
-        return model.tell(model.quantizer.lookup(chosen), torch.arange(streams) % 3)
+        return model.condition(model.quantizer.lookup(chosen), torch.arange(streams) % 3)
 
 
-def frames_of(told: Told, rows: slice, frames: slice) -> Told:
-    parts = (told.frames, told.predictor, told.log_gain)
-    return Told(*(None if part is None else part[rows, frames] for part in parts))
+def frames_of(conditioning: Conditioning, rows: slice, frames: slice) -> Conditioning:
+    parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+    return Conditioning(*(None if part is None else part[rows, frames] for part in parts))
 
 
-def jobs_of(told: Told, lengths: tuple[int, ...], hop: int) -> list[Job]:
+def jobs_of(conditioning: Conditioning, lengths: tuple[int, ...], hop: int) -> list[Job]:
     """One job per stream, of so many frames."""
-    parts = (told.frames, told.predictor, None if told.log_gain is None else told.log_gain.exp())
+    parts = (conditioning.frames, conditioning.predictor, None if conditioning.log_gain is None else conditioning.log_gain.exp())
     return [
         Job(*(None if part is None else part[row, :frames].numpy() for part in parts), seed=row - 1, position=hop * row)
         for row, frames in enumerate(lengths)
@@ -59,12 +60,12 @@ def like_speech(streams: int, samples: int) -> np.ndarray:
     return np.clip(128 + walk - walk.mean(1, keepdims=True), 0, 255).astype(np.int64)
 
 
-def log_probabilities(model, raw: np.ndarray, classes: torch.Tensor, told: Told) -> torch.Tensor:
+def log_probabilities(model, raw: np.ndarray, classes: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
     """log p (B, T, 256) that raw outputs mean."""
     if not model.mixture:
         return torch.from_numpy(raw).log_softmax(-1)
     quantized, before, _ = model._shift(classes, None)
-    prediction, log_gain, _ = model.hints(quantized, told, before)
+    prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
     parameters = likelihood.mixture_parameters(torch.from_numpy(raw), prediction, log_gain)
     return likelihood.mixture_log_probabilities(parameters)
 
@@ -78,14 +79,14 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_engine_says_what_the_network_says(make_model, output, shape):
     model, streams = shaped(make_model, output, shape), shape[6]
-    told, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
+    conditioning, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
     engine = GpuSampler(model, "float32", "cpu")
-    said, raw = engine.feed(engine.start(streams, range(streams)), told, forced=forced, observe=True)
+    said, raw = engine.feed(engine.start(streams, range(streams)), conditioning, forced=forced, observe=True)
     assert np.array_equal(said, forced)
     classes = torch.from_numpy(forced)
     with torch.no_grad():
-        expected = model.log_probabilities(classes, told)
-        found = log_probabilities(model, raw, classes, told)
+        expected = model.log_probabilities(classes, conditioning)
+        found = log_probabilities(model, raw, classes, conditioning)
     assert expected.std() > 0.1  # weights that matter
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
 
@@ -94,12 +95,12 @@ def test_the_engine_says_what_the_network_says(make_model, output, shape):
 def test_single_draws_equal_the_compiled_loops(make_model, output):
     """Every draw after the same past, so that one that rounding turns does not turn those after it."""
     model, streams = make_model(output), 96
-    told, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
+    conditioning, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
     engine, loop = GpuSampler(model, "float32", "cpu"), Sampler(model, "float32")
     differing = drawn = 0
     for at in range(15, 128, 16):  # the last sample of a frame is drawn, those before it are given
         now, states = forced[:, : at + 1], [each.start(streams, range(streams)) for each in (engine, loop)]
-        part = frames_of(told, slice(None), slice(0, (at + 1) // 16))
+        part = frames_of(conditioning, slice(None), slice(0, (at + 1) // 16))
         ours, theirs = (each.feed(state, part, forced=now[:, :-1]) for each, state in zip((engine, loop), states))
         differing, drawn = differing + int((ours[:, at] != theirs[:, at]).sum()), drawn + streams
     assert differing <= DIFFERING * drawn
@@ -126,12 +127,12 @@ def test_jobs_are_said_as_the_compiled_loop_says_them(make_model, output):
 
 def test_fed_piece_by_piece_or_at_once(make_model):
     model = make_model()
-    told = told_of(model, streams=3, codes=4)
+    conditioning = told_of(model, streams=3, codes=4)
     engine = GpuSampler(model, "float32", "cpu")
-    whole = engine.feed(engine.start(3, [5, 6, 7], [0, 16, 32]), told)
+    whole = engine.feed(engine.start(3, [5, 6, 7], [0, 16, 32]), conditioning)
     state, pieces = engine.start(3, [5, 6, 7], [0, 16, 32]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 16]):
-        pieces.append(engine.feed(state, frames_of(told, slice(None), slice(begin, end))))
+        pieces.append(engine.feed(state, frames_of(conditioning, slice(None), slice(begin, end))))
     assert np.array_equal(np.concatenate(pieces, axis=1), whole)
 
 
@@ -147,17 +148,17 @@ def test_uniforms_equal_the_compiled_loops():
 
 def test_bfloat16_is_close(make_model):
     model = make_model("categorical", residual_channels=24, gate_channels=48, skip_channels=32)
-    told, forced = told_of(model, 3, codes=2), like_speech(3, 128)
+    conditioning, forced = told_of(model, 3, codes=2), like_speech(3, 128)
     engines = [GpuSampler(model, precision, "cpu") for precision in ("float32", "bfloat16")]
-    raw = [engine.feed(engine.start(3, range(3)), told, forced=forced, observe=True)[1] for engine in engines]
+    raw = [engine.feed(engine.start(3, range(3)), conditioning, forced=forced, observe=True)[1] for engine in engines]
     assert 0 < np.sqrt(((raw[1] - raw[0]) ** 2).mean()) < 0.02 * raw[0].std() + 0.01
 
 
 def test_conversion_takes_either_engine(make_model):
     model = make_model()
-    requests = [convert.Request(np.arange(40) % 16, 1, seed=2), convert.Request(np.arange(7), 0)]
+    requests = [pipeline.Request(np.arange(40) % 16, 1, seed=2), pipeline.Request(np.arange(7), 0)]
     ours, theirs = (
-        convert.say(model, engine, requests)
+        pipeline.synthesize(model, engine, requests)
         for engine in (GpuSampler(model, "float32", "cpu", streams=16), Sampler(model, "float32", threads=1))
     )
     for a, b in zip(ours, theirs):
@@ -186,12 +187,12 @@ def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
         pytest.skip("needs a GPU")
     model = make_model(output)
     assert isinstance(make_sampler(model), GpuSampler)
-    told, forced = told_of(model, 5, codes=2), like_speech(5, 128)
+    conditioning, forced = told_of(model, 5, codes=2), like_speech(5, 128)
     engine = GpuSampler(model, "float32")
-    raw = engine.feed(engine.start(5, range(5)), told, forced=forced, observe=True)[1]
+    raw = engine.feed(engine.start(5, range(5)), conditioning, forced=forced, observe=True)[1]
     with torch.no_grad():
-        expected = model.log_probabilities(torch.from_numpy(forced), told)
-        found = log_probabilities(model, raw, torch.from_numpy(forced), told)
+        expected = model.log_probabilities(torch.from_numpy(forced), conditioning)
+        found = log_probabilities(model, raw, torch.from_numpy(forced), conditioning)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)
     jobs = jobs_of(told_of(model, streams=9, codes=10), lengths, 16)

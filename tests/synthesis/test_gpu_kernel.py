@@ -49,8 +49,8 @@ def test_a_team_that_is_not_complete_gives_up():
 @pytest.mark.parametrize("sizes", [(64, 128, 128), (128, 256, 256), (256, 512, 256), (256, 512, 128)], ids=str)
 @pytest.mark.parametrize("streams", [1, 64, 1000, 5000])
 def test_programs_of_a_team_fit_on_the_gpu_together(sizes, streams, kind):
-    from vqvc.synthesis.gpu_span import Plan
-    from vqvc.synthesis.gpu_weights import Packed, Widths
+    from vqvc.engine.gpu.span import Plan
+    from vqvc.engine.gpu.weights import Packed, Widths
 
     net = WaveNet(ResidualStack(1, 1, 2, *sizes, 8), 256, 0, 256)
     net.stack.to(kind)

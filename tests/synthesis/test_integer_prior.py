@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny_prior import SIZE, in_integers, random_prior
 
-from vqvc.synthesis import integer_prior
-from vqvc.synthesis.integer_prior import LOGIT_BITS, TOTAL
+from vqvc.codec import integer_prior
+from vqvc.codec.integer_prior import LOGIT_BITS, TOTAL
 
 
 @pytest.fixture(scope="module")

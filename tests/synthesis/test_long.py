@@ -13,10 +13,12 @@ import vqvc
 import vqvc.api
 from vqvc.audio import io, resample
 from vqvc.audio.level import LevelMeter, normalise
+from vqvc.conversion import chunking as long
+from vqvc.conversion import model_file as package
+from vqvc.conversion import pipeline
+from vqvc.engine.cpu.sampler import Sampler
 from vqvc.errors import AudioError
 from vqvc.nn.pitch import PitchTracker
-from vqvc.synthesis import convert, long, package
-from vqvc.synthesis.sampler import Sampler
 
 RATE, HOP = 16000, 64
 
@@ -143,42 +145,42 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
     model, sampler = pitched
     samples = resample.resample(glide(5.0, 100, 200), RATE, rate)
     io.write(tmp_path / "a.wav", samples, rate, "FLOAT")
-    whole = convert.levelled(model, io.read(tmp_path / "a.wav", RATE).samples)
+    whole = pipeline.levelled(model, io.read(tmp_path / "a.wav", RATE).samples)
     requests = []
-    monkeypatch.setattr(convert, "say", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)])
+    monkeypatch.setattr(pipeline, "say", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)])
     found = long.survey(tmp_path / "a.wav", model)
     list(long.stream(tmp_path / "a.wav", found, model, sampler, 1))
-    codes, melody = convert.encode(model, whole.samples), convert.melody(model, whole.samples)
+    codes, f0_contour = pipeline.encode(model, whole.samples), pipeline.f0_contour(model, whole.samples)
     assert len(requests) >= 4
     speaker, covered = torch.tensor([1]), 0
-    together = model.tell(model.quantizer.lookup(torch.from_numpy(codes)[None]), speaker, torch.from_numpy(melody)[None]).frames[0]
+    together = model.condition(model.quantizer.lookup(torch.from_numpy(codes)[None]), speaker, torch.from_numpy(f0_contour)[None]).frames[0]
     for request in requests:
         at = request.position // HOP
         said = slice(at + request.first, at + request.span.stop)
         assert (request.codes[request.span] == codes[said]).mean() > 0.995
-        assert np.abs(request.melody[:, request.span] - melody[:, said]).max() < 0.02
+        assert np.abs(request.f0_contour[:, request.span] - f0_contour[:, said]).max() < 0.02
         alike = np.array_equal(request.codes, codes[at : at + len(request.codes)])
         if alike:  # then what the decoder is told is alike, to the very edge of the piece
-            told = model.tell(
-                model.quantizer.lookup(torch.from_numpy(request.codes)[None]), speaker, torch.from_numpy(request.melody)[None]
+            conditioning = model.condition(
+                model.quantizer.lookup(torch.from_numpy(request.codes)[None]), speaker, torch.from_numpy(request.f0_contour)[None]
             ).frames[0]
             span = slice(4 * request.span.start, 4 * request.span.stop)
-            assert (told[span] - together[4 * said.start : 4 * said.stop]).abs().max() < 0.02
+            assert (conditioning[span] - together[4 * said.start : 4 * said.stop]).abs().max() < 0.02
         assert said.start <= covered and (request.position == 0 or said.start < covered)  # it begins before its piece
         covered = said.stop
     assert covered == len(codes)
-    means = [float((r.melody[0] * r.melody[1]).sum() / r.melody[1].sum()) for r in requests]
+    means = [float((r.f0_contour[0] * r.f0_contour[1]).sum() / r.f0_contour[1].sum()) for r in requests]
     assert means[-1] - means[0] > 1.5  # quarters of an octave: relative to the recording, not to the piece
 
 
 def test_row_68_long_and_short_are_equal_speech_and_seams_do_not_click(tmp_path, pitched):
     model, sampler = pitched
     io.write(tmp_path / "a.wav", glide(5.0, 110, 180), RATE, "FLOAT")
-    whole = convert.levelled(model, io.read(tmp_path / "a.wav").samples)
-    request = convert.Request(
-        convert.encode(model, whole.samples), 1, 3, convert.loudness(whole.samples, HOP), convert.melody(model, whole.samples)
+    whole = pipeline.levelled(model, io.read(tmp_path / "a.wav").samples)
+    request = pipeline.Request(
+        pipeline.encode(model, whole.samples), 1, 3, pipeline.loudness(whole.samples, HOP), pipeline.f0_contour(model, whole.samples)
     )
-    short = convert.say(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (-whole.gain_db / 20)
+    short = pipeline.synthesize(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (-whole.gain_db / 20)
     found = long.survey(tmp_path / "a.wav", model)
     speech = np.concatenate(list(long.stream(tmp_path / "a.wav", found, model, sampler, 1, seed=3, temperature=0.3, folding="off")))
     assert len(speech) == len(short)
@@ -192,10 +194,10 @@ def test_row_68_the_pitch_of_parts_is_told_relative_to_their_recording():
     samples = torch.from_numpy(glide(2.0, 100, 200))[None]
     model = tiny_model(f0=True)
     pitch, voicing = PitchTracker(RATE, HOP)(samples)
-    sums = convert.pitch_sums(model, samples[0].numpy(), 0, samples.shape[1] // HOP)
+    sums = pipeline.pitch_sums(model, samples[0].numpy(), 0, samples.shape[1] // HOP)
     assert sums == pytest.approx((float((pitch * voicing).sum()), float(voicing.sum())), rel=1e-4)
-    half = convert.melody(model, samples[0, RATE:].numpy(), sums[0] / sums[1])
-    whole = convert.melody(model, samples[0].numpy())
+    half = pipeline.f0_contour(model, samples[0, RATE:].numpy(), sums[0] / sums[1])
+    whole = pipeline.f0_contour(model, samples[0].numpy())
     assert np.abs(half[:, 20:] - whole[:, RATE // HOP + 20 :]).max() < 1e-3
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from vqvc.config import Config, from_dict
+from vqvc.conversion import model_file
 from vqvc.errors import ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import package
 
 TINY = {
     "encoder": {"channels": [8, 8], "strides": [2, 2], "context_layers": 1},
@@ -35,7 +35,7 @@ SPEAKERS = (Line("p225", "f", "English"), Line("p226", "m", ""))
 
 
 def tiny_config(**decoder) -> Config:
-    training = TINY.get("training", {}) | {"contrast_weight": 1.0}
+    training = TINY.get("training", {}) | {"cpc_weight": 1.0}
     return from_dict(TINY | {"decoder": TINY["decoder"] | decoder, "training": training})
 
 
@@ -44,18 +44,18 @@ def written(tmp_path):
     torch.manual_seed(0)
     model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
     path = tmp_path / "model.safetensors"
-    package.write(path, model, SPEAKERS, {"steps": 3})
+    model_file.write(path, model, SPEAKERS, {"steps": 3})
     return path, model
 
 
 def test_what_is_read_speaks_as_what_was_written(written):
     path, model = written
-    found = package.read(path)
+    found = model_file.read(path)
     assert found.config == model.config and found.training == {"steps": 3}
     assert [voice.name for voice in found.speakers] == ["p225", "p226"]
     wave = torch.randn(1, 64) * 0.05
     assert torch.equal(found.model.encode(wave), model.encode(wave))
-    assert not found.model.training and not hasattr(found.model, "contrast")
+    assert not found.model.training and not hasattr(found.model, "cpc")
     assert torch.equal(found.model.mel_head.weight, model.mel_head.weight)
 
 
@@ -63,7 +63,7 @@ def test_reading_leaves_the_global_randomness_alone(written):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    package.read(written[0])
+    model_file.read(written[0])
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -73,7 +73,7 @@ def test_every_flipped_byte_is_noticed(written):
     for position in range(0, len(whole), 97):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(ModelError, match="model.safetensors"):
-            package.read(path)
+            model_file.read(path)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1, -1000])
@@ -81,7 +81,7 @@ def test_a_cut_file_is_refused(written, kept):
     path, _ = written
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ModelError):
-        package.read(path)
+        model_file.read(path)
 
 
 def test_row_36_a_pickled_model_is_refused_and_never_run(tmp_path):
@@ -93,7 +93,7 @@ def test_row_36_a_pickled_model_is_refused_and_never_run(tmp_path):
         path = tmp_path / name
         torch.save(Evil(), path) if data is None else path.write_bytes(data)
         with pytest.raises(ModelError, match="pickle"):
-            package.read(path)
+            model_file.read(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -101,8 +101,8 @@ def test_a_header_whose_length_begins_like_a_pickle_is_none(written):
     path, model = written
     length = struct.unpack("<Q", path.read_bytes()[:8])[0]
     note = "x" * ((0x0280 - length) % 0x10000 - len(r', \"note\": \"\"'))
-    package.write(path, model, SPEAKERS, {"steps": 3, "note": note})
-    assert path.read_bytes()[:2] == b"\x80\x02" and package.read(path).training["note"] == note
+    model_file.write(path, model, SPEAKERS, {"steps": 3, "note": note})
+    assert path.read_bytes()[:2] == b"\x80\x02" and model_file.read(path).training["note"] == note
 
 
 def rewrite_metadata(path, **changes) -> None:
@@ -117,27 +117,27 @@ def rewrite_metadata(path, **changes) -> None:
 def test_another_format_names_the_field(written):
     rewrite_metadata(written[0], format_version="7")
     with pytest.raises(ModelError, match="format_version is 7"):
-        package.read(written[0])
+        model_file.read(written[0])
 
 
 def test_another_codebook_size_names_the_field(written):
     path, model = written
-    before = package.read_header(path)
+    before = model_file.read_header(path)
     config = dataclasses.replace(model.config, quantizer=dataclasses.replace(model.config.quantizer, codebook_size=16))
-    metadata = {"format_version": str(package.FORMAT_VERSION), "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
+    metadata = {"format_version": str(model_file.FORMAT_VERSION), "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
     voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata["speakers"] = json.dumps(voices)
-    weights = {k: v for k, v in model.state_dict().items() if not k.startswith(package.TRAINING_ONLY)}
-    rewrite_metadata(path, **metadata, checksum=package.KIND.checksum(weights, metadata))
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith(model_file.TRAINING_ONLY)}
+    rewrite_metadata(path, **metadata, checksum=model_file.KIND.checksum(weights, metadata))
     with pytest.raises(ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"):
-        package.read(path)
+        model_file.read(path)
 
 
 def test_row_25_an_unknown_speaker_gets_the_nearest_names_from_the_header_alone(written):
     path, _ = written
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # the weights are never looked at
-    header = package.read_header(path)
+    header = model_file.read_header(path)
     assert header.speaker_index("p226") == 1
     with pytest.raises(UsageError, match="p225.*--list-speakers"):
         header.speaker_index("p22")

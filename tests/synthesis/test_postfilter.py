@@ -5,13 +5,13 @@ import pytest
 import torch
 from tiny_training import tiny_config
 
+from vqvc.conversion import pipeline, postfilter
+from vqvc.conversion.pipeline import Request
+from vqvc.conversion.postfilter import PostFilter
+from vqvc.engine.cpu.sampler import Sampler
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.features import LogMel
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import convert, postfilter
-from vqvc.synthesis.convert import Request
-from vqvc.synthesis.postfilter import PostFilter
-from vqvc.synthesis.sampler import Sampler
 
 RATE, HOP, BANDS = 16000, 64, 80
 
@@ -79,7 +79,7 @@ def test_another_envelope_is_put_right(shape, speech):
 
 @pytest.mark.parametrize(("seconds", "sure"), [(16.0, 0.9), (1.0, 0.6), (0.1, 0.05)])
 def test_the_variance_comes_to_that_of_the_voice_and_more_so_the_longer_it_speaks(seconds, sure):
-    """Told what it said, only the spread moves, and not that of loudness."""
+    """Conditioning what it said, only the spread moves, and not that of loudness."""
     shape = PostFilter(Voice(0.04))
     time = torch.arange(round(seconds * RATE / HOP))[:, None]
     cepstra = 0.2 * torch.sin(time * torch.linspace(0.3, 0.9, COEFFICIENTS))  # of variance 0.02
@@ -93,8 +93,8 @@ def test_the_variance_comes_to_that_of_the_voice_and_more_so_the_longer_it_speak
 
 def test_gains_stay_within_their_limits(shape):
     rng = torch.Generator().manual_seed(0)
-    said, told = (50 * torch.randn(80, BANDS, generator=rng) for _ in range(2))
-    gain = shape.gain(said, told, torch.ones(COEFFICIENTS))
+    said, conditioning = (50 * torch.randn(80, BANDS, generator=rng) for _ in range(2))
+    gain = shape.gain(said, conditioning, torch.ones(COEFFICIENTS))
     decibels = 20 / np.log(10) * gain
     assert float(decibels.min()) == pytest.approx(postfilter.LOWEST_DB, abs=1e-3)
     assert float(decibels.max()) == pytest.approx(postfilter.HIGHEST_DB, abs=1e-3)
@@ -106,10 +106,10 @@ def test_what_is_said_is_filtered_by_what_was_told_unless_it_is_off():
     model.global_variance[1] = 0.3
     sampler, shape = Sampler(model, "float32"), PostFilter(model)
     requests = [Request(np.arange(length) % 8, length % 2, seed=length) for length in (7, 60)]
-    plain, filtered = (convert.say(model, sampler, requests, folding="off", postfilter=on) for on in (False, True))
+    plain, filtered = (pipeline.synthesize(model, sampler, requests, folding="off", postfilter=on) for on in (False, True))
     for request, one, other in zip(requests, plain, filtered):
         with torch.no_grad():
             z_q = model.quantizer.lookup(torch.from_numpy(request.codes)[None])
-            told = model.told_mel(model.tell(z_q, torch.tensor([request.speaker_index])))[0]
-        np.testing.assert_array_equal(other, shape(one, told, request.speaker_index))
+            conditioning = model.predicted_mel(model.condition(z_q, torch.tensor([request.speaker_index])))[0]
+        np.testing.assert_array_equal(other, shape(one, conditioning, request.speaker_index))
         assert np.abs(other - one).max() > 1e-4

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny_prior import MODEL, random_prior, write_prior
 
+from vqvc.codec import prior_file
 from vqvc.errors import ModelError, UsageError
-from vqvc.synthesis import prior_package
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def written(tmp_path):
 
 def test_what_is_read_says_what_was_written(written):
     path, checksum = written
-    found, codes = prior_package.read(path), torch.tensor([[1, 2, 3, 4]])
+    found, codes = prior_file.read(path), torch.tensor([[1, 2, 3, 4]])
     with torch.inference_mode():
         assert torch.equal(found.model(codes, torch.tensor([1])), random_prior()(codes, torch.tensor([1])))
     assert found.checksum == checksum and found.coder.model == MODEL and found.coder.prior is found.integers
@@ -31,7 +31,7 @@ def test_every_flipped_byte_is_noticed(written):
     for at in range(0, len(whole), 1499):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(ModelError, match="prior.safetensors"):
-            prior_package.read(path)
+            prior_file.read(path)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 300, -1, -5000])
@@ -39,15 +39,15 @@ def test_a_cut_file_is_refused(written, kept):
     path, _ = written
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ModelError, match="prior.safetensors"):
-        prior_package.read(path)
+        prior_file.read(path)
 
 
 def test_another_file_or_another_model_is_said(written, model_file):
     with pytest.raises(ModelError, match="is not a prior; vqvc-prior writes prior.safetensors"):
-        prior_package.read(model_file)
+        prior_file.read(model_file)
     with pytest.raises(ModelError, match="no such file; train a prior with vqvc-prior"):
-        prior_package.read(model_file.parent / "none")
-    found = prior_package.read(written[0])
+        prior_file.read(model_file.parent / "none")
+    found = prior_file.read(written[0])
     found.require(MODEL, "model.safetensors")
     with pytest.raises(UsageError, match="was trained on the codes of another model than m.safetensors"):
         found.require("00", "m.safetensors")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.synthesis import range_coder
+from vqvc.codec import range_coder
 
 
 def _decode(data: bytes, shares: list[tuple[int, int, int]]) -> bool:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from scipy import stats
 
+from vqvc.engine.cpu import units
+from vqvc.engine.cpu.sampler import Job, Sampler
 from vqvc.errors import UsageError
 from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
-from vqvc.nn.vqvae import Told
-from vqvc.synthesis import units
-from vqvc.synthesis.sampler import Job, Sampler
+from vqvc.nn.vqvae import Conditioning
 
 SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
     (1, 1, 2, 16, 32, 16, 1),
@@ -28,17 +28,17 @@ SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
 NARROW = [unit for unit in units.available() if units.PRECISIONS[unit] == "bfloat16"]
 
 
-def told_of(model, streams: int, codes: int, seed: int = 0) -> Told:
+def told_of(model, streams: int, codes: int, seed: int = 0) -> Conditioning:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
     speaker = torch.arange(streams) % 3
     with torch.no_grad():
-        return model.tell(model.quantizer.lookup(chosen), speaker)
+        return model.condition(model.quantizer.lookup(chosen), speaker)
 
 
-def part_of(told: Told, rows=slice(None), frames=slice(None)) -> Told:
-    parts = (told.frames, told.predictor, told.log_gain)
-    return Told(*(None if part is None else part[rows, frames] for part in parts))
+def part_of(conditioning: Conditioning, rows=slice(None), frames=slice(None)) -> Conditioning:
+    parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+    return Conditioning(*(None if part is None else part[rows, frames] for part in parts))
 
 
 def classes_like_speech(streams: int, samples: int) -> np.ndarray:
@@ -46,11 +46,11 @@ def classes_like_speech(streams: int, samples: int) -> np.ndarray:
     return np.clip(128 + walk - walk.mean(1, keepdims=True), 0, 255).astype(np.int64)
 
 
-def job_of(told: Told, row: int, frames: int, seed: int, position: int = 0) -> Job:
-    if told.predictor is None:
-        return Job(told.frames[row, :frames].numpy(), None, None, seed, position)
-    gain = told.log_gain[row, :frames].exp().numpy()
-    return Job(told.frames[row, :frames].numpy(), told.predictor[row, :frames].numpy(), gain, seed, position)
+def job_of(conditioning: Conditioning, row: int, frames: int, seed: int, position: int = 0) -> Job:
+    if conditioning.predictor is None:
+        return Job(conditioning.frames[row, :frames].numpy(), None, None, seed, position)
+    gain = conditioning.log_gain[row, :frames].exp().numpy()
+    return Job(conditioning.frames[row, :frames].numpy(), conditioning.predictor[row, :frames].numpy(), gain, seed, position)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
@@ -61,18 +61,18 @@ def test_the_loop_says_what_the_network_says(make_model, output, shape):
         output, layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual, gate_channels=gate,
         skip_channels=skip,
     )  # fmt: skip
-    told = told_of(model, streams, codes=2)
+    conditioning = told_of(model, streams, codes=2)
     forced = classes_like_speech(streams, 128)
     sampler = Sampler(model, "float32")
-    said, raw = sampler.feed(sampler.start(streams, range(streams)), told, forced=forced, observe=True)
+    said, raw = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)
     assert (said == forced).all()
 
     classes, raw = torch.from_numpy(forced), torch.from_numpy(raw)
     with torch.no_grad():
-        expected = model.log_probabilities(classes, told)
+        expected = model.log_probabilities(classes, conditioning)
         if model.mixture:
             quantized, before, _ = model._shift(classes, None)
-            prediction, log_gain, _ = model.hints(quantized, told, before)
+            prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
             found = likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
         else:
             found = raw.log_softmax(-1)
@@ -83,31 +83,31 @@ def test_the_loop_says_what_the_network_says(make_model, output, shape):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_fed_piece_by_piece_or_at_once(make_model, output, unit):
     model = make_model(output)
-    told = told_of(model, streams=3, codes=6)
+    conditioning = told_of(model, streams=3, codes=6)
     sampler = Sampler(model, unit=unit)
-    whole = sampler.feed(sampler.start(3, [5, 6, 7]), told)
+    whole = sampler.feed(sampler.start(3, [5, 6, 7]), conditioning)
     state, pieces = sampler.start(3, [5, 6, 7]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 11, 24]):
-        pieces.append(sampler.feed(state, part_of(told, frames=slice(begin, end))))
+        pieces.append(sampler.feed(state, part_of(conditioning, frames=slice(begin, end))))
     assert np.array_equal(np.concatenate(pieces, axis=1), whole)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_a_stream_does_not_depend_on_its_neighbours(make_model, output, unit):
     model = make_model(output)
-    told = told_of(model, streams=5, codes=4)
+    conditioning = told_of(model, streams=5, codes=4)
     sampler = Sampler(model, unit=unit)
-    together = sampler.feed(sampler.start(5, range(5)), told)
+    together = sampler.feed(sampler.start(5, range(5)), conditioning)
     for row in range(5):
-        alone = sampler.feed(sampler.start(1, [row]), part_of(told, rows=slice(row, row + 1)))
+        alone = sampler.feed(sampler.start(1, [row]), part_of(conditioning, rows=slice(row, row + 1)))
         assert np.array_equal(alone[0], together[row])
 
 
 def test_lanes_and_threads_change_nothing(make_model, unit):
     model = make_model()
-    told = told_of(model, streams=9, codes=10)
+    conditioning = told_of(model, streams=9, codes=10)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)  # frames: lanes end and are taken over at different times
-    jobs = [job_of(told, row, frames, seed=row, position=16 * row) for row, frames in enumerate(lengths)]
+    jobs = [job_of(conditioning, row, frames, seed=row, position=16 * row) for row, frames in enumerate(lengths)]
     expected = [Sampler(model, threads=1, unit=unit).run([job], lanes=1)[0] for job in jobs]
     for threads, lanes in ((1, 2), (1, 16), (2, 3), (3, 4)):
         made = []
@@ -118,30 +118,30 @@ def test_lanes_and_threads_change_nothing(make_model, unit):
 
 def test_the_same_seed_and_place_draw_the_same(make_model):
     model = make_model()
-    told = told_of(model, streams=1, codes=4)
+    conditioning = told_of(model, streams=1, codes=4)
     sampler = Sampler(model, "float32")
 
-    def say(seed, position):
-        return sampler.feed(sampler.start(1, [seed], [position]), told)[0]
+    def synthesize(seed, position):
+        return sampler.feed(sampler.start(1, [seed], [position]), conditioning)[0]
 
-    assert np.array_equal(say(1, 0), say(1, 0))
-    assert not np.array_equal(say(1, 0), say(2, 0)) and not np.array_equal(say(1, 0), say(1, 16))
-    assert np.array_equal(say(-1, 0), say(2**64 - 1, 0))  # any whole number is a seed
+    assert np.array_equal(synthesize(1, 0), synthesize(1, 0))
+    assert not np.array_equal(synthesize(1, 0), synthesize(2, 0)) and not np.array_equal(synthesize(1, 0), synthesize(1, 16))
+    assert np.array_equal(synthesize(-1, 0), synthesize(2**64 - 1, 0))  # any whole number is a seed
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_draws_follow_the_model(make_model, output):
     model, streams = make_model(output), 6000
-    told = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
     forced = np.repeat(classes_like_speech(1, 15), streams, axis=0)
-    many = Told(
-        *(None if t is None else t.expand(streams, *t.shape[1:]) for t in (told.frames, told.predictor, told.log_gain))
+    many = Conditioning(
+        *(None if t is None else t.expand(streams, *t.shape[1:]) for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain))
     )
     sampler = Sampler(model, "float32")
     drawn = sampler.feed(sampler.start(streams, range(streams)), many, forced=forced)[:, 15]
     classes = torch.from_numpy(np.pad(forced[:1], [(0, 0), (0, 1)]))
     with torch.no_grad():
-        expected = model.log_probabilities(classes, told)[0, 15].double().exp().numpy()
+        expected = model.log_probabilities(classes, conditioning)[0, 15].double().exp().numpy()
     assert chi_square(drawn, expected) > 1e-4
 
 
@@ -161,9 +161,9 @@ def test_draws_of_one_stream_are_independent(make_model):
     with torch.no_grad():
         model.wavenet.out.weight.zero_()  # the same distribution at every sample
         expected = model.wavenet.out.bias.double().softmax(0).numpy()
-    told = told_of(model, streams=1, codes=300)
+    conditioning = told_of(model, streams=1, codes=300)
     sampler = Sampler(model, "float32")
-    drawn = sampler.feed(sampler.start(1, [7]), told)[0].astype(np.int64)
+    drawn = sampler.feed(sampler.start(1, [7]), conditioning)[0].astype(np.int64)
     assert chi_square(drawn, expected) > 1e-4
     halves = (expected.cumsum()[drawn] > 0.5).astype(int)
     for apart in (1, 2, 16, 64):
@@ -176,27 +176,27 @@ def test_temperature_sharpens(make_model):
     with torch.no_grad():
         model.wavenet.out.weight.zero_()
         bias = model.wavenet.out.bias.double()
-    told = told_of(model, streams=1, codes=200)
+    conditioning = told_of(model, streams=1, codes=200)
     sampler = Sampler(model, "float32")
     for temperature in (0.5, 1.5):
-        drawn = sampler.feed(sampler.start(1, [1]), told, temperature=temperature)[0].astype(np.int64)
+        drawn = sampler.feed(sampler.start(1, [1]), conditioning, temperature=temperature)[0].astype(np.int64)
         assert chi_square(drawn, (bias / temperature).softmax(0).numpy()) > 1e-4
-    cold = sampler.feed(sampler.start(1, [1]), part_of(told, frames=slice(0, 4)), temperature=1e-3)
+    cold = sampler.feed(sampler.start(1, [1]), part_of(conditioning, frames=slice(0, 4)), temperature=1e-3)
     assert (cold == int(bias.argmax())).all()
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="temperature"):
-            sampler.feed(sampler.start(1, [1]), told, temperature=wrong)
+            sampler.feed(sampler.start(1, [1]), conditioning, temperature=wrong)
 
 
 def test_a_cold_mixture_says_the_likeliest_component(make_model):
     model = make_model()
-    told = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
     sampler = Sampler(model, "float32")
-    said, raw = sampler.feed(sampler.start(1, [0]), told, temperature=1e-4, observe=True)
+    said, raw = sampler.feed(sampler.start(1, [0]), conditioning, temperature=1e-4, observe=True)
     classes = torch.from_numpy(said.astype(np.int64))
     with torch.no_grad():
         quantized, before, _ = model._shift(classes, None)
-        prediction, log_gain, _ = model.hints(quantized, told, before)
+        prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
         logit, mean, _ = likelihood.mixture_parameters(torch.from_numpy(raw), prediction, log_gain)
         likeliest = mean.gather(-1, logit.argmax(-1, keepdim=True))[..., 0]
     assert (mulaw_encode(likeliest) - classes).abs().max() <= 1  # a mean may lie on an edge
@@ -211,11 +211,11 @@ def test_bfloat16_is_close(make_model, narrow, shape):
         "categorical", layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual,
         gate_channels=gate, skip_channels=skip,
     )  # fmt: skip
-    told, forced = told_of(model, streams, codes=2), classes_like_speech(streams, 128)
+    conditioning, forced = told_of(model, streams, codes=2), classes_like_speech(streams, 128)
     raw = {}
     for unit in ("floats", narrow):
         sampler = Sampler(model, unit=unit)
-        raw[unit] = sampler.feed(sampler.start(streams, range(streams)), told, forced=forced, observe=True)[1]
+        raw[unit] = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)[1]
     error = raw[narrow] - raw["floats"]
     assert np.abs(error).max() < 0.05 * raw["floats"].std() + 0.02
     assert np.sqrt((error**2).mean()) < 0.01
@@ -232,8 +232,8 @@ class _Stop(BaseException):
 
 def test_what_one_worker_raises_ends_the_others(make_model):
     sampler, said = Sampler(make_model(), "float32", threads=2), []
-    told = told_of(make_model(), 2, 2000)
-    jobs = [Job(told.frames[i].numpy(), told.predictor[i].numpy(), told.log_gain[i].exp().numpy(), i) for i in (0, 1)]
+    conditioning = told_of(make_model(), 2, 2000)
+    jobs = [Job(conditioning.frames[i].numpy(), conditioning.predictor[i].numpy(), conditioning.log_gain[i].exp().numpy(), i) for i in (0, 1)]
     first, both = [], threading.Barrier(2, timeout=60)
 
     def progress(samples):

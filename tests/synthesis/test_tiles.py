@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vqvc.synthesis import tiles
-from vqvc.synthesis.blocks import pack, to_bfloat16
-from vqvc.synthesis.tiles import DEPTH, SIDE
+from vqvc.engine.cpu import tiles
+from vqvc.engine.cpu.blocks import pack, to_bfloat16
+from vqvc.engine.cpu.tiles import DEPTH, SIDE
 
 INNER, COLUMNS, PARTS = 64, 96, 2
 

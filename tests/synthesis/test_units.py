@@ -2,10 +2,10 @@
 
 import pytest
 
+from vqvc.engine.cpu import units
+from vqvc.engine.cpu.sampler import Sampler
+from vqvc.engine.gpu.sampler import make_sampler
 from vqvc.errors import UsageError
-from vqvc.synthesis import units
-from vqvc.synthesis.gpu import make_sampler
-from vqvc.synthesis.sampler import Sampler
 
 ALL, OLD = units.UNITS, ("floats",)
 

@@ -13,7 +13,7 @@ SPEAKERS = ("p0", "p1", "p2")
 
 
 def _crops(store, **options) -> Crops:
-    options = {"batch_size": 5, "crop_samples": 256, "lead_samples": 32, "history_samples": 16} | options
+    options = {"batch_size": 5, "crop_samples": 256, "context_samples": 32, "history_samples": 16} | options
     return Crops(store, "train", options.pop("speakers", SPEAKERS), **options)
 
 
@@ -61,7 +61,7 @@ def test_the_shares_of_all_workers_are_the_batch_of_one(store, workers):
 
 
 def test_a_crop_is_a_piece_of_its_utterance_after_its_history(store):
-    crops, starts = _crops(store, crop_samples=1024, lead_samples=200), []
+    crops, starts = _crops(store, crop_samples=1024, context_samples=200), []
     for step in range(12):
         batch = crops.batch(step)
         for row, utt_id in enumerate(batch.utt_ids):

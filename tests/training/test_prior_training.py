@@ -13,7 +13,7 @@ from vqvc.config import PriorSettings, from_dict
 from vqvc.errors import ConfigError, CorpusError, ModelError, TrainingError
 from vqvc.training import checkpoint
 from vqvc.training.code_crops import CodeCrops, train_speakers
-from vqvc.training.folder import hold
+from vqvc.training.lock import lock_folder
 from vqvc.training.loop import Loop
 from vqvc.training.prior_task import PriorTask
 
@@ -69,7 +69,7 @@ def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_pa
 
 
 def test_row_39_a_folder_in_use_is_refused(archive, tmp_path):
-    with hold(tmp_path), pytest.raises(TrainingError, match=f"in use by process {os.getpid()}; wait for it or stop it"):
+    with lock_folder(tmp_path), pytest.raises(TrainingError, match=f"in use by process {os.getpid()}; wait for it or stop it"):
         _trainer(archive, tmp_path).run()
 
 
@@ -86,7 +86,7 @@ def test_row_41_a_loss_that_is_not_a_number_stops_the_prior(archive, tmp_path):
 
 
 def _crops(archive, **changes) -> CodeCrops:
-    settings = {"batch_size": 64, "crop_codes": 20, "lead_codes": 6, "anonymous": 0.5, "seed": 1} | changes
+    settings = {"batch_size": 64, "crop_codes": 20, "context_codes": 6, "anonymous": 0.5, "seed": 1} | changes
     return CodeCrops(archive, train_speakers(archive), **settings)
 
 
@@ -111,7 +111,7 @@ def test_a_batch_depends_on_seed_and_step_alone(archive):
 
 def test_an_archive_without_training_codes_is_said(archive):
     with pytest.raises(CorpusError, match="the subset train is empty"):
-        CodeCrops(archive, (), batch_size=1, crop_codes=8, lead_codes=0, anonymous=0.0, seed=1)
+        CodeCrops(archive, (), batch_size=1, crop_codes=8, context_codes=0, anonymous=0.0, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_an_archive_without_training_codes_is_said(archive):
         ({"prior": {"gate_channels": 3}}, "prior.gate_channels: must be even"),
         ({"prior": {"dropout": 1.0}}, "prior.dropout: must be a number at least 0 and below 1, not 1.0"),
         ({"prior": {"layrs": 1}}, "did you mean prior.layers"),
-        ({"training": {"lead_codes": 384}}, "training.lead_codes: must be smaller"),
+        ({"training": {"context_codes": 384}}, "training.context_codes: must be smaller"),
     ],
 )
 def test_wrong_settings_are_refused(change, says):

@@ -6,23 +6,23 @@ from tiny_training import tiny_config, trainer
 
 from vqvc.errors import ModelError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training.start import Start, require_same_model
+from vqvc.training.initialization import Initialization, require_same_model
 
-CONFIG = tiny_config(decoder={"f0": True}, quantizer={"free_steps": 3}, training={"listen_first": 0.5})
+CONFIG = tiny_config(decoder={"f0": True}, quantizer={"quantizer_start_step": 3}, training={"decoder_warmup_fraction": 0.5})
 
 
 def _model(speakers, config=CONFIG):
     torch.manual_seed(7)
     model = VQVAE(config, speakers)
     if config.decoder.f0:
-        model.intonation.spoken += 1 + torch.arange(speakers)[:, None]
+        model.f0_conditioner.spoken += 1 + torch.arange(speakers)[:, None]
     model.global_variance += 1 + torch.arange(speakers)[:, None]
     return model.eval()
 
 
 def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
     old = _model(2)
-    begun = trainer(CONFIG, store, tmp_path / "run", start=Start(old, ("p2", "p0"), tmp_path / "old"))  # p1 is new
+    begun = trainer(CONFIG, store, tmp_path / "run", start=Initialization(old, ("p2", "p0"), tmp_path / "old"))  # p1 is new
     for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
         voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
@@ -35,13 +35,13 @@ def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
 
 
 def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, monkeypatch):
-    begun = trainer(CONFIG, store, tmp_path / "run", start=Start(_model(3), ("p0", "p1", "p2"), tmp_path / "old"))
+    begun = trainer(CONFIG, store, tmp_path / "run", start=Initialization(_model(3), ("p0", "p1", "p2"), tmp_path / "old"))
     asked, forward = [], VQVAE.forward
 
-    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, resting=False, free=False, source=None):
+    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, skip_decoder=False, bypass_quantizer=False, source=None):
         if self.training:
-            asked.append((resting, free))
-        return forward(self, waveform, speaker, history, dtype, generator, resting, free, source)
+            asked.append((skip_decoder, bypass_quantizer))
+        return forward(self, waveform, speaker, history, dtype, generator, skip_decoder, bypass_quantizer, source)
 
     monkeypatch.setattr(VQVAE, "forward", watched)
     monkeypatch.setattr(begun.task, "start_codebook", lambda: pytest.fail("the codebook was started again"))
@@ -50,9 +50,9 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
 
 
 def test_another_model_is_refused(store, tmp_path):
-    other = tiny_config(decoder={"f0": True, "layers": 3}, quantizer={"free_steps": 3})
+    other = tiny_config(decoder={"f0": True, "layers": 3}, quantizer={"quantizer_start_step": 3})
     with pytest.raises(ModelError, match=r"old: was made with decoder.layers = 3, not 2"):
-        trainer(CONFIG, store, tmp_path / "run", start=Start(_model(3, other), ("p0", "p1", "p2"), tmp_path / "old"))
+        trainer(CONFIG, store, tmp_path / "run", start=Initialization(_model(3, other), ("p0", "p1", "p2"), tmp_path / "old"))
 
 
 def test_a_setting_that_is_newer_than_the_model_has_its_default(tmp_path):
@@ -64,7 +64,7 @@ def test_a_setting_that_is_newer_than_the_model_has_its_default(tmp_path):
 
 
 def test_a_run_goes_on_as_it_began(store, tmp_path):
-    start = Start(_model(3), ("p0", "p1", "p2"), tmp_path / "old")
+    start = Initialization(_model(3), ("p0", "p1", "p2"), tmp_path / "old")
     trainer(CONFIG, store, tmp_path / "run", start=start).run()
     with pytest.raises(ModelError, match="began from .*old; give the same --init"):
         trainer(CONFIG, store, tmp_path / "run").run()

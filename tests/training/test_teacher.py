@@ -10,7 +10,7 @@ from vqvc.corpus import perturbation
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import ConfigError, CorpusError, TrainingError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training.start import Start
+from vqvc.training.initialization import Initialization
 from vqvc.training.teacher import Teacher
 
 SPEAKERS = ("p0", "p1", "p2")
@@ -25,7 +25,7 @@ def model() -> VQVAE:
 def test_a_model_is_its_own_teacher_without_error(model):
     waveform, speaker = 0.1 * torch.randn(2, 256), torch.tensor([0, 2])
     teacher = Teacher.of(model, SPEAKERS, SPEAKERS)
-    frames = model.tell(model.quantizer.lookup(model.encode(waveform)), speaker).frames
+    frames = model.condition(model.quantizer.lookup(model.encode(waveform)), speaker).frames
     assert float(teacher.error(frames, waveform, speaker, None, torch.float32)) == 0
     assert float(teacher.error(0 * frames, waveform, speaker, None, torch.float32)) == pytest.approx(1)
 
@@ -33,13 +33,13 @@ def test_a_model_is_its_own_teacher_without_error(model):
 def test_speakers_that_the_teacher_does_not_know_do_not_count(model):
     waveform, speaker = 0.1 * torch.randn(2, 256), torch.tensor([0, 1])
     teacher = Teacher.of(model, ("new", "p2"), SPEAKERS)
-    frames = model.tell(model.quantizer.lookup(model.encode(waveform)), torch.tensor([0, 2])).frames
+    frames = model.condition(model.quantizer.lookup(model.encode(waveform)), torch.tensor([0, 2])).frames
     frames[0] += 5
     assert float(teacher.error(frames, waveform, speaker, None, torch.float32)) == pytest.approx(0, abs=1e-9)
 
 
 def _begin(model, store, folder, **training):
-    start = Start(model, SPEAKERS, folder / "old.safetensors")
+    start = Initialization(model, SPEAKERS, folder / "old.safetensors")
     return trainer(tiny_config(training=training), store, folder / "run", start=start)
 
 

@@ -39,7 +39,7 @@ def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_fr
     held_out = validate(model, store, "dev", SPEAKERS)
     with torch.no_grad():
         assert held_out.bits_per_sample == pytest.approx(_by_hand(model, store, store.subset("dev")), abs=1e-3)
-    assert held_out.bits_shuffled_codes != held_out.bits_per_sample and held_out.bits_without_melody is None
+    assert held_out.bits_shuffled_codes != held_out.bits_per_sample and held_out.bits_without_f0 is None
     assert held_out.samples == sum(-(-u.length_samples // 16) * 16 for u in store.subset("dev"))
     assert 1 <= held_out.codes_used <= held_out.codebook_size == 8 and held_out.perplexity <= held_out.codes_used + 1e-6
 
@@ -48,12 +48,12 @@ def test_what_the_melody_is_worth_is_told(store):
     torch.manual_seed(0)
     model = VQVAE(tiny_config(decoder={"f0": True}), len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
-    told = validate(model, store, "dev", SPEAKERS)
+    conditioning = validate(model, store, "dev", SPEAKERS)
     with torch.no_grad():
-        assert told.bits_per_sample == pytest.approx(_by_hand(model, store, store.subset("dev")), abs=1e-3)
-    assert told.bits_without_melody != told.bits_per_sample
-    model.melody = lambda waveform: torch.zeros(1, 3, waveform.shape[1] // model.hop_length)
-    assert validate(model, store, "dev", SPEAKERS).bits_per_sample == pytest.approx(told.bits_without_melody)
+        assert conditioning.bits_per_sample == pytest.approx(_by_hand(model, store, store.subset("dev")), abs=1e-3)
+    assert conditioning.bits_without_f0 != conditioning.bits_per_sample
+    model.f0_contour = lambda waveform: torch.zeros(1, 3, waveform.shape[1] // model.hop_length)
+    assert validate(model, store, "dev", SPEAKERS).bits_per_sample == pytest.approx(conditioning.bits_without_f0)
 
 
 def test_voices_that_the_model_lacks_are_left_out(model, store):

@@ -26,15 +26,15 @@ CONFIGS = {
     "part": {
         "decoder": {"jitter": 0.5, "f0": True},
         "quantizer": {"restart_below": 0.5},
-        "training": TRAINING | {"batch_size": 3, "input_noise": 2.0, "said_samples": 128},
+        "training": TRAINING | {"batch_size": 3, "input_noise": 2.0, "decoder_crop_samples": 128},
     },
 }
 
 
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    with socket.socket() as bypass_quantizer:
+        bypass_quantizer.bind(("127.0.0.1", 0))
+        return bypass_quantizer.getsockname()[1]
 
 
 def worker(rank: int, workers: int, port: int, store: str, folder: str, config: str, dies_at: int | None = None) -> int:

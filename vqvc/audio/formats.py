@@ -88,8 +88,8 @@ def require_rate(path: str | Path, form: Format, sample_rate: int) -> None:
         return
     there = [rate for rate in COMMON_RATES_HZ if holds_rate(form, rate)]
     name = form.kind if form.subtype.startswith("PCM") else f"{form.kind} {form.subtype}"
-    hint = f"; it has {', '.join(map(str, there))} Hz" if there else "; use .wav"
-    raise UsageError(f"{path}: {name} cannot hold {sample_rate} Hz{hint}")
+    lpc_input = f"; it has {', '.join(map(str, there))} Hz" if there else "; use .wav"
+    raise UsageError(f"{path}: {name} cannot hold {sample_rate} Hz{lpc_input}")
 
 
 @lru_cache

@@ -10,8 +10,8 @@ SUFFIX = ".vqc"
 
 def write_code_file(package, recording: Path, out: Path, prior) -> str:
     """Encode a recording into a code file, under a prior or (None) plainly; returns a line that says what it came to."""
-    from vqvc.synthesis import code_file
-    from vqvc.synthesis.encoding import encode_recording
+    from vqvc.codec import code_file
+    from vqvc.conversion.encoding import encode_recording
 
     settings = package.config
     codes, length_samples = encode_recording(package.model, recording)
@@ -24,7 +24,7 @@ def write_code_file(package, recording: Path, out: Path, prior) -> str:
 
 def read_code_file(args: argparse.Namespace, header) -> tuple:
     """Codes (T,) of ``args.codes`` and the recording's length in samples; ``header`` is that of ``args.model``."""
-    from vqvc.synthesis import code_file
+    from vqvc.codec import code_file
 
     if code_file.coding_of(args.codes) == code_file.UNDER_PRIOR:
         coder = find_prior(args).coder

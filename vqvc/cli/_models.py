@@ -14,15 +14,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=RELEASED, help="model file of vqvc-train; the released one")
 
 
-def add_speaking(parser: argparse.ArgumentParser) -> None:
+def add_speech_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes speech."""
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    add_manner(parser)
+    add_synthesis_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
-def add_manner(parser: argparse.ArgumentParser) -> None:
-    """How speech is made: ``--temperature``, ``--fold`` and ``--postfilter``; ``manner`` reads them."""
+def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
+    """How speech is made: ``--temperature``, ``--fold`` and ``--postfilter``; ``synthesis_options`` reads them."""
     parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
     parser.add_argument(
@@ -30,8 +30,8 @@ def add_manner(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def manner(args: argparse.Namespace) -> dict:
-    """Keywords of ``VoiceConverter`` for what ``add_manner`` reads; raises UsageError for a temperature out of range."""
+def synthesis_options(args: argparse.Namespace) -> dict:
+    """Keywords of ``VoiceConverter`` for what ``add_synthesis_options`` reads; raises UsageError for a temperature out of range."""
     if not 0 < args.temperature <= 2:
         raise UsageError(f"--temperature {args.temperature}: must be above 0 and at most 2")
     return {"temperature": args.temperature, "fold": args.fold, "postfilter": args.postfilter == "on"}

@@ -20,7 +20,8 @@ def find_prior(args: argparse.Namespace, needed: bool = True):
 
     Raises ModelError for one that is damaged, UsageError for one of another model.
     """
-    from vqvc.synthesis import package, prior_package
+    from vqvc.codec import prior_file
+    from vqvc.conversion import model_file
 
     usual = args.model.parent / USUAL
     if args.prior == "none":
@@ -31,6 +32,6 @@ def find_prior(args: argparse.Namespace, needed: bool = True):
         if needed:
             raise UsageError(f"{usual}: no such file; train a prior with vqvc-prior, or name one with --prior")
         return None
-    prior = prior_package.read(args.prior or usual)
-    prior.require(package.read_header(args.model).checksum, args.model)
+    prior = prior_file.read(args.prior or usual)
+    prior.require(model_file.read_header(args.model).checksum, args.model)
     return prior

@@ -11,7 +11,7 @@ from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
 from vqvc.cli._finished import Finished
-from vqvc.cli._models import Meter, add_model, add_speaking, manner
+from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 logger = logging.getLogger("vqvc.convert")
@@ -38,16 +38,16 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
-    add_speaking(p)
+    add_speech_options(p)
     return p
 
 
 def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
-    from vqvc.synthesis import package
+    from vqvc.conversion import model_file
 
-    how = manner(args)
-    header = package.read_header(args.model)
+    how = synthesis_options(args)
+    header = model_file.read_header(args.model)
     if args.list_speakers:
         for voice in header.speakers:
             print("\t".join((voice.name, voice.gender, voice.accent)).rstrip())
@@ -142,14 +142,14 @@ class _Conversion:
                     continue
                 if job.src not in sources:
                     recording = io.read(job.src, self.converter.sample_rate)
-                    sources[job.src] = recording, self.converter.listen(recording.samples)
+                    sources[job.src] = recording, self.converter.analyse(recording.samples)
                     for note in recording.notes:
                         logger.info("%s: %s", job.src, note)
                 pairs.append((job, *sources[job.src]))
             except VqvcError as error:
                 failed += 1
                 self._complain(job, error)
-        results = self.converter.say([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
+        results = self.converter.synthesize([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
         for (job, recording, _), samples in zip(pairs, results):
             if job in self.batch.done:
                 continue

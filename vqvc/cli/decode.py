@@ -8,7 +8,7 @@ from vqvc._util import textfile
 from vqvc.cli import _outputs
 from vqvc.cli._code_files import SUFFIX, read_code_file
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import Meter, add_model, add_speaking, manner
+from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
 from vqvc.cli._priors import add_prior
 from vqvc.errors import UsageError
 
@@ -29,20 +29,20 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--out", help="sound file, folder, or - for stdout; CODES_SPEAKER.wav in the current folder when not given")
     add_prior(p, "with which a .vqc was coded")
     _outputs.add_output(p)
-    add_speaking(p)
+    add_speech_options(p)
     return p
 
 
 def work(args: argparse.Namespace) -> None:
     """Decode."""
-    from vqvc.synthesis import package
+    from vqvc.conversion import model_file
 
     if args.codes is None:
         raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
     if args.speaker is None:
         raise UsageError(f"{args.codes}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
-    how = manner(args)
-    header = package.read_header(args.model)
+    how = synthesis_options(args)
+    header = model_file.read_header(args.model)
     header.speaker_index(args.speaker)  # said before the weights are read
     stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
     out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))

@@ -56,11 +56,11 @@ def work(args: argparse.Namespace) -> None:
     prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
 
     from vqvc._util.atomic import write_text
+    from vqvc.conversion import model_file
+    from vqvc.conversion.encoding import encode_recording
     from vqvc.corpus.codes import CodeArchive
-    from vqvc.synthesis import package
-    from vqvc.synthesis.encoding import encode_recording
 
-    found = package.read(args.model)
+    found = model_file.read(args.model)
     if args.out.suffix == SUFFIX:
         print(write_code_file(found, args.recording, args.out, prior))
         return
@@ -110,8 +110,8 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     import torch
 
     from vqvc._util.platform import cores
+    from vqvc.conversion import pipeline
     from vqvc.corpus.store import PackedStore
-    from vqvc.synthesis import convert
 
     store, sample_rate = PackedStore(args.store), found.config.audio.sample_rate
     if store.sample_rate != sample_rate:
@@ -119,7 +119,7 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     meter = Meter(store.total_samples, store.sample_rate)
 
     def encode(utterance) -> tuple:
-        codes = convert.encode(found.model, store.waveform(utterance)).astype(np.int16)
+        codes = pipeline.encode(found.model, store.waveform(utterance)).astype(np.int16)
         meter(utterance.length_samples)
         return utterance.utt_id, utterance.speaker, utterance.subset, utterance.length_samples, codes
 

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
-from vqvc.cli._models import add_manner, manner
+from vqvc.cli._models import add_synthesis_options, synthesis_options
 
 logger = logging.getLogger("vqvc.evaluate")
 
@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any",
     )
     result.add_argument("--seed", type=int, default=0, help="of the choice of utterances and of all intervals")
-    add_manner(result)
+    add_synthesis_options(result)
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result
 
@@ -74,7 +74,7 @@ def work(args: argparse.Namespace) -> int | None:
     import vqvc
     from vqvc._util.atomic import write_json
     from vqvc.corpus.store import PackedStore
-    from vqvc.evaluation import clips, suite
+    from vqvc.evaluation import evaluation_set, suite
     from vqvc.evaluation.background import BackgroundJudges
     from vqvc.evaluation.strangers import WithStrangers
     from vqvc.evaluation.tables import evaluation_table
@@ -82,7 +82,7 @@ def work(args: argparse.Namespace) -> int | None:
     target = args.out / "evaluate.json"
     refuse_overwrite(target, args.overwrite)
     _check(args)
-    how = manner(args)
+    how = synthesis_options(args)
     recogniser, encoder = _recogniser(args), _encoder(args)
     store = PackedStore(args.store)
     packed = store.sha256
@@ -91,16 +91,16 @@ def work(args: argparse.Namespace) -> int | None:
     if args.strangers:
         store = WithStrangers(store, PackedStore(args.strangers), known)
     wanted = [name for name in args.targets.split(",") if name]
-    targets = clips.choose_targets(store, known, wanted, args.target_count)
-    few = clips.choose_few(store, known, targets, args.few_count, args.seed)
-    sources = clips.choose_sources(store, known, targets, args.limit, args.seed)
+    targets = evaluation_set.choose_targets(store, known, wanted, args.target_count)
+    few = evaluation_set.choose_few(store, known, targets, args.few_count, args.seed)
+    sources = evaluation_set.choose_sources(store, known, targets, args.limit, args.seed)
     with BackgroundJudges(recogniser, encoder, store.sample_rate) as judges:
-        made = clips.make(
+        made = evaluation_set.make(
             converter, store, sources, targets, args.out, args.seed, how, each=args.each, few=few, ready=judges.add
         )
         judges.wait()
     archive, alignment = _archive(args), _alignment(args, packed)
-    clips.annotate(made, archive, alignment)
+    evaluation_set.annotate(made, archive, alignment)
     result = {
         "format_version": 1,
         "settings": {
@@ -164,7 +164,7 @@ def _figures(args, made, store, converter, recogniser, encoder, archive, alignme
     from functools import cache
 
     from vqvc.errors import CorpusError
-    from vqvc.evaluation import contour_section, encoder_section, suite, voices, word_section
+    from vqvc.evaluation import contour_section, encoder_section, speaker_verification, suite, word_section
 
     rate, seed = store.sample_rate, args.seed
 
@@ -190,7 +190,7 @@ def _figures(args, made, store, converter, recogniser, encoder, archive, alignme
         "content": suite.section("words", words),
         "encoder": suite.section("voice", lambda: encoder_section.encoder_figures(made, enrolled(), encoder, rate, seed)),
         "contour": suite.section("voice in codes and contour", contours),
-        "speaker": suite.section("voice by MFCC", lambda: voices.speaker_figures(made, store, seed)),
+        "speaker": suite.section("voice by MFCC", lambda: speaker_verification.speaker_figures(made, store, seed)),
         "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, seed, natural)),
         "spectrum": suite.section("spectrum", lambda: suite.spectrum_figures(made, store, seed)),
         "quality": suite.section("quality", lambda: suite.quality_figures(made, rate, seed)),

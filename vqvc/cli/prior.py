@@ -59,8 +59,8 @@ def _train(args: argparse.Namespace) -> int:
 
     from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
+    from vqvc.codec import prior_file
     from vqvc.corpus.codes import CodeArchive
-    from vqvc.synthesis import prior_package
     from vqvc.training.code_crops import train_speakers
     from vqvc.training.loop import Loop
     from vqvc.training.prior_task import PriorTask
@@ -78,7 +78,7 @@ def _train(args: argparse.Namespace) -> int:
     if finished.held_out is not None:
         facts["held_out_bits_per_code"] = finished.held_out.bits_per_code
         print(f"held-out bits per code  {finished.held_out.bits_per_code:.3f}")
-    prior_package.write(
+    prior_file.write(
         args.out / FILE, finished.model, settings, speakers, facts, codes_of_model=archive.model,
         codebook_size=archive.codebook_size, hop_length=archive.hop_length, sample_rate=archive.sample_rate,
     )  # fmt: skip
@@ -94,21 +94,22 @@ def _score(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vqvc._util.atomic import write_json
+    from vqvc.codec import prior_file
+    from vqvc.conversion import model_file
     from vqvc.corpus.codes import CodeArchive
     from vqvc.evaluation import phone_statistics, prior_score
-    from vqvc.synthesis import package, prior_package
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    archive, prior = CodeArchive.load(args.codes), prior_package.read(args.out / FILE)
+    archive, prior = CodeArchive.load(args.codes), prior_file.read(args.out / FILE)
     prior.require(archive.model, args.codes)
     decoder_bits = args.decoder_bits
     if args.model:
-        header = package.read_header(args.model)
+        header = model_file.read_header(args.model)
         prior.require(header.checksum, args.model)
         if decoder_bits is None:
             held_out = header.training.get("held_out") or {}  # the melody has no prior, so the bound is without it
-            decoder_bits = held_out.get("bits_without_melody") or held_out.get("bits_per_sample")
+            decoder_bits = held_out.get("bits_without_f0") or held_out.get("bits_per_sample")
         if decoder_bits is None:
             raise UsageError(f"{args.model}: does not say its held-out bits per sample; give them with --decoder-bits")
     with tqdm(desc="score", unit="utt", disable=None) as bar:
@@ -127,11 +128,11 @@ def _phones(args: argparse.Namespace, archive, prior) -> dict:
     import numpy as np
     from tqdm import tqdm
 
+    from vqvc.codec.draw import draw
     from vqvc.corpus.alignment import stream_ctm
     from vqvc.corpus.phones import CLASSES
     from vqvc.evaluation.codes import label, labelled
     from vqvc.evaluation.phone_statistics import compare
-    from vqvc.synthesis.draw import draw
 
     train, _ = labelled(archive, *label(archive, stream_ctm(args.align)), "train")
     if not train.frames:

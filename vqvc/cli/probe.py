@@ -96,12 +96,12 @@ def _given(args: argparse.Namespace) -> Given:
 
 def _built_in(model: Path | None, scratch: Path) -> Given:
     from vqvc._util import extras
+    from vqvc.conversion import model_file
     from vqvc.evaluation.builtin_corpus import speak_and_encode
     from vqvc.models import RELEASED
-    from vqvc.synthesis import package
 
     extras.load("espeakng_loader", "synthetic")  # before a model is read
-    found = package.read(model or RELEASED)
+    found = model_file.read(model or RELEASED)
     corpus = speak_and_encode(found, scratch / "corpus")
     print(
         f"{found.path.name} on the built-in voices (eSpeak NG, {len(corpus.archive)} sentences): synthetic speech, so the "
@@ -115,7 +115,7 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
 
     from vqvc._util.atomic import write_json
     from vqvc.corpus.phones import CLASSES
-    from vqvc.evaluation import ladder, plots, probe
+    from vqvc.evaluation import plots, probe, probe_baselines
     from vqvc.evaluation.codes import label, labelled
 
     archive = given.archive
@@ -123,17 +123,17 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
     train, missing = labelled(archive, labels, aligned, "train")
     left_out = {"train": missing}
     scored = {}
-    for name in ladder.SETS:
+    for name in probe_baselines.SETS:
         data, left_out[name] = labelled(archive, labels, aligned, name)
         if data.frames:
             scored[name] = data
         else:
             logger.warning("subset %s has no aligned utterance: it is not scored", name)
     joint = probe.joint_counts(train, len(CLASSES))
-    ladder.check_all(joint, train, scored)
+    probe_baselines.check_all(joint, train, scored)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
     kmeans = _kmeans(args, train, scored, given) if given.waveform else None
-    figures = ladder.ladder(train, scored, rate_hz, args.seed, kmeans)
+    figures = probe_baselines.ladder(train, scored, rate_hz, args.seed, kmeans)
     result = {
         "format_version": 1,
         "codes": {
@@ -146,15 +146,15 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
         },
         "seed": args.seed,
         "fitted_on": _describe(train, left_out["train"]) | {"subset": "train"},
-        "sets": {name: _describe(data, left_out[name]) | {"what": ladder.SETS[name]} for name, data in scored.items()},
+        "sets": {name: _describe(data, left_out[name]) | {"what": probe_baselines.SETS[name]} for name, data in scored.items()},
         "figures": figures,
-        "about_the_codes": ladder.code_figures(
+        "about_the_codes": probe_baselines.code_figures(
             scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"
         ),
     }
-    print(ladder.table(figures))
+    print(probe_baselines.table(figures))
     name = "test" if "test" in figures else next(iter(figures))
-    print(f"phone accuracy ({ladder.SETS[name]}): {figures[name]['without_silence']['codes']['value']:.1f} %")
+    print(f"phone accuracy ({probe_baselines.SETS[name]}): {figures[name]['without_silence']['codes']['value']:.1f} %")
     if args.out is None:
         return
     write_json(args.out / "probe.json", result)
@@ -166,7 +166,7 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
 
 
 def _describe(data, left_out: int) -> dict:
-    from vqvc.evaluation.ladder import SILENCE
+    from vqvc.evaluation.probe_baselines import SILENCE
 
     return {
         "utterances": len(data.utt_ids),
@@ -180,13 +180,13 @@ def _describe(data, left_out: int) -> dict:
 def _kmeans(args: argparse.Namespace, train, scored: dict, given: Given):
     from tqdm import tqdm
 
-    from vqvc.evaluation.ladder import kmeans_ladder
+    from vqvc.evaluation.probe_baselines import kmeans_baselines
 
     logger.info(
         "k-means on MFCC with %d codes, at most %g minutes per subset", train.codebook_size, args.baseline_minutes
     )
     with tqdm(desc="MFCC", unit="utt", disable=None) as bar:
-        return kmeans_ladder(
+        return kmeans_baselines(
             train,
             scored,
             given.waveform,

@@ -43,9 +43,9 @@ def make_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> None:
     """Draw and say."""
     _check(args)
-    from vqvc.synthesis import package
+    from vqvc.conversion import model_file
 
-    header = package.read_header(args.model)
+    header = model_file.read_header(args.model)
     if args.speaker is None:
         args.speaker = header.speakers[0].name
         logger.info("no --speaker: %s, the model's first", args.speaker)
@@ -103,7 +103,7 @@ def _draw(args: argparse.Namespace, prior, opening, count: int) -> list:
     import numpy as np
     from tqdm import tqdm
 
-    from vqvc.synthesis.draw import draw
+    from vqvc.codec.draw import draw
 
     speaker = 0 if args.anyone else prior.speaker_index(args.speaker)
     if not speaker and not args.anyone:

@@ -41,11 +41,11 @@ def work(args: argparse.Namespace) -> int:
 
     from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
+    from vqvc.conversion import model_file
     from vqvc.corpus.store import PackedStore
-    from vqvc.synthesis import package
     from vqvc.training import distributed
+    from vqvc.training.initialization import Initialization
     from vqvc.training.loop import Loop
-    from vqvc.training.start import Start
     from vqvc.training.vqvae_task import VQVAETask, trained_speakers
 
     keep_freed_memory()
@@ -59,8 +59,8 @@ def work(args: argparse.Namespace) -> int:
     speakers = trained_speakers(store)
     start = None
     if args.init:
-        begin = package.read(args.init)
-        start = Start(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
+        begin = model_file.read(args.init)
+        start = Initialization(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
     with devices.explained(device), distributed.workers(device) as worker:
         names = tuple(s.speaker for s in speakers)
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
@@ -74,12 +74,12 @@ def work(args: argparse.Namespace) -> int:
             }
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()
-            package.write(args.out / "model.safetensors", finished.model, speakers, facts)
+            model_file.write(args.out / "model.safetensors", finished.model, speakers, facts)
             if finished.held_out:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")
-                if finished.held_out.bits_without_melody is not None:
-                    print(f"  without the melody      {finished.held_out.bits_without_melody:.3f}")
+                if finished.held_out.bits_without_f0 is not None:
+                    print(f"  without the melody      {finished.held_out.bits_without_f0:.3f}")
                 print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
             print(f"model                     {args.out / 'model.safetensors'}")
     return 128 + finished.signal if finished.signal else 0

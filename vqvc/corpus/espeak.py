@@ -77,7 +77,7 @@ class Synthesiser:
         for parameter, value in wanted.items():
             self._library.espeak_SetParameter(parameter, value, 0)
 
-    def say(self, text: str) -> Spoken:
+    def synthesize(self, text: str) -> Spoken:
         """Synthesise one text."""
         self._blocks.clear()
         self._phonemes.clear()

@@ -137,7 +137,7 @@ def speak(folder: Path, place: int, count: int) -> float:
     total = 0.0
     for number, text in enumerate(prompts(place, count), 1):
         utt_id = f"{voice.name}_{number:03d}"
-        spoken = synthesiser.say(text)
+        spoken = synthesiser.synthesize(text)
         with wave.open(str(folder / "wav" / voice.name / f"{utt_id}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vqvc.nn.vqvae import Told
+from vqvc.nn.vqvae import Conditioning
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Engine(Protocol):
     def feed(
         self,
         state: Any,
-        told: Told,
+        conditioning: Conditioning,
         temperature: float = 1.0,
         forced: np.ndarray | None = None,
         observe: bool = False,

@@ -20,7 +20,7 @@ import numpy as np
 
 from vqvc.audio import mulaw
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 from vqvc.nn.wavenet import WaveNet
 
 WORD = 2**64
@@ -29,7 +29,7 @@ GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111E
 
 @dataclass(frozen=True)
 class Decoder:
-    """The WaveNet's weights as float32 arrays. ``hint`` is None for the categorical output, which has no LPC inputs."""
+    """The WaveNet's weights as float32 arrays. ``lpc_input`` is None for the categorical output, which has no LPC inputs."""
 
     tap: np.ndarray  # (L, K, R, G); tap K - 1 is the present
     frame: np.ndarray  # (L, C, G)
@@ -39,7 +39,7 @@ class Decoder:
     skip: np.ndarray  # (L, H, S)
     skip_bias: np.ndarray  # (S,)
     embed: np.ndarray  # (256, R)
-    hint: np.ndarray | None  # (2, R)
+    lpc_input: np.ndarray | None  # (2, R)
     mix: np.ndarray  # (S, S)
     mix_bias: np.ndarray  # (S,)
     out: np.ndarray  # (S, 256), or (S, 3 M): log weights, offsets, log scales
@@ -64,7 +64,7 @@ class Decoder:
             skip=array(stack.skip),
             skip_bias=array(stack.skip_bias),
             embed=array(net.embed.weight),
-            hint=None if net.hint is None else array(net.hint.weight.T),
+            lpc_input=None if net.lpc_input is None else array(net.lpc_input.weight.T),
             mix=array(net.mix.weight.T),
             mix_bias=array(net.mix.bias),
             out=array(net.out.weight.T),
@@ -103,8 +103,8 @@ def predict(state: State, predictor: np.ndarray) -> np.ndarray:
 def enter(decoder: Decoder, state: State, prediction: np.ndarray | None) -> np.ndarray:
     """(B, R): what the first layer takes."""
     x = decoder.embed[state.previous]
-    if decoder.hint is not None:
-        x = x + np.stack([HINT_GAIN * prediction, state.lpc_residual], axis=1) @ decoder.hint
+    if decoder.lpc_input is not None:
+        x = x + np.stack([LPC_INPUT_GAIN * prediction, state.lpc_residual], axis=1) @ decoder.lpc_input
     return x
 
 
@@ -133,7 +133,7 @@ def step(
     decoder: Decoder, state: State, frame: np.ndarray, predictor: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Raw outputs (B, outputs) for the next sample, and its linear prediction (B,), None for the categorical output."""
-    prediction = None if decoder.hint is None else predict(state, predictor)
+    prediction = None if decoder.lpc_input is None else predict(state, predictor)
     return head(decoder, layers(decoder, state, enter(decoder, state, prediction), frame)), prediction
 
 
@@ -164,7 +164,7 @@ def remember(state: State, classes: np.ndarray, prediction: np.ndarray | None, g
     state.previous = classes
     if prediction is not None:
         amplitude = mulaw.decode(classes)
-        state.lpc_residual = np.clip((amplitude - prediction) / gain, -SURPRISE_LIMIT, SURPRISE_LIMIT)
+        state.lpc_residual = np.clip((amplitude - prediction) / gain, -LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT)
         state.past = np.concatenate([amplitude[:, None], state.past[:, :-1]], axis=1)
 
 

@@ -6,8 +6,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from vqvc.evaluation.clips import Clip
 from vqvc.evaluation.encoder_section import embed
+from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.judges.recognisers import Recogniser
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
 from vqvc.evaluation.word_section import transcribe
@@ -32,7 +32,7 @@ class BackgroundJudges:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
-    def add(self, clips: Sequence[Clip]) -> None:
+    def add(self, clips: Sequence[EvaluationClip]) -> None:
         """Hand over recordings; returns at once."""
         if self._encoder is not None:
             self._waiting.append(self._pool.submit(embed, list(clips), self._encoder, self._sample_rate))

@@ -38,13 +38,13 @@ class EncodedCorpus:
 
 
 def speak_and_encode(package, folder: Path, jobs: int | None = None) -> EncodedCorpus:
-    """Speak the corpus into ``folder``, which must not exist, and encode it with a model (``synthesis.package.Package``).
+    """Speak the corpus into ``folder``, which must not exist, and encode it with a model (``synthesis.package.ModelFile``).
 
     Raises MissingExtraError without eSpeak NG. Phone times are those of the whole recording: nothing is trimmed.
     """
     import torch
 
-    from vqvc.synthesis.encoding import encode_recording
+    from vqvc.conversion.encoding import encode_recording
 
     jobs = jobs or cores()
     made = synthetic.generate(folder, speakers=VOICES, count=SENTENCES, jobs=jobs)

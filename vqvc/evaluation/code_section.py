@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation import baselines, leaks
+from vqvc.evaluation import baselines, speaker_probe
 from vqvc.evaluation.probe import LabelledCodes
 
 logger = logging.getLogger("vqvc.evaluate")
@@ -59,10 +59,10 @@ def code_section(
         logger.warning("k-means left out: %s", error)
     genders = {item.speaker: item.gender for item in store.speakers}
     unseen = data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data
-    result: dict = {"usage": _try(leaks.usage_figures, unseen, rate_hz)}
+    result: dict = {"usage": _try(speaker_probe.usage_figures, unseen, rate_hz)}
     for system, own in systems.items():
-        result[f"{system}_speaker_probe"] = _try(leaks.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed)
-        result[f"{system}_gender_probe"] = _try(leaks.gender_leak, own, genders, HISTOGRAMS[system], seed)
+        result[f"{system}_speaker_probe"] = _try(speaker_probe.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed)
+        result[f"{system}_gender_probe"] = _try(speaker_probe.gender_leak, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}
     else:
@@ -84,7 +84,7 @@ def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -
     order = np.random.default_rng(seed).permutation(len(subsets))
     order = order[np.argsort(subsets[order] == "train", kind="stable")]
     frames = np.cumsum(np.diff(data.offsets)[order])
-    return np.sort(order[: int(np.searchsorted(frames, 3 * leaks.MOST_ABX_MINUTES * 60 * rate_hz)) + 1])
+    return np.sort(order[: int(np.searchsorted(frames, 3 * speaker_probe.MOST_ABX_MINUTES * 60 * rate_hz)) + 1])
 
 
 def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, seed) -> dict:
@@ -96,9 +96,9 @@ def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, s
         if not aligned:
             continue
         own = {utt_id: alignment[utt_id] for utt_id in aligned}
-        frames_of = leaks.standardised_mfcc(waveform, sample_rate, aligned)
+        frames_of = speaker_probe.standardised_mfcc(waveform, sample_rate, aligned)
         try:
-            return {"on": where} | leaks.abx_figures(chosen, own, rate_hz, vectors, frames_of, seed)
+            return {"on": where} | speaker_probe.abx_figures(chosen, own, rate_hz, vectors, frames_of, seed)
         except CorpusError:
             continue
     raise CorpusError(

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation.clips import Clip, order_of
 from vqvc.evaluation.encoder_section import embed
+from vqvc.evaluation.evaluation_set import EvaluationClip, order_of
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
 from vqvc.evaluation.metric import Metric, as_figures
 from vqvc.evaluation.speaker_similarity import (
@@ -23,7 +23,7 @@ HEIGHT, VOICING = 0, 1  # rows of the contour that a conversion takes
 
 def contour_figures(
     converter,
-    clips: Sequence[Clip],
+    clips: Sequence[EvaluationClip],
     store,
     voices: Voices,
     encoder: SpeakerEncoder,
@@ -41,8 +41,8 @@ def contour_figures(
     if not chosen:
         raise CorpusError("no conversion into a voice with natural speech was made")
     sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
-    analyses = {clip.utt_id: converter.listen(sources[clip.utt_id].samples) for clip in chosen}
-    if any(item.melody is None for item in analyses.values()):
+    analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples) for clip in chosen}
+    if any(item.f0_contour is None for item in analyses.values()):
         raise CorpusError("the model's decoder is not conditioned on an F0 contour")
     own = _target_contours(converter, store, {clip.voice for clip in chosen}, {clip.utt_id for clip in clips}, seed)
     chosen = [clip for clip in chosen if clip.voice in own]
@@ -56,12 +56,12 @@ def contour_figures(
     }.items():
         pairs = [
             (
-                dataclasses.replace(analyses[clip.utt_id], melody=contour(analyses[clip.utt_id].melody, clip.voice)),
+                dataclasses.replace(analyses[clip.utt_id], f0_contour=contour(analyses[clip.utt_id].f0_contour, clip.voice)),
                 clip.voice,
             )
             for clip in chosen
         ]
-        made = converter.say(pairs, seed=seed, **(how or {}))
+        made = converter.synthesize(pairs, seed=seed, **(how or {}))
         items = [
             Embedded(row, clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id].measured["embedding"])
             for clip, row in zip(chosen, encoder.embed(made, store.sample_rate), strict=True)
@@ -105,7 +105,7 @@ def _target_contours(converter, store, names: set[str], used: set[str], seed: in
     found: dict[str, np.ndarray] = {}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
         if item.speaker in names and item.speaker not in found and item.utt_id not in used:
-            contour = converter.listen(store.waveform(item)).melody
+            contour = converter.analyse(store.waveform(item)).f0_contour
             if contour is not None:
                 found[item.speaker] = contour
     return found

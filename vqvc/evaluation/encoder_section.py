@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation.clips import Clip, by_kind, order_of, with_copies
+from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, with_copies
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
 from vqvc.evaluation.metric import as_figures
 from vqvc.evaluation.speaker_similarity import (
@@ -21,7 +21,7 @@ ENROLLED = 15  # natural utterances of training per voice from which its centre 
 KEPT_ASIDE = 8  # others per voice, of unseen sentences first, that are the natural reference
 
 
-def embed(clips: Sequence[Clip], encoder: SpeakerEncoder, sample_rate: int) -> None:
+def embed(clips: Sequence[EvaluationClip], encoder: SpeakerEncoder, sample_rate: int) -> None:
     """Give every clip its embedding, once."""
     waiting = [clip for clip in clips if "embedding" not in clip.measured]
     if waiting:
@@ -56,7 +56,7 @@ def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEnco
 
 
 def encoder_figures(
-    clips: Sequence[Clip], voices: Voices, encoder: SpeakerEncoder, sample_rate: int, seed: int = 0
+    clips: Sequence[EvaluationClip], voices: Voices, encoder: SpeakerEncoder, sample_rate: int, seed: int = 0
 ) -> dict:
     """By kind: who is named, similarity to target and source, the way between them, equal errors.
 
@@ -90,5 +90,5 @@ def voices_of(voices: Voices, names: set[str]) -> Voices:
     return Voices(voices.centres, [item for item in voices.natural if item.voice in names])
 
 
-def _embedded(clip: Clip, sources: dict[str, np.ndarray]) -> Embedded:
+def _embedded(clip: EvaluationClip, sources: dict[str, np.ndarray]) -> Embedded:
     return Embedded(clip.measured["embedding"], clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id])

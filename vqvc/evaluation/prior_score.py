@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqvc.codec import code_file
+from vqvc.codec.prior_file import PriorFile
 from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import CorpusError
 from vqvc.evaluation.ngram import Bigram, Unigram
-from vqvc.synthesis import code_file
-from vqvc.synthesis.prior_package import PriorPackage
 from vqvc.training.prior_task import bits_of
 
 SETS = {"dev": "unseen sentences", "test": "unseen speakers and sentences"}
@@ -53,7 +53,7 @@ class Utterances:
 
 def score(
     archive: CodeArchive,
-    package: PriorPackage,
+    package: PriorFile,
     decoder_bits: float | None = None,
     progress: Callable[[int], None] = lambda utterances: None,
 ) -> dict:
@@ -92,7 +92,7 @@ def score(
 
 def _score_set(archive, package, utterances: Utterances, unigram, bigram, progress) -> dict:
     total = dict.fromkeys(MODELS, 0.0)
-    plain_bytes = coded_bytes = payload_bytes = decoded = told = 0
+    plain_bytes = coded_bytes = payload_bytes = decoded = conditioning = 0
     coder = package.coder
     plain_coder = code_file.Coder(coder.model, coder.hop_length, coder.codebook_size)
     for n, (codes, length, speaker) in enumerate(
@@ -104,7 +104,7 @@ def _score_set(archive, package, utterances: Utterances, unigram, bigram, progre
         total["prior"] += bits_of(package.model, codes)
         if index := package.speaker_index(speaker):
             total["prior, speaker told"] += bits_of(package.model, codes, index)
-            told += len(codes)
+            conditioning += len(codes)
         data = code_file.pack(codes, length, coder)
         coded_bytes += len(data)
         payload_bytes += len(data) - code_file.overhead(length)
@@ -113,7 +113,7 @@ def _score_set(archive, package, utterances: Utterances, unigram, bigram, progre
             decoded += np.array_equal(code_file.unpack(data, coder)[0], codes)
         progress(1)
     count = sum(map(len, utterances.codes))
-    per_code = {name: bits / (told if "told" in name else count) for name, bits in total.items() if bits}
+    per_code = {name: bits / (conditioning if "conditioning" in name else count) for name, bits in total.items() if bits}
     rate = archive.sample_rate / archive.hop_length
     seconds = count / rate
     return {

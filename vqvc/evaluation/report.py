@@ -10,9 +10,9 @@ import numpy as np
 from vqvc.corpus.phones import CLASSES
 from vqvc.errors import MissingExtraError
 from vqvc.evaluation import plots, tables
-from vqvc.evaluation.ladder import COUNTS, SETS
 from vqvc.evaluation.page import parts as page
 from vqvc.evaluation.page.parts import text
+from vqvc.evaluation.probe_baselines import COUNTS, SETS
 from vqvc.evaluation.run_folder import RunFolder
 
 logger = logging.getLogger("vqvc.report")

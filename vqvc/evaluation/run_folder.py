@@ -196,7 +196,7 @@ def _lines(path: Path) -> tuple[dict, ...]:
 
 def _is_odd(key: str, value: object) -> bool:
     """Whether a value of a log's line cannot be drawn: times and figures are finite numbers."""
-    if key in ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "bits_without_melody", "usage"):
+    if key in ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "bits_without_f0", "usage"):
         try:
             schema.number(value, key)
         except schema.Mismatch:
@@ -210,7 +210,7 @@ def _is_odd(key: str, value: object) -> bool:
 def _metadata(path: Path) -> dict:
     """The metadata of a model file, JSON values parsed; {} when the file is absent, and with a warning when it is damaged."""
     from vqvc._util import tensorfile
-    from vqvc.synthesis.package import KIND
+    from vqvc.conversion.model_file import KIND
 
     if not path.exists():
         return {}

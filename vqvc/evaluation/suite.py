@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from vqvc.errors import CorpusError, MissingExtraError
 from vqvc.evaluation import metrics
-from vqvc.evaluation.clips import Clip, by_kind, order_of, parallel, with_copies
+from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, parallel, with_copies
 from vqvc.evaluation.figures import figure, mean_interval, tidy
 from vqvc.evaluation.judges.quality import QualityJudge, available_judges
 from vqvc.evaluation.metric import Groups, Metric, as_figures, mean
@@ -29,7 +29,7 @@ def section(name: str, make: Callable[[], dict]) -> dict:
         return {"left_out": str(error)}
 
 
-def natural_clips(clips: Sequence[Clip], store, seed: int = 0) -> list[Clip]:
+def natural_clips(clips: Sequence[EvaluationClip], store, seed: int = 0) -> list[EvaluationClip]:
     """A few natural utterances of every wanted voice that are none of ``clips``: what its pitch and pace should be."""
     used = {clip.utt_id for clip in clips}
     found, taken = [], Counter()
@@ -38,12 +38,12 @@ def natural_clips(clips: Sequence[Clip], store, seed: int = 0) -> list[Clip]:
         if item.speaker in voices and item.utt_id not in used and taken[item.speaker] < NATURAL_EACH:
             taken[item.speaker] += 1
             found.append(
-                Clip("natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True)
+                EvaluationClip("natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True)
             )
     return found
 
 
-def add_pitch(clips: Sequence[Clip], sample_rate: int) -> None:
+def add_pitch(clips: Sequence[EvaluationClip], sample_rate: int) -> None:
     """Pitch track of every clip, once."""
     from vqvc.audio.pitch import f0
 
@@ -52,7 +52,7 @@ def add_pitch(clips: Sequence[Clip], sample_rate: int) -> None:
             clip.measured["times_s"], clip.measured["f0_hz"] = f0(clip.samples, sample_rate)
 
 
-def prosody_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0, natural: Sequence[Clip] = ()) -> dict:
+def prosody_figures(clips: Sequence[EvaluationClip], sample_rate: int, seed: int = 0, natural: Sequence[EvaluationClip] = ()) -> dict:
     """Pitch, voicing and pace of every kind, beside the source on the same timeline and the voice that was wanted.
 
     natural: ``natural_clips``; without them the distance to the wanted voice's pitch is left out.
@@ -83,11 +83,11 @@ def prosody_figures(clips: Sequence[Clip], sample_rate: int, seed: int = 0, natu
     return result
 
 
-def _median_of(group: Sequence[Clip]) -> float:
+def _median_of(group: Sequence[EvaluationClip]) -> float:
     return metrics.pitch_summary(np.concatenate([clip.measured["f0_hz"] for clip in group])).median_hz
 
 
-def _own_prosody(group: Sequence[Clip], sample_rate: int) -> dict:
+def _own_prosody(group: Sequence[EvaluationClip], sample_rate: int) -> dict:
     """{name: (value of each clip, unit, definition)} of what a clip tells by itself."""
     own = [metrics.pitch_summary(clip.measured["f0_hz"]) for clip in group]
     pace = [metrics.nuclei_per_second(clip.samples, sample_rate) for clip in group]
@@ -114,7 +114,7 @@ def _followed_prosody(follow: Sequence[metrics.PitchComparison]) -> dict:
     }
 
 
-def _compare(one: Clip, other: Clip) -> metrics.PitchComparison:
+def _compare(one: EvaluationClip, other: EvaluationClip) -> metrics.PitchComparison:
     a, b = one.measured, other.measured
     return metrics.compare_pitch(a["times_s"], a["f0_hz"], b["times_s"], b["f0_hz"])
 
@@ -134,7 +134,7 @@ def mean_figure(values: Sequence[float], unit: str, what: str, seed: int, **more
     )
 
 
-def spectrum_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
+def spectrum_figures(clips: Sequence[EvaluationClip], store, seed: int = 0) -> dict:
     """Mel-cepstral distortion to natural parallel speech of the wanted voice, and of reconstructions to their source."""
     rate = store.sample_rate
     source = {clip.utt_id: metrics.mel_cepstra(clip.samples, rate) for clip in clips if clip.kind == "source"}
@@ -167,7 +167,7 @@ QUALITY_EACH = 20  # recordings that are scored of each kind, apart by known and
 
 
 def quality_figures(
-    clips: Sequence[Clip], sample_rate: int, seed: int = 0, judges: Sequence[QualityJudge] | None = None
+    clips: Sequence[EvaluationClip], sample_rate: int, seed: int = 0, judges: Sequence[QualityJudge] | None = None
 ) -> dict:
     """Quality without a reference by every judge whose package is installed; raises MissingExtraError when none is."""
     judges = available_judges() if judges is None else judges
@@ -183,7 +183,7 @@ def quality_figures(
     return {kind: as_figures(_quality(group, judges, seed)) for kind, group in by_kind(chosen).items()}
 
 
-def _quality(group: Sequence[Clip], judges: Sequence[QualityJudge], seed: int) -> list[Metric]:
+def _quality(group: Sequence[EvaluationClip], judges: Sequence[QualityJudge], seed: int) -> list[Metric]:
     facts = {"unit": "1 to 5", "definition": "mean opinion score", "seed": seed}
     return [
         mean(
@@ -193,7 +193,7 @@ def _quality(group: Sequence[Clip], judges: Sequence[QualityJudge], seed: int) -
     ]  # fmt: skip
 
 
-def clip_rows(clips: Sequence[Clip], sample_rate: int) -> list[dict]:
+def clip_rows(clips: Sequence[EvaluationClip], sample_rate: int) -> list[dict]:
     """One row per recording for the JSON: what it is, where it lies, what was found."""
     rows = []
     for clip in clips:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vqvc.evaluation.ladder import COUNTS, SETS
+from vqvc.evaluation.probe_baselines import COUNTS, SETS
 from vqvc.evaluation.verdicts import verdicts
 
 PROBE_NAMES = {
@@ -191,7 +191,7 @@ def _curve(run) -> list[str]:
     lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]
     lines += ["| minutes | steps | bits per sample | with another utterance's codes | codes in use |", "| --- " * 5 + "|"]
     for item in found:
-        rests = " (WaveNet rests)" if item.get("resting") else ""
+        rests = " (WaveNet rests)" if item.get("skip_decoder") else ""
         lines.append(
             f"| {item['minutes']:.0f} | {item['step']:,} | {item['bits_per_sample']:.3f}{rests} "
             f"| {item['bits_shuffled_codes']:.2f} | {100 * item['usage']:.0f} % |"

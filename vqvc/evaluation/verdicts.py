@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from vqvc.evaluation.ladder import SETS
+from vqvc.evaluation.probe_baselines import SETS
 
 GRADES = ("bad", "fair", "good")  # worst first
 UNDERSTOOD_TOO_LITTLE = 60.0  # % word error on natural speech over which a recogniser is no judge
@@ -49,7 +49,7 @@ def verdicts(run) -> list[Verdict]:
         item = group.get(name) if isinstance(group, dict) else None
         return item.get("value") if isinstance(item, dict) else None
 
-    found = [words(value), voice(value), melody(value), quality(value), *phones(run), decoder(run), codebook(run)]
+    found = [words(value), voice(value), f0_contour(value), quality(value), *phones(run), decoder(run), codebook(run)]
     return [item for item in found if item is not None]
 
 
@@ -121,7 +121,7 @@ def voice(value: Value) -> Verdict | None:
     return Verdict("Is it the wanted voice?", f"{text[0].upper()}{text[1:]}.", worst(grades))
 
 
-def melody(value: Value) -> Verdict | None:
+def f0_contour(value: Value) -> Verdict | None:
     """Does the melody survive?"""
     follow, rmse = value("prosody", "conversion", "pitch_correlation"), value("prosody", "conversion", "pitch_rmse")
     if follow is None:
@@ -167,7 +167,7 @@ def decoder(run) -> Verdict | None:
         return None
     uses = shuffled is not None and shuffled > bits + 0.1
     extra = _shown(shuffled, ".2f", " with another utterance's codes", ", ")
-    extra += _shown(run.last("bits_without_melody", "valid", "end"), ".2f", " without the melody", ", ")
+    extra += _shown(run.last("bits_without_f0", "valid", "end"), ".2f", " without the melody", ", ")
     grade = "good" if uses else "bad" if shuffled else "fair"
     return Verdict("Does the decoder use the codes?", f"{bits:.2f} bits per sample on unseen sentences{extra}.", grade)
 

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation.clips import Clip, by_kind
 from vqvc.evaluation.content import error_rate
+from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind
 from vqvc.evaluation.judges.recognisers import Recogniser
 from vqvc.evaluation.metric import Groups, Metric, as_figures
 
 NAMES = {"word": "word_error", "character": "character_error"}
 
 
-def transcribe(clips: Sequence[Clip], recogniser: Recogniser, sample_rate: int) -> None:
+def transcribe(clips: Sequence[EvaluationClip], recogniser: Recogniser, sample_rate: int) -> None:
     """Give every clip the words that are understood in it, once."""
     for clip in clips:
         if "heard" not in clip.measured:
             clip.measured["heard"] = recogniser.words(clip.samples, sample_rate)
 
 
-def content_figures(clips: Sequence[Clip], recogniser: Recogniser, sample_rate: int, seed: int = 0) -> dict:
+def content_figures(clips: Sequence[EvaluationClip], recogniser: Recogniser, sample_rate: int, seed: int = 0) -> dict:
     """Word and character error of what a recogniser understands, by kind; the source is natural speech.
 
     Recordings without a transcript count in ``words_changed`` alone: against what the same recogniser understands in the
@@ -38,7 +38,7 @@ def content_figures(clips: Sequence[Clip], recogniser: Recogniser, sample_rate: 
     return result
 
 
-def _errors(group: Sequence[Clip], recogniser: Recogniser, seed: int) -> list[Metric]:
+def _errors(group: Sequence[EvaluationClip], recogniser: Recogniser, seed: int) -> list[Metric]:
     texts = [recogniser.normalise(clip.text) for clip in group]
     if not any(texts):
         return []
@@ -52,7 +52,7 @@ def _errors(group: Sequence[Clip], recogniser: Recogniser, seed: int) -> list[Me
     ]  # fmt: skip
 
 
-def _changes(group: Sequence[Clip], source: dict[str, str], recogniser: Recogniser, seed: int) -> list[Metric]:
+def _changes(group: Sequence[EvaluationClip], source: dict[str, str], recogniser: Recogniser, seed: int) -> list[Metric]:
     before = [recogniser.normalise(source.get(clip.utt_id, "")) for clip in group]
     if not any(before):
         return []

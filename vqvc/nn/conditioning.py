@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vqvc.nn.convolution import Convolution
 
 
-class Conditioning(nn.Module):
+class Conditioner(nn.Module):
     """Codes' vectors (B, D, T) and speaker indices (B,) -> frames (B, T * repeat, C).
 
     Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of three taps with

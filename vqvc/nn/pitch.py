@@ -66,7 +66,7 @@ class PitchTracker(nn.Module):
         return lag + (0.5 * (before - after) / bend).clamp(-0.5, 0.5), peak  # the top of the parabola through the three
 
 
-class Intonation(nn.Module):
+class F0Conditioner(nn.Module):
     """What the decoder is told of the melody: (B, ROWS, T / hop) for waveforms (B, T).
 
     Rows: height in quarters of an octave over the voice's own mean, where voiced; voicing; 1 for "the pitch is known".

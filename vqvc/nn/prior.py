@@ -40,7 +40,7 @@ class Prior(nn.Module):
         stack = ResidualStack(
             layers, dilation_cycle, kernel, residual_channels, gate_channels, skip_channels, speaker_dim
         )
-        self.wavenet = WaveNet(stack, classes=codebook_size + 1, hints=0, out_channels=codebook_size)
+        self.wavenet = WaveNet(stack, classes=codebook_size + 1, lpc_inputs=0, out_channels=codebook_size)
 
     @property
     def receptive_field(self) -> int:

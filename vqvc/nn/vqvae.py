@@ -15,19 +15,19 @@ from vqvc.config import AudioConfig, Config, EncoderConfig
 from vqvc.nn import draws, likelihood
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.cepstra import COEFFICIENTS
-from vqvc.nn.conditioning import Conditioning
-from vqvc.nn.contrast import Contrast
+from vqvc.nn.conditioning import Conditioner
+from vqvc.nn.cpc import ContrastivePrediction
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, SILENCE, LogMel, Mfcc, mulaw_decode, mulaw_encode
 from vqvc.nn.jitter import jitter
-from vqvc.nn.linear_prediction import HINT_GAIN, HINTS, SURPRISE_LIMIT, predict, predictor
-from vqvc.nn.pitch import Intonation
+from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_INPUTS, LPC_RESIDUAL_LIMIT, predict, predictor
+from vqvc.nn.pitch import F0Conditioner
 from vqvc.nn.quantizer import Quantized, Quantizer
 from vqvc.nn.wavenet import ResidualStack, WaveNet
 
 
 @dataclass(frozen=True)
-class Told:
+class Conditioning:
     """What the WaveNet is told about F conditioning frames of hop samples each.
 
     frames: (B, F, C). predictor: (B, F, P) and log_gain: (B, F), or None for the categorical output.
@@ -46,11 +46,11 @@ class Losses:
     nll: Tensor
     said: slice
     mel: Tensor
-    contrast: Tensor
+    cpc: Tensor
     quantizer: Tensor
     codes: Tensor
     frames: Tensor
-    melody: Tensor | None
+    f0_contour: Tensor | None
 
 
 class VQVAE(nn.Module):
@@ -72,9 +72,9 @@ class VQVAE(nn.Module):
         self.quantizer = Quantizer(
             q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
         )
-        self.intonation = Intonation(rate, config.hop_length, speakers) if d.f0 else None
-        self.conditioning = Conditioning(
-            q.codebook_dim + (Intonation.ROWS if d.f0 else 0), speakers, d.speaker_dim, d.conditioning_channels, d.conditioning_layers,
+        self.f0_conditioner = F0Conditioner(rate, config.hop_length, speakers) if d.f0 else None
+        self.conditioning = Conditioner(
+            q.codebook_dim + (F0Conditioner.ROWS if d.f0 else 0), speakers, d.speaker_dim, d.conditioning_channels, d.conditioning_layers,
             config.hop_length // d.conditioning_hop,
         )  # fmt: skip
         stack = ResidualStack(
@@ -83,7 +83,7 @@ class VQVAE(nn.Module):
         )  # fmt: skip
         self.mixture = d.output == "mixture"
         self.wavenet = WaveNet(
-            stack, CLASSES, hints=HINTS if self.mixture else 0, out_channels=3 * d.mixtures if self.mixture else CLASSES
+            stack, CLASSES, lpc_inputs=LPC_INPUTS if self.mixture else 0, out_channels=3 * d.mixtures if self.mixture else CLASSES
         )
         if self.mixture:
             self.prediction = nn.Linear(d.conditioning_channels, d.lpc_order + 1)  # reflections, then log gain
@@ -94,8 +94,8 @@ class VQVAE(nn.Module):
             self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
             coefficients = min(COEFFICIENTS, config.training.n_mels)
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))  # known once training has ended
-        if config.training.contrast_weight:
-            self.contrast = Contrast(q.codebook_dim, config.code_rate_hz)
+        if config.training.cpc_weight:
+            self.cpc = ContrastivePrediction(q.codebook_dim, config.code_rate_hz)
 
     @staticmethod
     def _front(encoder: EncoderConfig, audio: AudioConfig) -> tuple[nn.Module | None, int, float]:
@@ -125,88 +125,88 @@ class VQVAE(nn.Module):
         front = getattr(self.front, "log_mel", self.front)
         return 1 if front is None else front.n_fft
 
-    def listen(self, waveform: Tensor) -> Tensor:
+    def latents(self, waveform: Tensor) -> Tensor:
         """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
         features = waveform[:, None] if self.front is None else self.front(waveform)
         return self.encoder(features)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""
-        return self.quantizer.encode(self.listen(waveform))
+        return self.quantizer.encode(self.latents(waveform))
 
-    def melody(self, waveform: Tensor) -> Tensor | None:
-        """What ``tell`` takes of the pitch of recordings (B, T): (B, 3, T / hop); None without ``decoder.f0``."""
-        return self.intonation(waveform) if self.intonation is not None else None
+    def f0_contour(self, waveform: Tensor) -> Tensor | None:
+        """What ``condition`` takes of the pitch of recordings (B, T): (B, 3, T / hop); None without ``decoder.f0``."""
+        return self.f0_conditioner(waveform) if self.f0_conditioner is not None else None
 
-    def tell(self, z_q: Tensor, speaker: Tensor, melody: Tensor | None = None) -> Told:
+    def condition(self, z_q: Tensor, speaker: Tensor, f0_contour: Tensor | None = None) -> Conditioning:
         """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speaker indices (B,).
 
-        melody: (B, 3, T / hop), see ``Intonation``; with None a model that takes one finds its own.
+        f0_contour: (B, 3, T / hop), see ``F0Conditioner``; with None a model that takes one finds its own.
         """
-        if self.intonation is not None:
-            if melody is None:
-                melody = z_q.new_zeros(len(z_q), Intonation.ROWS, z_q.shape[2])
-            z_q = torch.cat([z_q, melody], dim=1)
+        if self.f0_conditioner is not None:
+            if f0_contour is None:
+                f0_contour = z_q.new_zeros(len(z_q), F0Conditioner.ROWS, z_q.shape[2])
+            z_q = torch.cat([z_q, f0_contour], dim=1)
         frames = self.conditioning(z_q, speaker)
         if not self.mixture:
-            return Told(frames, None, None)
+            return Conditioning(frames, None, None)
         raw = self.prediction(frames).float()
-        return Told(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
+        return Conditioning(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
 
-    def hints(self, quantized: Tensor, told: Told, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def lpc_inputs(self, quantized: Tensor, conditioning: Conditioning, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Linear prediction (B, T), its log gain (B, T) and the WaveNet's hints (B, T, HINTS).
 
         quantized: (B, T) amplitudes of the classes; history: (B, P) those before them. The hints at t are the
         prediction of t and the surprise of t - 1 (the sample before less its prediction, in units of the gain).
         """
-        hop = quantized.shape[1] // told.frames.shape[1]
+        hop = quantized.shape[1] // conditioning.frames.shape[1]
         signal = torch.cat([history, quantized], dim=1)
-        prediction = predict(signal, told.predictor, hop)
-        log_gain = told.log_gain.repeat_interleave(hop, dim=1)
+        prediction = predict(signal, conditioning.predictor, hop)
+        log_gain = conditioning.log_gain.repeat_interleave(hop, dim=1)
         with torch.no_grad():
-            surprise = (quantized - prediction) * torch.exp(-log_gain)
-            surprise = nn.functional.pad(surprise[:, :-1], (1, 0)).clamp(-SURPRISE_LIMIT, SURPRISE_LIMIT)
-            hints = torch.stack([prediction * HINT_GAIN, surprise], dim=-1)
-        return prediction, log_gain, hints
+            lpc_residual = (quantized - prediction) * torch.exp(-log_gain)
+            lpc_residual = nn.functional.pad(lpc_residual[:, :-1], (1, 0)).clamp(-LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT)
+            lpc_inputs = torch.stack([prediction * LPC_INPUT_GAIN, lpc_residual], dim=-1)
+        return prediction, log_gain, lpc_inputs
 
     def negative_log_likelihood(
         self,
         classes: Tensor,
-        told: Told,
+        conditioning: Conditioning,
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
-        resting: bool = False,
+        skip_decoder: bool = False,
         heard: Tensor | None = None,
     ) -> Tensor:
         """-log p(class) in nats, (B, T), of µ-law classes (B, T) given those before and what the WaveNet is told.
 
         history: (B, P) int64, the classes before the first; silence when None. dtype: of the WaveNet's layers.
-        resting: leave the WaveNet out; what remains is a linear-predictive vocoder (or, categorical, a histogram).
-        heard: (B, T) int64, what is heard as the past instead of ``classes``, see ``disturbed``.
+        skip_decoder: leave the WaveNet out; what remains is a linear-predictive vocoder (or, categorical, a histogram).
+        heard: (B, T) int64, what is heard as the past instead of ``classes``, see ``add_input_noise``.
         """
         quantized, before, previous = self._shift(classes if heard is None else heard, history)
         if not self.mixture:
-            return likelihood.categorical_nll(self._raw(previous, None, told, dtype, resting), classes)
-        prediction, log_gain, hints = self.hints(quantized, told, before)
-        raw = self._raw(previous, hints, told, dtype, resting)
+            return likelihood.categorical_nll(self._raw(previous, None, conditioning, dtype, skip_decoder), classes)
+        prediction, log_gain, lpc_inputs = self.lpc_inputs(quantized, conditioning, before)
+        raw = self._raw(previous, lpc_inputs, conditioning, dtype, skip_decoder)
         return likelihood.mixture_nll(likelihood.mixture_parameters(raw, prediction, log_gain), classes)
 
-    def log_probabilities(self, classes: Tensor, told: Told, history: Tensor | None = None) -> Tensor:
+    def log_probabilities(self, classes: Tensor, conditioning: Conditioning, history: Tensor | None = None) -> Tensor:
         """log p (B, T, 256) of every class at every sample, teacher-forced in float32: what sampling must equal."""
         quantized, before, previous = self._shift(classes, history)
         if not self.mixture:
-            return self._raw(previous, None, told).log_softmax(-1)
-        prediction, log_gain, hints = self.hints(quantized, told, before)
-        raw = self._raw(previous, hints, told)
+            return self._raw(previous, None, conditioning).log_softmax(-1)
+        prediction, log_gain, lpc_inputs = self.lpc_inputs(quantized, conditioning, before)
+        raw = self._raw(previous, lpc_inputs, conditioning)
         return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
 
     def _raw(
-        self, previous: Tensor, hints: Tensor | None, told: Told, dtype: torch.dtype = torch.float32, resting: bool = False
+        self, previous: Tensor, lpc_inputs: Tensor | None, conditioning: Conditioning, dtype: torch.dtype = torch.float32, skip_decoder: bool = False
     ) -> Tensor:
         """The last layer's outputs (B, T, out_channels)."""
-        if resting:
+        if skip_decoder:
             return self.wavenet.out.bias.expand(*previous.shape, -1)
-        return self.wavenet(previous, hints, told.frames, dtype).transpose(0, 1)
+        return self.wavenet(previous, lpc_inputs, conditioning.frames, dtype).transpose(0, 1)
 
     def _shift(self, classes: Tensor, history: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Amplitudes (B, T), the P amplitudes before them, and the class before each sample: the one shift there is."""
@@ -222,27 +222,27 @@ class VQVAE(nn.Module):
         history: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         generator: draws.AnyGenerator = None,
-        resting: bool = False,
-        free: bool = False,
+        skip_decoder: bool = False,
+        bypass_quantizer: bool = False,
         source: Tensor | None = None,
     ) -> Losses:
         """Every term of the loss (equation 3 of the paper) for waveforms (B, T) of speakers (B,).
 
-        resting: leave the WaveNet out, as in ``negative_log_likelihood``; free: leave the codebook out, z_q = z_e.
+        skip_decoder: leave the WaveNet out, as in ``negative_log_likelihood``; bypass_quantizer: leave the codebook out, z_q = z_e.
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
         source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
         While training, the samples of the first ``training.wavenet_fraction`` of the batch alone are scored.
         """
         settings = self.config.training
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            z_e = self.listen(waveform if source is None else source)
-        if free:
+            z_e = self.latents(waveform if source is None else source)
+        if bypass_quantizer:
             codes = self.quantizer.encode(z_e)
             quantized = Quantized(z_q=z_e, codes=codes, loss=z_e.new_zeros(()))
         else:
             quantized = self.quantizer(z_e, generator)
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            contrast = self.contrast(z_e) if settings.contrast_weight else waveform.new_zeros(())
+            cpc = self.cpc(z_e) if settings.cpc_weight else waveform.new_zeros(())
         said = self._said(waveform.shape[1], generator)
         z_q = quantized.z_q[:, :, said.start // self.hop_length : said.stop // self.hop_length]
         if self.training:
@@ -251,47 +251,47 @@ class VQVAE(nn.Module):
             history = waveform.new_zeros(len(waveform), max(1, self.config.decoder.lpc_order))
         before = torch.cat([history, waveform], dim=1)[:, said.start : said.start + history.shape[1]]
         waveform = waveform[:, said]
-        melody = None
-        if self.intonation is not None:
-            melody = self.intonation.of_crops(waveform, speaker, generator) if self.training else self.melody(waveform)
+        f0_contour = None
+        if self.f0_conditioner is not None:
+            f0_contour = self.f0_conditioner.of_crops(waveform, speaker, generator) if self.training else self.f0_contour(waveform)
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
-            told = self.tell(z_q, speaker, melody)
-            mel = self.mel_error(waveform, told) if settings.mel_weight else waveform.new_zeros(())
-        frames = told.frames
+            conditioning = self.condition(z_q, speaker, f0_contour)
+            mel = self.mel_error(waveform, conditioning) if settings.mel_weight else waveform.new_zeros(())
+        frames = conditioning.frames
         if self.training and settings.wavenet_fraction < 1:
             rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
             waveform, before = waveform[rows], before[rows]
-            told = Told(*(None if t is None else t[rows] for t in (told.frames, told.predictor, told.log_gain)))
+            conditioning = Conditioning(*(None if t is None else t[rows] for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
         classes = mulaw_encode(waveform)
-        heard = disturbed(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
+        heard = add_input_noise(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
         if len(classes):
-            nll = self.negative_log_likelihood(classes, told, mulaw_encode(before), dtype, resting, heard)
+            nll = self.negative_log_likelihood(classes, conditioning, mulaw_encode(before), dtype, skip_decoder, heard)
         else:
             nll = waveform.new_zeros(classes.shape)
         return Losses(
-            nll=nll, said=said, mel=mel, contrast=contrast, quantizer=quantized.loss, codes=quantized.codes, frames=frames, melody=melody
+            nll=nll, said=said, mel=mel, cpc=cpc, quantizer=quantized.loss, codes=quantized.codes, frames=frames, f0_contour=f0_contour
         )
 
     def _said(self, samples: int, generator: draws.AnyGenerator) -> slice:
-        """The part of a crop that is said again: all of it, or while training ``said_samples`` anywhere in it."""
-        wanted = self.config.training.said_samples
+        """The part of a crop that is said again: all of it, or while training ``decoder_crop_samples`` anywhere in it."""
+        wanted = self.config.training.decoder_crop_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
         start = self.hop_length * draws.integer((samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device)
         return slice(start, start + wanted)
 
-    def mel_error(self, waveform: Tensor, told: Told) -> Tensor:
+    def mel_error(self, waveform: Tensor, conditioning: Conditioning) -> Tensor:
         """Mean absolute error of log-mel frames told from codes and speaker: a dense gradient for encoder and codes."""
         with torch.autocast(waveform.device.type, enabled=False):
             target = self.mel(waveform).transpose(1, 2)
-        return (self.told_mel(told) - target).abs().mean()
+        return (self.predicted_mel(conditioning) - target).abs().mean()
 
-    def told_mel(self, told: Told) -> Tensor:
+    def predicted_mel(self, conditioning: Conditioning) -> Tensor:
         """Log-mel frames (B, F, n_mels), as ``LogMel`` scales them, that codes and speaker tell: the auxiliary head's."""
-        return self.mel_head(told.frames).float()
+        return self.mel_head(conditioning.frames).float()
 
 
-def disturbed(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
+def add_input_noise(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
     """Classes (B, T) with Gaussian noise of up to ``deviation`` classes, as much for all of a sequence.
 
     What a decoder says is never as clean as what it learned from; one that has heard noise goes on as if it had not

@@ -198,26 +198,26 @@ class WaveNet(nn.Module):
     """The autoregressive decoder.
 
     previous: (B, T) int64, the class of the sample before each one (the one-sample shift is the caller's, once);
-    hints: (B, T, H) float, what else is known before the sample is (linear prediction), H may be 0;
+    lpc_inputs: (B, T, H) float, what else is known before the sample is (linear prediction), H may be 0;
     frames: (B, F, C) conditioning, T = F * hop. Returns raw outputs (T, B, out_channels) for ``likelihood``.
     """
 
-    def __init__(self, stack: ResidualStack, classes: int, hints: int, out_channels: int):
+    def __init__(self, stack: ResidualStack, classes: int, lpc_inputs: int, out_channels: int):
         super().__init__()
         self.stack = stack
         residual_channels, skip_channels = stack.tap.shape[2], stack.skip.shape[2]
         self.embed = nn.Embedding(classes, residual_channels)
         nn.init.normal_(self.embed.weight, std=0.3)
-        self.hint = nn.Linear(hints, residual_channels, bias=False) if hints else None
+        self.lpc_input = nn.Linear(lpc_inputs, residual_channels, bias=False) if lpc_inputs else None
         self.mix = nn.Linear(skip_channels, skip_channels)
         self.out = nn.Linear(skip_channels, out_channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, previous: Tensor, hints: Tensor | None, frames: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(self, previous: Tensor, lpc_inputs: Tensor | None, frames: Tensor, dtype: torch.dtype) -> Tensor:
         x = self.embed(previous.T)
-        if self.hint is not None:
-            x = x + self.hint(hints.transpose(0, 1))
+        if self.lpc_input is not None:
+            x = x + self.lpc_input(lpc_inputs.transpose(0, 1))
         skip = self.stack(x.to(dtype), frames.transpose(0, 1).to(dtype))
         return self.head(skip)
 

@@ -34,12 +34,12 @@ class CodeCrops:
         *,
         batch_size: int,
         crop_codes: int,
-        lead_codes: int,
+        context_codes: int,
         anonymous: float,
         seed: int,
     ):
         self.archive, self.speakers, self.seed = archive, speakers, seed
-        self.batch_size, self.crop_codes, self.lead_codes, self.anonymous = batch_size, crop_codes, lead_codes, anonymous
+        self.batch_size, self.crop_codes, self.context_codes, self.anonymous = batch_size, crop_codes, context_codes, anonymous
         lengths = np.diff(archive.offsets)
         self.chosen = np.flatnonzero((archive.subsets == subset) & np.isin(archive.speakers, speakers) & (lengths > 0))
         if not len(self.chosen):
@@ -59,11 +59,11 @@ class CodeCrops:
         for row in range(self.batch_size):
             n = int(np.searchsorted(self.ends, rng.integers(self.total_codes), side="right"))
             utterance, length = self.chosen[n], int(self.lengths[n])
-            start = max(0, int(rng.integers(-self.lead_codes, max(1, length - self.crop_codes + 1))))
+            start = max(0, int(rng.integers(-self.context_codes, max(1, length - self.crop_codes + 1))))
             first = self.archive.offsets[utterance]
             part = self.archive.codes[first + start : first + min(length, start + self.crop_codes)]
             codes[row, : len(part)] = part
-            scored[row, self.lead_codes if start else 0 : len(part)] = True
+            scored[row, self.context_codes if start else 0 : len(part)] = True
             if start:
                 before[row] = self.archive.codes[first + start - 1]
             if rng.random() >= self.anonymous:

@@ -40,7 +40,7 @@ class Crops:
         *,
         batch_size: int,
         crop_samples: int,
-        lead_samples: int = 0,
+        context_samples: int = 0,
         history_samples: int = 64,
         speaker_balance: float = 0.0,
         perturbed_fraction: float = 0.0,
@@ -52,7 +52,7 @@ class Crops:
         if perturbed_fraction and not store.perturbed:
             raise CorpusError(f"{store.path}: has no perturbed copies, which training.perturbed_fraction wants; run vqvc-pack --perturb")
         self.batch_size, self.crop_samples = batch_size, crop_samples
-        self.lead_samples, self.history_samples = lead_samples, history_samples
+        self.context_samples, self.history_samples = context_samples, history_samples
         self.rank, self.workers = share
         self.by_speaker: list[tuple[Utterance, ...]] = []
         self.index: list[int] = []
@@ -77,7 +77,7 @@ class Crops:
         if not whole:
             picks = picks[self.rank :: self.workers]
         audio = [self.store.audio, *self.store.perturbed]
-        size, lead, past = len(picks), self.lead_samples, self.history_samples
+        size, lead, past = len(picks), self.context_samples, self.history_samples
         padded = np.zeros((size, past + self.crop_samples), np.float32)
         source = np.zeros((size, self.crop_samples), np.float32)
         scored = np.zeros((size, self.crop_samples), bool)
@@ -106,7 +106,7 @@ class Crops:
         speaker = int(rng.choice(len(self.weights), p=self.weights))
         lengths = self.lengths[speaker]
         utterance = self.by_speaker[speaker][int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
-        start = int(rng.integers(-self.lead_samples, max(1, utterance.length_samples - self.crop_samples + 1)))
+        start = int(rng.integers(-self.context_samples, max(1, utterance.length_samples - self.crop_samples + 1)))
         copy = 0
         if self.perturbed_fraction and rng.random() < self.perturbed_fraction:
             copy = int(rng.integers(1, len(self.store.perturbed) + 1))

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from vqvc._util.atomic import write_text
 from vqvc.errors import ModelError, TrainingError
 from vqvc.training import checkpoint, distributed
-from vqvc.training.folder import hold
 from vqvc.training.interrupt import Interrupt
+from vqvc.training.lock import lock_folder
 from vqvc.training.task import HeldOutFigures, Position, Settings, Task
 from vqvc.training.tracker import Tracker
 
@@ -84,7 +84,7 @@ class Loop:
         if self.rank == 0:
             self.task.check_data()
         self.folder.mkdir(parents=True, exist_ok=True)
-        with hold(self.folder, f".lock{self.rank}"), Interrupt() as interrupt:
+        with lock_folder(self.folder, f".lock{self.rank}"), Interrupt() as interrupt:
             self._resume()
             distributed.same_everywhere(self.task.model)
             if self.rank == 0:

@@ -90,7 +90,7 @@ class PriorTask:
         training = self.settings
         return CodeCrops(
             self.archive, self.speakers, subset, batch_size=batch_size, crop_codes=training.crop_codes,
-            lead_codes=training.lead_codes, anonymous=training.anonymous, seed=training.seed,
+            context_codes=training.context_codes, anonymous=training.anonymous, seed=training.seed,
         )  # fmt: skip
 
     # --- the data

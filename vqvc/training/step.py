@@ -18,7 +18,7 @@ from vqvc.training.muon import optimizers
 from vqvc.training.teacher import Teacher
 
 UNRECORDED = 3  # steps of a phase before its recording: libraries set themselves up, optimizers make their state
-FIGURES = ("nll", "mel", "contrast", "quantizer", "teacher", "gradient_norm")
+FIGURES = ("nll", "mel", "cpc", "quantizer", "teacher", "gradient_norm")
 
 
 class TrainingStep:
@@ -43,15 +43,15 @@ class TrainingStep:
         self.generator = Generator(self.device)
         self.shared = SharedGenerator(self.generator, settings.batch_size, self.rank, self.workers)
         # a part of a crop begins where a number says that no recording can read, and workers' exchanges are not recorded
-        self.records = self.device.type == "cuda" and self.workers == 1 and not settings.said_samples
+        self.records = self.device.type == "cuda" and self.workers == 1 and not settings.decoder_crop_samples
         self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
         self._phase: tuple[bool, bool] | None = None  # resting, free
         self._steps, self._recorded = 0, {}  # in this phase
 
-    def __call__(self, batch: Batch, number: int, rate: float, resting: bool, free: bool) -> tuple[Tensor, Tensor] | None:
+    def __call__(self, batch: Batch, number: int, rate: float, skip_decoder: bool, bypass_quantizer: bool) -> tuple[Tensor, Tensor] | None:
         """FIGURES (6,) and how often each code was chosen (K,), float32 on the device and good until the next step.
 
-        number, rate: of this step, and its learning rate. resting, free: see ``VQVAE.forward``. None when a figure is not
+        number, rate: of this step, and its learning rate. skip_decoder, bypass_quantizer: see ``VQVAE.forward``. None when a figure is not
         finite, on every worker; no weight has moved then.
         """
         self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009)
@@ -61,8 +61,8 @@ class TrainingStep:
             else:
                 group["lr"] = rate
         inputs = [torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)]
-        if (resting, free) != self._phase:
-            self._phase, self._steps, self._recorded = (resting, free), 0, {}
+        if (skip_decoder, bypass_quantizer) != self._phase:
+            self._phase, self._steps, self._recorded = (skip_decoder, bypass_quantizer), 0, {}
         self.model.train()
         if self.stream is None:
             return self._take(inputs)
@@ -97,19 +97,19 @@ class TrainingStep:
         share = len(waveform) * self.workers / settings.batch_size
         scored = scored[: len(losses.nll), losses.said]
         if losses.said.start:
-            scored[:, : settings.lead_samples] = False
+            scored[:, : settings.context_samples] = False
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
-        mel, contrast, quantizer = share * losses.mel, share * losses.contrast, share * losses.quantizer
-        total = nll + settings.mel_weight * mel + settings.contrast_weight * contrast + quantizer
+        mel, cpc, quantizer = share * losses.mel, share * losses.cpc, share * losses.quantizer
+        total = nll + settings.mel_weight * mel + settings.cpc_weight * cpc + quantizer
         teacher = torch.zeros_like(mel)
         if self.teacher is not None:
-            teacher = self.teacher.error(losses.frames, waveform, speaker, losses.melody, self.dtype)
+            teacher = self.teacher.error(losses.frames, waveform, speaker, losses.f0_contour, self.dtype)
             total = total + settings.teacher_weight * teacher
         model.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, contrast, quantizer, teacher]).detach())
+        figures = distributed.mean_over_workers(torch.stack([nll, mel, cpc, quantizer, teacher]).detach())
         return torch.cat([figures, norm[None]]), count(losses.codes, model.config.quantizer.codebook_size)
 
     def _move(self) -> None:

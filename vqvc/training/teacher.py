@@ -27,16 +27,16 @@ class Teacher:
         device = next(model.parameters()).device
         return cls(model.eval().requires_grad_(False), torch.tensor([known.get(name, -1) for name in speakers], device=device))
 
-    def error(self, frames: Tensor, waveform: Tensor, speaker: Tensor, melody: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def error(self, frames: Tensor, waveform: Tensor, speaker: Tensor, f0_contour: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Mean squared difference of frames (B, F, C) from the teacher's own for the original waveform (B, T), over their power.
 
-        speaker: (B,), the student's indices; crops of speakers that the teacher does not know do not count. melody: as the
+        speaker: (B,), the student's indices; crops of speakers that the teacher does not know do not count. f0_contour: as the
         student had it. Over several workers the mean of what they return is the error of the whole batch.
         """
         rows = self.rows[speaker]
         known = (rows >= 0).float()[:, None, None]
         with torch.no_grad(), torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             z_q = self.model.quantizer.lookup(self.model.encode(waveform))
-            target = self.model.tell(z_q, rows.clamp(min=0), melody).frames.float()
+            target = self.model.condition(z_q, rows.clamp(min=0), f0_contour).frames.float()
         power = distributed.mean_over_workers((target.square() * known).sum()).clamp(min=1e-6)
         return ((frames.float() - target).square() * known).sum() / power

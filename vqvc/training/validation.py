@@ -11,7 +11,7 @@ from torch import Tensor
 from vqvc.corpus.store import PackedStore
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.quantizer import perplexity
-from vqvc.nn.vqvae import VQVAE, Told
+from vqvc.nn.vqvae import VQVAE, Conditioning
 
 WINDOW_FRAMES = 160  # conditioning frames scored at a time
 
@@ -20,19 +20,19 @@ WINDOW_FRAMES = 160  # conditioning frames scored at a time
 class HeldOut:
     """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
     bits_shuffled_codes: the same, told the codes of the next utterance (a decoder that uses its codes gets worse).
-    bits_without_melody: the same, told the codes but not the pitch; None for a model that is told no pitch.
-    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size. resting: whether the
+    bits_without_f0: the same, told the codes but not the pitch; None for a model that is told no pitch.
+    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size. skip_decoder: whether the
     WaveNet was left out, as in the first part of a run."""
 
     bits_per_sample: float
     bits_shuffled_codes: float
-    bits_without_melody: float | None
+    bits_without_f0: float | None
     mel_error: float | None
     codes_used: int
     codebook_size: int
     perplexity: float
     samples: int
-    resting: bool = False
+    skip_decoder: bool = False
 
     @property
     def bits(self) -> float:
@@ -58,7 +58,7 @@ def validate(
     *,
     seconds: float = math.inf,
     dtype: torch.dtype = torch.float32,
-    resting: bool = False,
+    skip_decoder: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> HeldOut | None:
     """Score utterances of ``subset`` by known speakers, evenly picked until ``seconds`` of speech are reached.
@@ -77,25 +77,25 @@ def validate(
         padded = np.pad(samples, (0, -len(samples) % hop))
         waveform = torch.from_numpy(padded)[None].to(device)
         speaker = torch.tensor([speakers.index(utterance.speaker)], device=device)
-        heard.append((waveform, model.encode(waveform), speaker, model.melody(waveform)))
+        heard.append((waveform, model.encode(waveform), speaker, model.f0_contour(waveform)))
     nats, nats_shuffled, nats_without, mel, scored = 0.0, 0.0, 0.0, 0.0, 0
     counts = torch.zeros(model.config.quantizer.codebook_size)
-    for i, (waveform, codes, speaker, melody) in enumerate(heard):
+    for i, (waveform, codes, speaker, f0_contour) in enumerate(heard):
         if stop():
             return None
         counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
         classes = mulaw_encode(waveform)
-        told = model.tell(model.quantizer.lookup(codes), speaker, melody)
-        nats += _total_nll(model, classes, told, dtype, resting)
+        conditioning = model.condition(model.quantizer.lookup(codes), speaker, f0_contour)
+        nats += _total_nll(model, classes, conditioning, dtype, skip_decoder)
         if model.config.training.mel_weight:
-            mel += float(model.mel_error(waveform, told)) * classes.numel()
+            mel += float(model.mel_error(waveform, conditioning)) * classes.numel()
         foreign = heard[(i + 1) % len(heard)][1]
         foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
-        told = model.tell(model.quantizer.lookup(foreign), speaker, melody)
-        nats_shuffled += _total_nll(model, classes, told, dtype, resting)
-        if melody is not None:
-            told = model.tell(model.quantizer.lookup(codes), speaker)
-            nats_without += _total_nll(model, classes, told, dtype, resting)
+        conditioning = model.condition(model.quantizer.lookup(foreign), speaker, f0_contour)
+        nats_shuffled += _total_nll(model, classes, conditioning, dtype, skip_decoder)
+        if f0_contour is not None:
+            conditioning = model.condition(model.quantizer.lookup(codes), speaker)
+            nats_without += _total_nll(model, classes, conditioning, dtype, skip_decoder)
         scored += classes.numel()
 
     def bits(nats: float) -> float:
@@ -104,17 +104,17 @@ def validate(
     return HeldOut(
         bits_per_sample=bits(nats),
         bits_shuffled_codes=bits(nats_shuffled),
-        bits_without_melody=bits(nats_without) if model.intonation is not None else None,
+        bits_without_f0=bits(nats_without) if model.f0_conditioner is not None else None,
         mel_error=mel / scored if scored and model.config.training.mel_weight else None,
         codes_used=int((counts > 0).sum()),
         codebook_size=len(counts),
         perplexity=perplexity(counts),
         samples=scored,
-        resting=resting,
+        skip_decoder=skip_decoder,
     )
 
 
-def _total_nll(model: VQVAE, classes: Tensor, told: Told, dtype: torch.dtype, resting: bool) -> float:
+def _total_nll(model: VQVAE, classes: Tensor, conditioning: Conditioning, dtype: torch.dtype, skip_decoder: bool) -> float:
     """Sum of -log p in nats over an utterance (1, T), window by window in bounded memory.
 
     A window begins a receptive field early, so that its samples have their whole past: nothing is approximated.
@@ -126,9 +126,9 @@ def _total_nll(model: VQVAE, classes: Tensor, told: Told, dtype: torch.dtype, re
     for start in range(0, classes.shape[1], window):
         low, high = max(0, start - lead), min(classes.shape[1], start + window)
         part = slice(low // hop, high // hop)
-        told_part = Told(*(None if t is None else t[:, part] for t in (told.frames, told.predictor, told.log_gain)))
+        conditioning_part = Conditioning(*(None if t is None else t[:, part] for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
         before = classes[:, low - order : low] if low >= order else None
-        nll = model.negative_log_likelihood(classes[:, low:high], told_part, before, dtype, resting)
+        nll = model.negative_log_likelihood(classes[:, low:high], conditioning_part, before, dtype, skip_decoder)
         total += float(nll[:, start - low :].sum())
     return total
 

@@ -17,10 +17,10 @@ from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training import distributed, liveliness
+from vqvc.training import distributed, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
-from vqvc.training.start import Start, require_same_model
+from vqvc.training.initialization import Initialization, require_same_model
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
 from vqvc.training.teacher import Teacher
@@ -41,7 +41,7 @@ class VQVAETask:
     """The model of a Config on the subset ``train`` of a store.
 
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
-    weights; its codebook is taken, so neither ``listen_first`` nor ``free_steps`` applies.
+    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies.
     """
 
     unit = "samples"
@@ -55,7 +55,7 @@ class VQVAETask:
         *,
         device: torch.device | str = "cpu",
         worker: tuple[int, int] = (0, 1),
-        start: Start | None = None,
+        start: Initialization | None = None,
     ):
         self.config, self.store, self.speakers = config, store, speakers
         self.settings = settings = config.training
@@ -73,14 +73,14 @@ class VQVAETask:
         self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
-        self.listen_first, self.free = settings.listen_first, True  # free: the codebook has not started
-        self.begun_from = str(start.path) if start else None
+        self.decoder_warmup_fraction, self.bypass_quantizer = settings.decoder_warmup_fraction, True  # free: the codebook has not started
+        self.initialized_from = str(start.path) if start else None
         teacher = None
         if settings.teacher_weight and start is None:
             raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
         if start is not None:
             start.give(self.model, speakers)
-            self.listen_first, self.free = 0.0, False
+            self.decoder_warmup_fraction, self.bypass_quantizer = 0.0, False
             if settings.teacher_weight:
                 teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
         self.average = AveragedModel(self.model, settings.weight_average)
@@ -93,7 +93,7 @@ class VQVAETask:
         settings = self.settings
         return Crops(
             self.store, subset, self.speakers, batch_size=batch_size, crop_samples=settings.crop_samples,
-            lead_samples=settings.lead_samples, history_samples=max(64, self.config.decoder.lpc_order),
+            context_samples=settings.context_samples, history_samples=max(64, self.config.decoder.lpc_order),
             speaker_balance=settings.speaker_balance, perturbed_fraction=perturbed, seed=settings.seed, share=share,
         )  # fmt: skip
 
@@ -127,10 +127,10 @@ class VQVAETask:
     # --- learning
 
     def train_step(self, batch: Batch, position: Position, rate: float) -> dict | None:
-        if self.free and self._is_time_for_codes(position):
+        if self.bypass_quantizer and self._is_time_for_codes(position):
             self.start_codebook()
-            self.free = False
-        found = self.step(batch, position.step, rate, resting=self._resting(position), free=self.free)
+            self.bypass_quantizer = False
+        found = self.step(batch, position.step, rate, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer)
         if found is None:
             return None
         figures, counts = found
@@ -138,11 +138,11 @@ class VQVAETask:
         return {**dict(zip(FIGURES, figures)), "learning_rate": rate, "counts": counts}
 
     def _resting(self, position: Position) -> bool:
-        return position.progress < self.listen_first
+        return position.progress < self.decoder_warmup_fraction
 
     def _is_time_for_codes(self, position: Position) -> bool:
         late = position.limited and position.progress >= FREE_SHARE
-        return late or position.step >= self.config.quantizer.free_steps
+        return late or position.step >= self.config.quantizer.quantizer_start_step
 
     @torch.no_grad()
     def start_codebook(self) -> None:
@@ -158,7 +158,7 @@ class VQVAETask:
         vectors = []
         for number in range(CODEBOOK_BATCHES):
             batch = self.crops.batch(2**31 + number, whole=True)
-            z_e = self.model.listen(torch.from_numpy(batch.source).to(self.device))
+            z_e = self.model.latents(torch.from_numpy(batch.source).to(self.device))
             vectors.append(z_e.transpose(1, 2).reshape(-1, z_e.shape[1]))
         generator = torch.Generator().manual_seed(self.settings.seed)
         self.model.quantizer.initialise(torch.cat(vectors), generator)
@@ -194,7 +194,7 @@ class VQVAETask:
             torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
         )
         model.eval()
-        losses = model(waveform, speaker, history, self.dtype, resting=self._resting(position), free=self.free)
+        losses = model(waveform, speaker, history, self.dtype, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer)
         return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
 
     def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOut | None:
@@ -202,12 +202,12 @@ class VQVAETask:
             return None
         return validate(
             self.average.module, self.store, "dev", self.speakers, seconds=FINAL_SECONDS if final else VALID_SECONDS,
-            dtype=self.dtype, resting=self._resting(position), stop=stop,
+            dtype=self.dtype, skip_decoder=self._resting(position), stop=stop,
         )  # fmt: skip
 
     def finish(self) -> None:
         if self.model.has_mel:
-            liveliness.measure(self.average.module, self.store, self.speakers)
+            global_variance.measure(self.average.module, self.store, self.speakers)
 
     # --- checkpoints
 
@@ -216,8 +216,8 @@ class VQVAETask:
             "config": self.config.to_dict(),
             "speakers": list(self.speakers),
             "store": self._store_identity(),
-            "begun_from": self.begun_from,
-            "free": self.free,
+            "initialized_from": self.initialized_from,
+            "free": self.bypass_quantizer,
         }
 
     def require_same(self, facts: dict, path: Path) -> None:
@@ -228,8 +228,8 @@ class VQVAETask:
             raise ModelError(
                 f"{path}: was trained on another store than {self.store.path}; give that one as --store, or train in another folder"
             )
-        if bool(facts.get("begun_from")) != bool(self.begun_from):
-            began = f"from {facts['begun_from']}" if facts.get("begun_from") else "from random weights"
+        if bool(facts.get("initialized_from")) != bool(self.initialized_from):
+            began = f"from {facts['initialized_from']}" if facts.get("initialized_from") else "from random weights"
             raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
 
     def _store_identity(self) -> dict:
@@ -251,8 +251,8 @@ class VQVAETask:
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
         counts = tensors["epoch_counts"].to(self.device)
         self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
-        self.free = facts.get(
-            "free", self.free and facts["step"] <= self.config.quantizer.free_steps
+        self.bypass_quantizer = facts.get(
+            "free", self.bypass_quantizer and facts["step"] <= self.config.quantizer.quantizer_start_step
         )  # older ones do not say
 
 

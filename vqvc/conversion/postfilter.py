@@ -29,7 +29,7 @@ LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 class PostFilter:
     """(samples (T,), told (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
 
-    told: log-mel frames from ``VQVAE.told_mel``; speaker: index in the model's table.
+    conditioning: log-mel frames from ``VQVAE.predicted_mel``; speaker: index in the model's table.
     """
 
     def __init__(self, model: VQVAE):
@@ -39,19 +39,19 @@ class PostFilter:
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, told: Tensor, speaker: int) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, conditioning: Tensor, speaker: int) -> np.ndarray:
         waveform = torch.from_numpy(samples)
-        gain = self.gain(self.mel(waveform[None])[0].T, told, self.global_variance[speaker])
+        gain = self.gain(self.mel(waveform[None])[0].T, conditioning, self.global_variance[speaker])
         shaped = self._apply(waveform, gain @ self.of_bin)
         return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).numpy()  # as loud as it was
 
-    def gain(self, said: Tensor, told: Tensor, variance: Tensor) -> Tensor:
-        """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``told`` and to ``variance``.
+    def gain(self, said: Tensor, conditioning: Tensor, variance: Tensor) -> Tensor:
+        """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``conditioning`` and to ``variance``.
 
         variance: (coefficients,) of the voice's natural speech; zeros where it is not known.
         """
         before = self.cepstra(said)
-        after = before + _smooth(self.cepstra(told - said), self.rate * SMOOTH_S)
+        after = before + _smooth(self.cepstra(conditioning - said), self.rate * SMOOTH_S)
         loud = self.cepstra.loud(after)
         average = after[loud].mean(0)
         sure = loud.sum() / (loud.sum() + self.rate * UNSURE_S)

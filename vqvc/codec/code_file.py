@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from vqvc._util.atomic import write_bytes
+from vqvc.codec import range_coder
+from vqvc.codec.integer_prior import TOTAL, IntegerPrior
 from vqvc.errors import CorpusError, UsageError
-from vqvc.synthesis import range_coder
-from vqvc.synthesis.integer_prior import TOTAL, IntegerPrior
 
 MARK = 22  # the first byte is one with which no text in UTF-8 begins, nor any common kind of file
 PLAIN, UNDER_PRIOR = 0, 1

@@ -9,12 +9,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from vqvc.engine.gpu.rows import Streams, logistic, uniforms
+from vqvc.engine.gpu.weights import NARROWEST, Packed, Widths, padded
 from vqvc.errors import VqvcError
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 from vqvc.nn.wavenet import WaveNet
-from vqvc.synthesis.gpu_rows import Streams, logistic, uniforms
-from vqvc.synthesis.gpu_weights import NARROWEST, Packed, Widths, padded
 
 ALONE = 64  # widest layer that one program is given to itself
 SLICE = 8  # columns of the narrowest product that a program of a team owns
@@ -80,18 +80,18 @@ class SpanRows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[at] = 0, 0
 
-    def say(self, frames, predictor, gain, forced, temperature, observe):
-        """See ``Streams.say``; raises VqvcError when programs that wait for each other do not run together."""
+    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+        """See ``Streams.synthesize``; raises VqvcError when programs that wait for each other do not run together."""
         outputs, classes, raw = self.packed.widths.outputs, [forced[:, :0].int()], []
         for begin in range(0, frames.shape[1], SPAN):
             part = slice(begin, begin + SPAN)
             given = forced[:, begin * self.hop : (begin + SPAN) * self.hop]
-            hints = (predictor[:, part], gain[:, part]) if self.packed.widths.mixtures else (None, None)
+            lpc_inputs = (predictor[:, part], gain[:, part]) if self.packed.widths.mixtures else (None, None)
             samples = given.shape[1]
             said = torch.empty(samples, self.count, dtype=torch.int32, device=self.device)
             made = torch.empty(samples if observe else 1, self.count, outputs, device=self.device)
-            told = self._told(frames[:, part], *hints, given, temperature) | {"classes": said, "raw": made}
-            self._launch(told, temperature, samples // self.hop, made.stride(0) * observe)
+            conditioning = self._told(frames[:, part], *lpc_inputs, given, temperature) | {"classes": said, "raw": made}
+            self._launch(conditioning, temperature, samples // self.hop, made.stride(0) * observe)
             self.position += samples
             self.now.copy_((self.now + samples) % self.packed.lengths)
             classes.append(said.T)
@@ -110,20 +110,20 @@ class SpanRows(Streams):
         return {
             "terms": terms,
             "predictor": predictor.contiguous(),
-            "gains": gain.float().contiguous() if mixture else self.surprise,
+            "gains": gain.float().contiguous() if mixture else self.lpc_residual,
             "uniform": u,
             "noise": logistic(v, temperature) if mixture else u,
             "forced": forced.T.int().contiguous(),
         }
 
-    def _launch(self, told: dict[str, Tensor], temperature: float, frames: int, raw_step: int) -> None:
+    def _launch(self, conditioning: dict[str, Tensor], temperature: float, frames: int, raw_step: int) -> None:
         """As many groups at a time as find room: the programs of a team wait for each other."""
-        from vqvc.synthesis.gpu_kernel import say
+        from vqvc.engine.gpu.kernel import synthesize
 
         packed, plan, widths = self.packed, self.plan, self.packed.widths
-        state = ("now", "history", "gated", "head", "counters", "failed", "surprise", "signal")
+        state = ("now", "history", "gated", "head", "counters", "failed", "lpc_residual", "signal")
         own = {name: getattr(self, name) for name in state}
-        own["previous_at"], own["surprise_at"] = self.previous, own.pop("surprise")
+        own["previous_at"], own["lpc_residual_at"] = self.previous, own.pop("lpc_residual")
         # stages would load what is not written yet; without a limit the compiler may take far too few registers
         options = {"num_warps": plan.warps, "num_stages": 1, "maxnreg": 255}
         if plan.team > 1:
@@ -132,12 +132,12 @@ class SpanRows(Streams):
         at_once = max(1, self.processors // plan.team) if plan.team > 1 else groups
         for group in range(0, groups, at_once):
             self.counters.zero_()
-            say[(min(at_once, groups - group) * plan.team,)](
-                **packed.arguments(), **own, **told, temperature=temperature, count=self.count, frames=frames,
+            synthesize[(min(at_once, groups - group) * plan.team,)](
+                **packed.arguments(), **own, **conditioning, temperature=temperature, count=self.count, frames=frames,
                 first=group * plan.rows, raw_step=raw_step, HOP=self.hop, KERNEL=packed.kernel, LAYERS=packed.layers,
                 RESIDUAL=widths.residual, HALF=widths.half, SKIP=widths.skip, OUTPUTS=widths.outputs,
                 WIDE=widths.wide, MIXTURES=widths.mixtures, ORDER=self.order, PARTS=packed.parts,
-                HINT_GAIN=HINT_GAIN, SURPRISE_LIMIT=SURPRISE_LIMIT, MIN_LOG_SCALE=MIN_LOG_SCALE,
+                LPC_INPUT_GAIN=LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT=LPC_RESIDUAL_LIMIT, MIN_LOG_SCALE=MIN_LOG_SCALE,
                 ROWS=plan.rows, TEAM=plan.team, SPLIT=plan.split, **options,
             )  # fmt: skip
 

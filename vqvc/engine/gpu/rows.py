@@ -12,17 +12,17 @@ from torch import Tensor
 
 from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode, mulaw_edges
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
+from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 from vqvc.nn.wavenet import WaveNet
 
 
 class Streams:
-    """What ``count`` streams remember beside the inputs of the layers; what ``say`` does is for those who inherit."""
+    """What ``count`` streams remember beside the inputs of the layers; what ``synthesize`` does is for those who inherit."""
 
     def __init__(self, net: WaveNet, count: int, hop: int, device: torch.device):
         self.net, self.count, self.hop, self.device = net, count, hop, device
         self.previous = torch.zeros(count, dtype=torch.int64, device=device)
-        self.surprise = torch.zeros(count, device=device)
+        self.lpc_residual = torch.zeros(count, device=device)
         self.seed, self.position = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2))
 
     @torch.inference_mode()
@@ -32,11 +32,11 @@ class Streams:
             return
         at = torch.as_tensor(list(rows), device=self.device)
         self._forget(at)
-        self.surprise[at], self.previous[at] = 0, SILENCE
+        self.lpc_residual[at], self.previous[at] = 0, SILENCE
         self.seed[at] = torch.as_tensor(_signed(seeds), device=self.device)
         self.position[at] = torch.as_tensor(np.array(positions, np.int64), device=self.device)
 
-    def say(
+    def synthesize(
         self,
         frames: Tensor,
         predictor: Tensor | None,
@@ -79,13 +79,13 @@ class Rows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[:, at] = 0, 0
 
-    def say(self, frames, predictor, gain, forced, temperature, observe):
-        """See ``Streams.say``."""
+    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+        """See ``Streams.synthesize``."""
         classes, raw = [forced[:, :0]], []
         for i in range(frames.shape[1]):
-            hints = (predictor[:, i].flip(1).T, gain[:, i]) if self.order else (None, None)
+            lpc_inputs = (predictor[:, i].flip(1).T, gain[:, i]) if self.order else (None, None)
             said, outputs = self._frame(
-                frames[:, i], *hints, forced[:, i * self.hop : (i + 1) * self.hop].T, temperature
+                frames[:, i], *lpc_inputs, forced[:, i * self.hop : (i + 1) * self.hop].T, temperature
             )
             classes.append(torch.stack(said, 1))
             raw += outputs if observe else []
@@ -103,14 +103,14 @@ class Rows(Streams):
             x = net.embed(self.previous)
             if order:
                 prediction = (self.signal[t : t + order] * predictor).sum(0)
-                x = x + net.hint(torch.stack([prediction * HINT_GAIN, self.surprise], dim=-1))
+                x = x + net.lpc_input(torch.stack([prediction * LPC_INPUT_GAIN, self.lpc_residual], dim=-1))
             self.history[self.now[0] + t].copy_(x)
             raw.append(net.head(self._layers(gates, t)))
             drawn = self._draw(raw[-1], u[t], noise[t], prediction, gain, temperature)
             self.previous = torch.where(given[t], forced[t], drawn)
             if order:
                 amplitude = torch.index_select(self.amplitudes, 0, self.previous, out=self.signal[order + t])
-                self.surprise = ((amplitude - prediction) / gain).clamp(-SURPRISE_LIMIT, SURPRISE_LIMIT)
+                self.lpc_residual = ((amplitude - prediction) / gain).clamp(-LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT)
             said.append(self.previous)
         self.position += self.hop
         self.signal[:order] = self.signal[self.hop :].clone()

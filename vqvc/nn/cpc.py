@@ -15,7 +15,7 @@ DILATIONS = (1, 2, 4)
 TEMPERATURE = 0.1
 
 
-class Contrast(nn.Module):
+class ContrastivePrediction(nn.Module):
     """z_e (B, D, T) -> scalar: mean InfoNCE in nats over the distances, in both directions of time."""
 
     def __init__(self, dim: int, rate_hz: float, width: int = 128):

@@ -13,8 +13,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from vqvc.engine.cpu.processor import FEATURES
 from vqvc.nn.gate_loops import TANH_END, tanh_polynomials
-from vqvc.synthesis.processor import FEATURES
 
 if FEATURES.get("avx512f"):
     LANES = 16

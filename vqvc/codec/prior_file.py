@@ -13,18 +13,17 @@ from pathlib import Path
 import torch
 
 from vqvc import config as _config
-from vqvc._util import tensorfile
+from vqvc._util import model_limits, tensorfile
 from vqvc._util.tensorfile import Layout, TensorFile
+from vqvc.codec.code_file import Coder
+from vqvc.codec.integer_prior import IntegerPrior, make_tables
 from vqvc.config import PriorSettings
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.prior import Prior
-from vqvc.synthesis import file_limits
-from vqvc.synthesis.code_file import Coder
-from vqvc.synthesis.integer_prior import IntegerPrior, make_tables
 
 FORMAT_VERSION = 1
 TABLES = "tables."
-NUMBERS = {"codebook_size": (1, 1 << 15), "hop_length": (1, file_limits.LONGEST_HOP), "sample_rate": (1000, 768000)}
+NUMBERS = {"codebook_size": (1, 1 << 15), "hop_length": (1, model_limits.LONGEST_HOP), "sample_rate": (1000, 768000)}
 KIND = tensorfile.Kind(
     what="a prior",
     version_key="prior_format_version",
@@ -37,7 +36,7 @@ KIND = tensorfile.Kind(
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorPackage:
+class PriorFile:
     """A prior as read from its file."""
 
     path: Path
@@ -95,7 +94,7 @@ def write(
     return tensorfile.write(path, KIND, tensors, metadata)
 
 
-def read(path: str | Path) -> PriorPackage:
+def read(path: str | Path) -> PriorFile:
     """Read a prior's file, checksum verified; raises ModelError for one that is damaged, forged, foreign or of another format."""
     file = tensorfile.read_header(path, KIND)
     path, facts = file.path, _facts(file)
@@ -114,15 +113,15 @@ def read(path: str | Path) -> PriorPackage:
         integers = IntegerPrior({name: tensor.numpy() for name, tensor in tensors.items()}, model.wavenet.stack.dilations)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return PriorPackage(path, model, integers, checksum=file.metadata[tensorfile.CHECKSUM], **facts)
+    return PriorFile(path, model, integers, checksum=file.metadata[tensorfile.CHECKSUM], **facts)
 
 
 def _facts(file: TensorFile) -> dict:
-    """Everything but the tensors, as ``PriorPackage`` names it."""
+    """Everything but the tensors, as ``PriorFile`` names it."""
     path, metadata = file.path, file.metadata
     try:
         settings = _config.from_dict(json.loads(metadata["settings"]), kind=PriorSettings)
-        file_limits.require_short_past("prior", settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
+        model_limits.require_short_past("prior", settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
         speakers, training = json.loads(metadata["speakers"]), json.loads(metadata["training"])
         if not isinstance(training, dict) or not isinstance(speakers, list):
             raise ValueError("training is a section, speakers are a list")

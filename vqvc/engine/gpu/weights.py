@@ -34,7 +34,7 @@ class Widths:
     def of(cls, net: WaveNet) -> "Widths":
         """Those of a network, whose hints tell whether it has a mixture."""
         stack, outputs = net.stack, net.out.weight.shape[0]
-        mixtures = outputs // 3 if net.hint is not None else 0
+        mixtures = outputs // 3 if net.lpc_input is not None else 0
         return cls(
             padded(stack.residual.shape[2]), padded(stack.residual.shape[1]), padded(stack.skip.shape[2]),
             padded(mixtures or outputs), outputs, mixtures,
@@ -47,7 +47,7 @@ class Widths:
 
 
 class Packed:
-    """Tensors on the network's device, by the names of the arguments of ``gpu_kernel.say``; for teams of ``team``.
+    """Tensors on the network's device, by the names of the arguments of ``gpu_kernel.synthesize``; for teams of ``team``.
 
     frame (C, L * 2 * half) and frame_bias make the kernel's terms.
     """
@@ -79,7 +79,7 @@ class Packed:
         self.frame, self.frame_bias = self._gates(frame).flatten(1).to(self.kind), frame_bias.flatten().to(self.kind)
         device = stack.tap.device
         self.embed = _wide(net.embed.weight.float(), width.residual)
-        self.hint = _wide(net.hint.weight.T.float(), width.residual) if width.mixtures else self.embed
+        self.lpc_input = _wide(net.lpc_input.weight.T.float(), width.residual) if width.mixtures else self.embed
         self.amplitudes = mulaw_decode(torch.arange(CLASSES)).to(device)
         self.edges = torch.cat([mulaw_edges()[1:-1].double(), torch.tensor([torch.inf]).double()]).to(device)
         self.dilations = torch.tensor(stack.dilations, dtype=torch.int32, device=device)

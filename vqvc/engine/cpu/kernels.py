@@ -19,20 +19,20 @@ import numpy as np
 from numba import njit
 
 from vqvc.audio.mulaw import MU, SILENCE
+from vqvc.engine.cpu import blocks, tiles, vectors
+from vqvc.engine.cpu.blocks import begin_products, end_products, product, put
+from vqvc.engine.cpu.vectors import LANES, add, exponentials, gates, largest, positive, positive_rest, prefetch
 from vqvc.nn import gate_loops
 from vqvc.nn.compiled import kept
 from vqvc.nn.likelihood import MIN_LOG_SCALE
-from vqvc.nn.linear_prediction import HINT_GAIN, SURPRISE_LIMIT
-from vqvc.synthesis import blocks, tiles, vectors
-from vqvc.synthesis.blocks import begin_products, end_products, product, put
-from vqvc.synthesis.vectors import LANES, add, exponentials, gates, largest, positive, positive_rest, prefetch
+from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 
-GAIN, LIMIT = np.float32(HINT_GAIN), np.float32(SURPRISE_LIMIT)
+GAIN, LIMIT = np.float32(LPC_INPUT_GAIN), np.float32(LPC_RESIDUAL_LIMIT)
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 # Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
 COMPILED_IN = zlib.crc32(
     b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops))
-    + repr((MU, SILENCE, HINT_GAIN, SURPRISE_LIMIT, MIN_LOG_SCALE)).encode()
+    + repr((MU, SILENCE, LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT, MIN_LOG_SCALE)).encode()
 )
 
 
@@ -47,7 +47,7 @@ class Weights(NamedTuple):
     frame: np.ndarray  # layer by layer, (conditioning, gate)
     frame_bias: np.ndarray  # (L * gate,)
     embed: np.ndarray  # (256, R)
-    hint: np.ndarray  # (2, R)
+    lpc_input: np.ndarray  # (2, R)
     mix: np.ndarray  # (S, S)
     mix_bias: np.ndarray
     out: np.ndarray  # (S, outputs); in bfloat16 the rounded weights twice, then what they lack
@@ -64,7 +64,7 @@ class Buffers(NamedTuple):
     slot: np.ndarray  # (L,) the slot that the next sample writes; common to all streams
     previous: np.ndarray  # (streams,) class before the next sample
     past: np.ndarray  # (streams, P) amplitudes before it, the latest first
-    surprise: np.ndarray  # (streams,)
+    lpc_residual: np.ndarray  # (streams,)
     seed: np.ndarray  # (streams,) uint64
     position: np.ndarray  # (streams,) samples since the beginning of the recording
     terms: np.ndarray  # (L, streams, gate)
@@ -79,7 +79,7 @@ class Buffers(NamedTuple):
     hidden_in: np.ndarray  # (streams, S), in bfloat16 (2, streams, S): rounded, and what was rounded off
     hidden_at: np.ndarray  # where the parts of ``hidden_in`` that ``out`` multiplies begin
     raw: np.ndarray  # (streams, outputs)
-    told: np.ndarray  # (streams, conditioning)
+    conditioning: np.ndarray  # (streams, conditioning)
     palette: np.ndarray  # (64,) uint8, the configuration of tiles
 
 
@@ -169,17 +169,17 @@ def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
 def _enter(streams, size, w, b, frame, predictor, gain, prediction):
     """First line of the network: the class before, and the hints; sets x, prediction."""
     width, residual = b.x.shape[1], size.residual
-    x, embed, hint = b.x.reshape(-1), w.embed.reshape(-1), w.hint.reshape(-1)
+    x, embed, lpc_input = b.x.reshape(-1), w.embed.reshape(-1), w.lpc_input.reshape(-1)
     for s in range(streams):
         row = s * width
         _copy(embed, b.previous[s] * residual, x, row, residual)
         if size.mixtures:
-            told = np.float32(0.0)
+            conditioning = np.float32(0.0)
             for k in range(b.past.shape[1]):
-                told += predictor[s, frame, k] * b.past[s, k]
-            prediction[s] = told
-            _add(told * GAIN, hint, 0, x, row, residual)
-            _add(b.surprise[s], hint, residual, x, row, residual)
+                conditioning += predictor[s, frame, k] * b.past[s, k]
+            prediction[s] = conditioning
+            _add(conditioning * GAIN, lpc_input, 0, x, row, residual)
+            _add(b.lpc_residual[s], lpc_input, residual, x, row, residual)
 
 
 @njit(**FAST)
@@ -203,8 +203,8 @@ def _layers(streams, size, w, b):
                 back = (b.slot[layer + 1] - (size.kernel - 1 - k) * w.dilations[layer + 1]) % ahead
                 prefetch(b.ring, b.ring_at[layer + 1] + back * row_size, streams * residual)
         add(streams, residual, b.ring, here, residual, x, 0, width, bias, layer * residual, 0)
-        at, told = layer * size.kernel * residual * wide, layer * rows * wide
-        product(streams, b.ring, b.taps_at, residual, w.tap, at, residual, wide, terms, told, wide, gate, 0, wide)
+        at, conditioning = layer * size.kernel * residual * wide, layer * rows * wide
+        product(streams, b.ring, b.taps_at, residual, w.tap, at, residual, wide, terms, conditioning, wide, gate, 0, wide)
         gates(streams, half, gated, b.gated_at[layer], half, gate, 0, wide, gate, half, wide)
         if layer + 1 < layers:
             place = b.gated_at[layer : layer + 1]
@@ -238,8 +238,8 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
         if step < forced.shape[1]:
             chosen = forced[s, step]
         elif size.mixtures:
-            told, scale = prediction[s], gain[s, frame]
-            chosen = _draw_logistic(raw, s * outputs, size.mixtures, told, scale, u, v, temperature)
+            conditioning, scale = prediction[s], gain[s, frame]
+            chosen = _draw_logistic(raw, s * outputs, size.mixtures, conditioning, scale, u, v, temperature)
         else:
             chosen = _draw(raw, s * outputs, size.outputs, u, np.float32(1.0 / temperature))
         classes[s, step] = chosen
@@ -247,7 +247,7 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
         b.position[s] += 1
         if size.mixtures:
             amplitude = w.amplitudes[chosen]
-            b.surprise[s] = min(max((amplitude - prediction[s]) / gain[s, frame], -LIMIT), LIMIT)
+            b.lpc_residual[s] = min(max((amplitude - prediction[s]) / gain[s, frame], -LIMIT), LIMIT)
             for k in range(b.past.shape[1] - 1, 0, -1):
                 b.past[s, k] = b.past[s, k - 1]
             b.past[s, 0] = amplitude
@@ -265,7 +265,7 @@ def advance(
     the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``. ``version`` is never given: its
     default is part of the signature under which Numba keeps the compiled code.
     """
-    told, terms, conditioning = b.told.reshape(-1), b.terms.reshape(-1), size.conditioning
+    conditioning, terms, conditioning = b.conditioning.reshape(-1), b.terms.reshape(-1), size.conditioning
     layers, rows, gate = b.terms.shape
     given, origin = frames.shape[2], b.gated_at[:1]
     prediction = np.zeros(streams, np.float32)
@@ -274,11 +274,11 @@ def advance(
         frame = step // size.hop
         if step % size.hop == 0:
             for s in range(streams):
-                _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, told, s * conditioning, given)
+                _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, conditioning, s * conditioning, given)
             for n in range(layers):
                 at, bias, to = n * conditioning * gate, n * gate, n * rows * gate
                 product(
-                    streams, told, origin, conditioning, w.frame, at, conditioning, gate, w.frame_bias, bias, 0,
+                    streams, conditioning, origin, conditioning, w.frame, at, conditioning, gate, w.frame_bias, bias, 0,
                     terms, to, gate,
                 )  # fmt: skip
         _enter(streams, size, w, b, frame, predictor, gain, prediction)
@@ -301,7 +301,7 @@ def clear(stream, size, w, b):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):
             row = b.ring_at[layer] + slot * step + stream * size.residual
             b.ring[row : row + size.residual] = 0
-    b.previous[stream], b.past[stream], b.surprise[stream] = SILENCE, 0.0, 0.0
+    b.previous[stream], b.past[stream], b.lpc_residual[stream] = SILENCE, 0.0, 0.0
 
 
 @kept
@@ -314,7 +314,7 @@ def move(source, target, size, w, b):
             row = b.ring_at[layer] + slot * step
             for j in range(size.residual):
                 b.ring[row + target * size.residual + j] = b.ring[row + source * size.residual + j]
-    b.previous[target], b.surprise[target] = b.previous[source], b.surprise[source]
+    b.previous[target], b.lpc_residual[target] = b.previous[source], b.lpc_residual[source]
     b.seed[target], b.position[target] = b.seed[source], b.position[source]
     for k in range(b.past.shape[1]):
         b.past[target, k] = b.past[source, k]

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from vqvc.engine.gpu.rows import Rows, Streams
 from vqvc.engine.protocol import Engine, Job
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
-from vqvc.nn.vqvae import VQVAE, Told
-from vqvc.synthesis.gpu_rows import Rows, Streams
+from vqvc.nn.vqvae import VQVAE, Conditioning
 
 logger = logging.getLogger("vqvc.synthesis")
 
@@ -35,7 +35,7 @@ def make_sampler(model: VQVAE, unit: str | None = None) -> Engine:
     """
     if unit is None and torch.cuda.is_available():
         return GpuSampler(model)
-    from vqvc.synthesis.sampler import Sampler
+    from vqvc.engine.cpu.sampler import Sampler
 
     return Sampler(model, unit=unit)
 
@@ -71,8 +71,8 @@ class GpuSampler:
         """Compile the loop for ``rows`` streams (all of them when None), so that later times are of speaking alone."""
         rows = self._kept(rows or self.streams)
         frames = np.zeros((rows.count, 1, self.net.stack.frame.shape[0]), np.float32)
-        hints = np.zeros((rows.count, 1, self.order), np.float32), np.ones((rows.count, 1), np.float32)
-        self._advance(rows, frames, *hints, 1.0)
+        lpc_inputs = np.zeros((rows.count, 1, self.order), np.float32), np.ones((rows.count, 1), np.float32)
+        self._advance(rows, frames, *lpc_inputs, 1.0)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Streams:
         """State of ``streams`` streams that have said nothing yet."""
@@ -84,14 +84,14 @@ class GpuSampler:
     def feed(
         self,
         state: Streams,
-        told: Told,
+        conditioning: Conditioning,
         temperature: float = 1.0,
         forced: np.ndarray | None = None,
         observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """See ``Engine.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
-        gain = told.log_gain.exp() if self.mixture else None
-        return self._advance(state, told.frames, told.predictor, gain, temperature, forced, observe)
+        gain = conditioning.log_gain.exp() if self.mixture else None
+        return self._advance(state, conditioning.frames, conditioning.predictor, gain, temperature, forced, observe)
 
     @torch.inference_mode()
     def _advance(self, rows, frames, predictor, gain, temperature, forced=None, observe=False):
@@ -102,10 +102,10 @@ class GpuSampler:
         given = np.full((streams, count * self.hop), -1, np.int64)
         if forced is not None:
             given[:, : forced.shape[1]] = forced
-        told = (
+        conditioning = (
             None if part is None else torch.as_tensor(part).to(self.device) for part in (frames, predictor, gain, given)
         )
-        said, raw = rows.say(*told, temperature, observe)
+        said, raw = rows.synthesize(*conditioning, temperature, observe)
         said = said.to(torch.uint8).cpu().numpy()
         return (said, raw.cpu().numpy()) if observe else said
 
@@ -132,8 +132,8 @@ class GpuSampler:
             begun = [jobs[busy[row]] for row in fresh]
             rows.begin(fresh, [job.seed for job in begun], [job.position for job in begun])
             span = min(SPAN, min(len(jobs[index].frames) - done[row] for row, index in busy.items()))
-            told = self._told(rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span)
-            classes = self._advance(rows, *told, temperature)
+            conditioning = self._told(rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span)
+            classes = self._advance(rows, *conditioning, temperature)
             progress(span * self.hop * len(busy))
             for row, index in list(busy.items()):
                 results[index][done[row] * self.hop :][: span * self.hop] = classes[row]
@@ -162,7 +162,7 @@ class GpuSampler:
 
     def _new(self, count: int) -> Streams:
         if self.compiled:
-            from vqvc.synthesis.gpu_span import SpanRows
+            from vqvc.engine.gpu.span import SpanRows
 
             return SpanRows(self.net, count, self.hop, self.order, self.device)
         return Rows(self.net, count, self.hop, self.order, self.device)

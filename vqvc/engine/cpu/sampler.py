@@ -20,14 +20,14 @@ import numpy as np
 
 from vqvc._util.platform import cores
 from vqvc.audio import mulaw
+from vqvc.engine.cpu import kernels, units
+from vqvc.engine.cpu.blocks import COLUMNS, aligned, empty, pack, padded, to_bfloat16
+from vqvc.engine.cpu.tiles import SIDE, tile_palette
 from vqvc.engine.protocol import Job
 from vqvc.engine.spec import Decoder
 from vqvc.errors import UsageError
-from vqvc.nn.linear_prediction import HINTS
-from vqvc.nn.vqvae import VQVAE, Told
-from vqvc.synthesis import kernels, units
-from vqvc.synthesis.blocks import COLUMNS, aligned, empty, pack, padded, to_bfloat16
-from vqvc.synthesis.tiles import SIDE, tile_palette
+from vqvc.nn.linear_prediction import LPC_INPUTS
+from vqvc.nn.vqvae import VQVAE, Conditioning
 
 logger = logging.getLogger("vqvc.synthesis")
 
@@ -89,7 +89,7 @@ class Sampler:
     def feed(
         self,
         state: State,
-        told: Told,
+        conditioning: Conditioning,
         temperature: float = 1.0,
         forced: np.ndarray | None = None,
         observe: bool = False,
@@ -99,7 +99,7 @@ class Sampler:
         forced: (streams, up to F * hop) classes to take instead of drawing. With ``observe`` also the raw outputs
         (streams, F * hop, outputs) float32 that the draws were made from.
         """
-        arrays = [told.frames, told.predictor, told.log_gain.exp() if self.mixture else None]
+        arrays = [conditioning.frames, conditioning.predictor, conditioning.log_gain.exp() if self.mixture else None]
         arrays = [None if tensor is None else tensor.detach().float().numpy() for tensor in arrays]
         return self._advance(state, *arrays, temperature, forced, observe)
 
@@ -197,8 +197,8 @@ def _told_if_slow(after_s: float = 1.0):
         return
     path = kernels.advance.stats.cache_path
     when = "once" if path else "in every run, until NUMBA_CACHE_DIR names a folder to keep it in,"
-    say = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
-    timer = threading.Timer(after_s, logger.info, (say,))
+    synthesize = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
+    timer = threading.Timer(after_s, logger.info, (synthesize,))
     timer.start()
     try:
         yield
@@ -239,7 +239,7 @@ def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
         frame=aligned(np.concatenate([pack([frame[layer]], c, unit) for layer in range(layers)])),
         frame_bias=_own(halves(net.gate_bias).reshape(-1)),
         embed=widened(net.embed, r),
-        hint=widened(net.hint, r) if net.hint is not None else np.zeros((HINTS, r), np.float32),
+        lpc_input=widened(net.lpc_input, r) if net.lpc_input is not None else np.zeros((LPC_INPUTS, r), np.float32),
         mix=pack([net.mix], s, unit),
         mix_bias=widened(net.mix_bias, padded(skip, COLUMNS)),
         out=pack([out] if unit == "floats" else [rounded, rounded, out - rounded], s, unit),
@@ -268,7 +268,7 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         slot=np.zeros(layers, np.int64),
         previous=np.full(streams, mulaw.SILENCE, np.int64),
         past=zeros(streams, order),
-        surprise=np.zeros(streams, np.float32),
+        lpc_residual=np.zeros(streams, np.float32),
         seed=np.zeros(streams, np.uint64),
         position=np.zeros(streams, np.int64),
         terms=zeros(layers, rows, gate),
@@ -283,7 +283,7 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         hidden_in=zeros(1 if unit == "floats" else 2, rows, size.skip, dtype=narrow),
         hidden_at=np.array([0] if unit == "floats" else [0, rows * size.skip, 0]),
         raw=zeros(rows, len(weights.out_bias)),
-        told=zeros(rows, size.conditioning, dtype=narrow),
+        conditioning=zeros(rows, size.conditioning, dtype=narrow),
         palette=tile_palette(),
     )
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from vqvc.audio import io, level, resample
+from vqvc.conversion import encoding, pipeline
+from vqvc.engine.fold import Part, join
 from vqvc.engine.protocol import Engine
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import convert, encoding
-from vqvc.synthesis.fold import Part, join
 
 PIECE_S = 40.0  # a longer recording is converted in pieces of about this length
 SEARCH_S = 8.0  # a piece ends at the quietest place of its last so many seconds
@@ -65,14 +65,14 @@ def survey(path: str | Path, model: VQVAE) -> Survey:
     for block in resample.resample_blocks(counted(), facts.sample_rate, settings.sample_rate):
         meter.add(block)
     found = Survey(facts.sample_rate, length, *meter.result(settings.level_rms))
-    if model.intonation is None:
+    if model.f0_conditioner is None:
         return found
     weighted = weight = 0.0
     for window in windows(
         levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
     ):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
-        sums = convert.pitch_sums(model, window.samples, first, last)
+        sums = pipeline.pitch_sums(model, window.samples, first, last)
         weighted, weight = weighted + sums[0], weight + sums[1]
     pitch = weighted / max(weight, 1e-6)
     return Survey(found.sample_rate, found.length_samples, found.dc, found.gain, pitch)
@@ -122,7 +122,7 @@ def _window(before: np.ndarray, held: np.ndarray, length: int, around: int, posi
 
 
 def said(
-    pieces: Iterable[Window], say: Callable[[Window, int], np.ndarray], lead: int, hop: int, sample_rate: int
+    pieces: Iterable[Window], synthesize: Callable[[Window, int], np.ndarray], lead: int, hop: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
     """Pieces in another voice, in blocks that together are as long as they: joined as the streams of an utterance are.
 
@@ -136,7 +136,7 @@ def said(
         if float(np.abs(piece - piece.mean()).max()) < level.SILENT_RMS:
             result = np.zeros(before + len(piece), np.float32)
         else:
-            result = say(window, before)
+            result = synthesize(window, before)
         if tail is not None:
             result = _joined(tail, result, before, hop, sample_rate)
         kept = min(lead, len(result))
@@ -176,25 +176,25 @@ def stream(
     found: what ``survey`` says of it. Codes, pitch and level are those that the recording has as a whole.
     """
     hop, rate = model.hop_length, model.config.audio.sample_rate
-    lead = -(-convert.warm_up_frames(model, sampler) * sampler.hop // hop) * hop
+    lead = -(-pipeline.warm_up_frames(model, sampler) * sampler.hop // hop) * hop
 
-    def say(window: Window, before: int) -> np.ndarray:
+    def synthesize(window: Window, before: int) -> np.ndarray:
         first = (window.begin - before) // hop
-        request = convert.Request(
-            convert.encode(model, window.samples),
+        request = pipeline.Request(
+            pipeline.encode(model, window.samples),
             speaker_index,
             seed,
-            convert.loudness(window.samples, hop),
-            convert.melody(model, window.samples, found.pitch),
+            pipeline.loudness(window.samples, hop),
+            pipeline.f0_contour(model, window.samples, found.pitch),
             first,
             -(-window.end // hop),
             window.position,
         )
-        return convert.say(model, sampler, [request], temperature, folding, postfilter, progress)[0][
+        return pipeline.synthesize(model, sampler, [request], temperature, folding, postfilter, progress)[0][
             : window.end - first * hop
         ]
 
     around = max(context(model), lead)
     pieces = windows(levelled(path, found, rate), rate, hop, around)
-    for block in said(pieces, say, lead, hop, rate):
+    for block in said(pieces, synthesize, lead, hop, rate):
         yield block * np.float32(1 / found.gain)

@@ -6,7 +6,7 @@ from vqvc._util import platform
 from vqvc.errors import TrainingError
 
 
-def hold(folder: Path, name: str = ".lock0") -> platform.Lock:
+def lock_folder(folder: Path, name: str = ".lock0") -> platform.Lock:
     """Hold ``folder`` for this process until the returned lock is closed; raises TrainingError when another one has it."""
     try:
         return platform.Lock(folder / name)

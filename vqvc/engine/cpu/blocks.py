@@ -17,9 +17,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from vqvc.synthesis.processor import FEATURES
-from vqvc.synthesis.tiles import configure_tiles, pack_tiles, release_tiles, tile_product
-from vqvc.synthesis.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
+from vqvc.engine.cpu.processor import FEATURES
+from vqvc.engine.cpu.tiles import configure_tiles, pack_tiles, release_tiles, tile_product
+from vqvc.engine.cpu.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
 
 HAS_BFLOAT16 = bool(FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
 VECTORS = 2 if LANES == 8 else 4  # with rows: 16 accumulators of the 32 registers that there are (AVX2 has 16)

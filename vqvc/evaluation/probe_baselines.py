@@ -122,7 +122,7 @@ def code_figures(data: LabelledCodes, rate_hz: float, where: str) -> dict:
     joint = probe.joint_counts(data, len(CLASSES))
     used = usage(joint.sum(axis=1))
     bits = bitrates(data.codes, data.offsets, data.codebook_size, rate_hz)
-    aloud = np.delete(joint, SILENCE, axis=1)
+    with_silence = np.delete(joint, SILENCE, axis=1)
     return {
         "codes_used": figure(used.used, f"of {data.codebook_size}", f"different codes seen on {where}"),
         "perplexity": figure(used.perplexity, "codes", f"2 to the entropy of single codes on {where}"),
@@ -134,14 +134,14 @@ def code_figures(data: LabelledCodes, rate_hz: float, where: str) -> dict:
             f"runs per second times (entropy of the runs' codes + entropy of their lengths), on {where}",
         ),
         "nmi": figure(
-            normalised_mutual_information(aloud),
+            normalised_mutual_information(with_silence),
             "0 to 1",
             f"2 I(code; phone) / (H(code) + H(phone)) over frames outside silence on {where}",
         ),
     }
 
 
-def kmeans_ladder(
+def kmeans_baselines(
     train: LabelledCodes,
     scored: Mapping[str, LabelledCodes],
     waveform: Callable[[str], np.ndarray],

@@ -6,9 +6,9 @@ whatever width there is, on every processor.
 
 import os
 
+from vqvc.engine.cpu.blocks import HAS_BFLOAT16
+from vqvc.engine.cpu.tiles import HAS_TILES
 from vqvc.errors import UsageError
-from vqvc.synthesis.blocks import HAS_BFLOAT16
-from vqvc.synthesis.tiles import HAS_TILES
 
 UNITS = ("amx", "avx512", "floats")  # the fastest first
 PRECISIONS = {"amx": "bfloat16", "avx512": "bfloat16", "floats": "float32"}  # that each works in

@@ -103,17 +103,17 @@ def _index(weights, u):
 
 
 @triton.jit(do_not_specialize=["count", "frames", "first", "raw_step"])
-def say(
+def synthesize(
     layer_weights, skip_weights, mix_weights, out_weights, residual_bias, skip_bias, mix_bias, out_bias,
-    embed, hint, amplitudes, edges, dilations, starts, now,
+    embed, lpc_input, amplitudes, edges, dilations, starts, now,
     history, gated, head, raw, counters, failed,
-    previous_at, surprise_at, signal,
+    previous_at, lpc_residual_at, signal,
     terms, predictor, gains, uniform, noise, forced, classes,
     temperature, count, frames, first, raw_step,
     HOP: tl.constexpr, KERNEL: tl.constexpr, LAYERS: tl.constexpr,
     RESIDUAL: tl.constexpr, HALF: tl.constexpr, SKIP: tl.constexpr, OUTPUTS: tl.constexpr, WIDE: tl.constexpr,
     MIXTURES: tl.constexpr, ORDER: tl.constexpr, PARTS: tl.constexpr,
-    HINT_GAIN: tl.constexpr, SURPRISE_LIMIT: tl.constexpr, MIN_LOG_SCALE: tl.constexpr,
+    LPC_INPUT_GAIN: tl.constexpr, LPC_RESIDUAL_LIMIT: tl.constexpr, MIN_LOG_SCALE: tl.constexpr,
     ROWS: tl.constexpr, TEAM: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     """Say ``frames`` frames of HOP samples for ROWS streams from ``first`` + group * ROWS on; ``count`` there are.
@@ -145,8 +145,8 @@ def say(
     pair = member * (GATES // 2) + tl.arange(0, GATES // 2)[None, :]
 
     previous = tl.load(previous_at + rows, live, other=0)
-    surprise = tl.load(surprise_at + rows, live, other=0.0)
-    prediction, gain = surprise, surprise
+    lpc_residual = tl.load(lpc_residual_at + rows, live, other=0.0)
+    prediction, gain = lpc_residual, lpc_residual
     place = tl.arange(0, ORDER)[None, :]  # sample t of the span lies in place t % ORDER
     past = tl.load(signal + column * ORDER + ((-1 - place) & (ORDER - 1)), lane, other=0.0)
     meetings, patience = 0, PATIENCE
@@ -157,18 +157,18 @@ def say(
         own = tl.load(embed + previous[:, None] * RESIDUAL + mine)
         if MIXTURES > 0:
             age = (t - 1 - place) & (ORDER - 1)
-            told = tl.load(predictor + (column * frames + frame) * ORDER + age, lane, other=0.0)
+            conditioning = tl.load(predictor + (column * frames + frame) * ORDER + age, lane, other=0.0)
             gain = tl.load(gains + rows * frames + frame, live, other=1.0)
             deviation = tl.load(noise + t * count + rows, live, other=0.0)
-            prediction = tl.sum(told * past, 1)
-            own += (prediction * HINT_GAIN)[:, None] * tl.load(hint + mine)
-            own += surprise[:, None] * tl.load(hint + RESIDUAL + mine)
+            prediction = tl.sum(conditioning * past, 1)
+            own += (prediction * LPC_INPUT_GAIN)[:, None] * tl.load(lpc_input + mine)
+            own += lpc_residual[:, None] * tl.load(lpc_input + RESIDUAL + mine)
         x = own.to(kind)
         if TEAM > 1:  # the first layer's input is looked up in full by everyone
             entry = tl.load(embed + _across(previous, SPLIT) * RESIDUAL + inner)
             if MIXTURES > 0:
-                entry += _across(prediction * HINT_GAIN, SPLIT) * tl.load(hint + inner)
-                entry += _across(surprise, SPLIT) * tl.load(hint + RESIDUAL + inner)
+                entry += _across(prediction * LPC_INPUT_GAIN, SPLIT) * tl.load(lpc_input + inner)
+                entry += _across(lpc_residual, SPLIT) * tl.load(lpc_input + RESIDUAL + inner)
             x = entry.to(kind)
         z = _nothing(ROWS, HALF // SPLIT, SPLIT).to(kind)
         skip = _nothing(ROWS, SUMS, SPLIT)
@@ -283,13 +283,13 @@ def say(
         tl.store(classes + t * count + rows, previous, live & (member == 0))
         if MIXTURES > 0:
             amplitude = tl.load(amplitudes + previous)
-            surprise = (amplitude - prediction) / gain
-            surprise = tl.minimum(tl.maximum(surprise, -SURPRISE_LIMIT), SURPRISE_LIMIT)
+            lpc_residual = (amplitude - prediction) / gain
+            lpc_residual = tl.minimum(tl.maximum(lpc_residual, -LPC_RESIDUAL_LIMIT), LPC_RESIDUAL_LIMIT)
             past = tl.where(place == (t & (ORDER - 1)), amplitude[:, None], past)
         tl.debug_barrier()  # what one thread kept, another looks back at
     live &= member == 0
     tl.store(previous_at + rows, previous, live)
-    tl.store(surprise_at + rows, surprise, live)
+    tl.store(lpc_residual_at + rows, lpc_residual, live)
     age = (frames * HOP - 1 - place) & (ORDER - 1)
     tl.store(signal + column * ORDER + age, past, live[:, None])
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, mulaw
+from vqvc.conversion.encoding import encode_blocks
+from vqvc.conversion.postfilter import PostFilter
+from vqvc.engine.cpu.sampler import Job
+from vqvc.engine.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.engine.protocol import Engine
 from vqvc.errors import UsageError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis.encoding import encode_blocks
-from vqvc.synthesis.fold import OVERLAP_S, Joined, Part, fold, join
-from vqvc.synthesis.postfilter import PostFilter
-from vqvc.synthesis.sampler import Job
 
 FOLDS = ("auto", "off")
 # After so much speech what a cold network says next lies less than 0.002 nats from what one with all its past says (0.0008 to
@@ -27,7 +27,7 @@ class Request:
     """Something to say: codes (T,) int64, the index of the speaker, the seed of the draws.
 
     loudness: (T,) of the source at each code, on any scale, tells where to cut; None takes what the codes tell.
-    melody: (3, T) of the source, see ``nn.pitch.Intonation``; None leaves it to the model.
+    f0_contour: (3, T) of the source, see ``nn.pitch.F0Conditioner``; None leaves it to the model.
     first, last: the codes to say, all when None; those on either side are context that the conditioning looks at.
     position: of the first code in its recording, in samples: draws belong to places.
     """
@@ -36,7 +36,7 @@ class Request:
     speaker_index: int
     seed: int = 0
     loudness: np.ndarray | None = None
-    melody: np.ndarray | None = None
+    f0_contour: np.ndarray | None = None
     first: int = 0
     last: int | None = None
     position: int = 0
@@ -56,28 +56,28 @@ def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def melody(model: VQVAE, samples: np.ndarray, centre: float | None = None) -> np.ndarray | None:
+def f0_contour(model: VQVAE, samples: np.ndarray, centre: float | None = None) -> np.ndarray | None:
     """The melody (3, ceil(T / hop)) of samples (T,) that ``Request`` takes; None for a model that is not told any.
 
     centre: mean pitch (log2 of Hz) of the recording that the samples are a part of; their own when None.
     """
-    if model.intonation is None:
+    if model.f0_conditioner is None:
         return None
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
     mean = None if centre is None else torch.tensor([centre], dtype=torch.float32)
-    return model.intonation(torch.from_numpy(padded)[None], mean)[0].numpy()
+    return model.f0_conditioner(torch.from_numpy(padded)[None], mean)[0].numpy()
 
 
 @torch.inference_mode()
 def pitch_sums(model: VQVAE, samples: np.ndarray, first: int, last: int) -> tuple[float, float]:
     """Of codes first to last of samples (T,): the sum of log2 pitch in Hz times voicing, and the sum of voicing.
 
-    The first by the second is the ``centre`` of ``melody``; 0, 0 for a model that is not told any.
+    The first by the second is the ``centre`` of ``f0_contour``; 0, 0 for a model that is not told any.
     """
-    if model.intonation is None:
+    if model.f0_conditioner is None:
         return 0.0, 0.0
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
-    pitch, voicing = (rows[0, first:last].double() for rows in model.intonation.track(torch.from_numpy(padded)[None]))
+    pitch, voicing = (rows[0, first:last].double() for rows in model.f0_conditioner.track(torch.from_numpy(padded)[None]))
     return float((pitch * voicing).sum()), float(voicing.sum())
 
 
@@ -95,18 +95,18 @@ def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a request is said: ``jobs`` stand for ``parts``, in order. told_mel: what the post-filter takes, if it can."""
+    """How a request is said: ``jobs`` stand for ``parts``, in order. predicted_mel: what the post-filter takes, if it can."""
 
     parts: list[Part]
     jobs: list[Job]
-    told_mel: torch.Tensor | None
+    predicted_mel: torch.Tensor | None
 
 
 @torch.inference_mode()
 def plan(
     model: VQVAE, sampler: Engine, requests: Sequence[Request], folding: str = "auto"
 ) -> list[Plan]:
-    """What ``say`` does for every request when it says them together: where each is cut, and what each stream is told."""
+    """What ``synthesize`` does for every request when it says them together: where each is cut, and what each stream is told."""
     if folding not in FOLDS:
         raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
     repeat = model.hop_length // sampler.hop
@@ -116,12 +116,12 @@ def plan(
     plans: list[Plan] = []
     for request in requests:
         codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
-        told_melody = torch.from_numpy(request.melody)[None] if request.melody is not None else None
-        told = model.tell(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), told_melody)
+        f0_contour_of = torch.from_numpy(request.f0_contour)[None] if request.f0_contour is not None else None
+        conditioning = model.condition(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), f0_contour_of)
         said = slice(request.span.start * repeat, request.span.stop * repeat)  # frames
-        frames = told.frames[0, said].float().numpy()
-        predictor = told.predictor[0, said].numpy() if told.predictor is not None else None
-        gain = told.log_gain[0, said].exp().numpy() if told.log_gain is not None else None
+        frames = conditioning.frames[0, said].float().numpy()
+        predictor = conditioning.predictor[0, said].numpy() if conditioning.predictor is not None else None
+        gain = conditioning.log_gain[0, said].exp().numpy() if conditioning.log_gain is not None else None
         if folding == "off":
             parts = [Part(0, 0, len(frames))]
         else:
@@ -140,7 +140,7 @@ def plan(
                     request.position + (said.start + part.start) * sampler.hop,
                 )
             )
-        plans.append(Plan(parts, jobs, model.told_mel(told)[0, said] if model.has_mel else None))
+        plans.append(Plan(parts, jobs, model.predicted_mel(conditioning)[0, said] if model.has_mel else None))
     return plans
 
 
@@ -167,7 +167,7 @@ def spoken(
 
 
 @torch.inference_mode()
-def say(
+def synthesize(
     model: VQVAE,
     sampler: Engine,
     requests: Sequence[Request],
@@ -186,4 +186,4 @@ def say(
     if not (postfilter and model.has_mel):
         return joined
     shape = PostFilter(model)
-    return [shape(said, one.told_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)]
+    return [shape(said, one.predicted_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)]

@@ -17,13 +17,12 @@ from typing import Protocol
 import torch
 
 from vqvc import config as _config
-from vqvc._util import tensorfile
+from vqvc._util import model_limits, tensorfile
 from vqvc._util.nearest import nearest
 from vqvc._util.tensorfile import Layout, TensorFile
 from vqvc.config import Config
 from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
-from vqvc.synthesis import file_limits
 
 FORMAT_VERSION = 2
 TRAINING_ONLY = ("contrast.",)
@@ -78,7 +77,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Package(Header):
+class ModelFile(Header):
     """A whole model file; ``model`` is in evaluation mode."""
 
     model: VQVAE
@@ -101,7 +100,7 @@ def read_header(path: str | Path) -> Header:
     return _header(tensorfile.read_header(path, KIND))
 
 
-def read(path: str | Path) -> Package:
+def read(path: str | Path) -> ModelFile:
     """The whole model file, checksum verified. Raises ModelError for one that is damaged, forged, foreign or of another format.
 
     Shapes are compared with the settings before a weight is read or a network is built.
@@ -114,11 +113,11 @@ def read(path: str | Path) -> Package:
     model = _build(header)
     model.load_state_dict(weights)
     fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
-    return Package(**fields, model=model.eval())
+    return ModelFile(**fields, model=model.eval())
 
 
 def _build(header: Header) -> VQVAE:
-    training = dataclasses.replace(header.config.training, contrast_weight=0.0)
+    training = dataclasses.replace(header.config.training, cpc_weight=0.0)
     with torch.random.fork_rng(devices=[]):
         return VQVAE(dataclasses.replace(header.config, training=training), len(header.speakers))
 
@@ -127,7 +126,7 @@ def _header(file: TensorFile) -> Header:
     path, metadata = file.path, file.metadata
     try:
         config = _config.from_dict(json.loads(metadata["config"]))
-        file_limits.require_possible(config)
+        model_limits.require_possible(config)
         speakers, training = _speakers(json.loads(metadata["speakers"])), json.loads(metadata["training"])
         if not isinstance(training, dict) or not re.fullmatch("[0-9a-f]{64}", metadata[tensorfile.CHECKSUM]):
             raise ValueError("training is a section, the checksum is hexadecimal")

@@ -25,7 +25,7 @@ TOGETHER = 32  # recordings that are converted at once; earlier ones are judged 
 
 
 @dataclass
-class Clip:
+class EvaluationClip:
     """One recording that is judged: natural (source), or made by the model. ``voice`` is whose voice it should be."""
 
     kind: str
@@ -170,8 +170,8 @@ def make(
     *,
     each: int = 0,
     few: Sequence[str] = (),
-    ready: Callable[[Sequence[Clip]], None] = lambda clips: None,
-) -> list[Clip]:
+    ready: Callable[[Sequence[EvaluationClip]], None] = lambda clips: None,
+) -> list[EvaluationClip]:
     """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav.
 
     how: more keywords of the converter (temperature, fold, postfilter). each, few: see ``assign``. ready: is called with
@@ -181,10 +181,10 @@ def make(
 
     handful = voices_of_few(store, [*targets, *few])
 
-    def clip(kind: str, item, voice: str, samples: np.ndarray) -> Clip:
+    def clip(kind: str, item, voice: str, samples: np.ndarray) -> EvaluationClip:
         known, is_few = item.speaker in converter.speakers, kind == "conversion" and voice in handful
         name = item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}"
-        one = Clip(kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{safe_name(name)}.wav", samples, known, few=is_few)
+        one = EvaluationClip(kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{safe_name(name)}.wav", samples, known, few=is_few)
         (out / one.file).parent.mkdir(parents=True, exist_ok=True)
         io.write(out / one.file, one.samples, store.sample_rate)
         return one
@@ -212,7 +212,7 @@ def make(
     return clips
 
 
-def by_kind(clips: Sequence[Clip], sources_apart: bool = False) -> dict[str, list[Clip]]:
+def by_kind(clips: Sequence[EvaluationClip], sources_apart: bool = False) -> dict[str, list[EvaluationClip]]:
     """{kind: clips}, kinds without clips left out.
 
     Conversions into voices with a handful of sentences are a kind of their own. The others come once more apart by
@@ -231,7 +231,7 @@ def by_kind(clips: Sequence[Clip], sources_apart: bool = False) -> dict[str, lis
     return {kind: group for kind, group in groups.items() if group}
 
 
-def with_copies(clips: Sequence[Clip]) -> list[Clip]:
+def with_copies(clips: Sequence[EvaluationClip]) -> list[EvaluationClip]:
     """``clips`` and, for every conversion, its source left as it is: what doing nothing gets."""
     source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
     pairs = [(clip, source[clip.utt_id]) for clip in clips if clip.kind == "conversion"]
@@ -246,7 +246,7 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
 
 
-def parallel(store, clips: Sequence[Clip]) -> Mapping[int, object]:
+def parallel(store, clips: Sequence[EvaluationClip]) -> Mapping[int, object]:
     """{index of a conversion: natural utterance in which the wanted voice reads the same sentence}."""
     read = {(item.speaker, plain_words(item.text)): item for item in store.utterances if plain_words(item.text)}
     found = {}
@@ -257,7 +257,7 @@ def parallel(store, clips: Sequence[Clip]) -> Mapping[int, object]:
     return found
 
 
-def annotate(clips: Sequence[Clip], archive, alignment: Mapping[str, Sequence] | None) -> None:
+def annotate(clips: Sequence[EvaluationClip], archive, alignment: Mapping[str, Sequence] | None) -> None:
     """Give every source its codes (CodeArchive, or None) and its phones, for the picture of codes over the waveform."""
     known = set(archive.utt_ids.tolist()) if archive is not None else set()
     for clip in clips:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vqvc.errors import CorpusError
 from vqvc.evaluation import speakers
-from vqvc.evaluation.clips import Clip, by_kind, order_of, with_copies
+from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, with_copies
 from vqvc.evaluation.figures import figure, mean_interval
 from vqvc.evaluation.suite import add_pitch, mean_figure
 
@@ -16,7 +16,7 @@ LEARNT_FROM = 15  # natural utterances per voice from which it learns
 KEPT_ASIDE = 5  # natural utterances per voice on which it is checked
 
 
-def speaker_figures(clips: Sequence[Clip], store, seed: int = 0) -> dict:
+def speaker_figures(clips: Sequence[EvaluationClip], store, seed: int = 0) -> dict:
     """Whose voice an identifier that knows natural speech alone hears in every kind of clip."""
     add_pitch(clips, store.sample_rate)
     judge, checks, labels = identifier(clips, store, seed)
@@ -76,14 +76,14 @@ def _equal_error(judge: speakers.SpeakerIdentifier, features: np.ndarray, voices
     return figure(100 * value, "%", definition, pairs=len(same) + len(different))
 
 
-def clip_features(clip: Clip, sample_rate: int) -> np.ndarray:
+def clip_features(clip: EvaluationClip, sample_rate: int) -> np.ndarray:
     """(D,) ``voice_features`` of a clip, once."""
     if "features" not in clip.measured:
         clip.measured["features"] = speakers.voice_features(clip.samples, sample_rate, clip.measured["f0_hz"])
     return clip.measured["features"]
 
 
-def identifier(clips: Sequence[Clip], store, seed: int) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
+def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
     """The judge, and features and speakers of natural utterances that it never heard."""
     from vqvc.audio.pitch import f0
 

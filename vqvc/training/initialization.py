@@ -16,7 +16,7 @@ logger = logging.getLogger("vqvc.training")
 
 
 @dataclass(frozen=True)
-class Start:
+class Initialization:
     """A trained model to begin from; speakers in the order of its table; path: where it came from, for messages."""
 
     model: VQVAE

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vqvc.codec.integer_prior import LOGIT_BITS, IntegerPrior
 from vqvc.errors import UsageError
-from vqvc.synthesis.integer_prior import LOGIT_BITS, IntegerPrior
 
 
 def draw(

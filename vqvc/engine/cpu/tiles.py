@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from vqvc.synthesis.processor import FEATURES
+from vqvc.engine.cpu.processor import FEATURES
 
 SIDE = 16  # rows of a tile, and columns of a tile of sums
 DEPTH = 32  # inner numbers of a tile
