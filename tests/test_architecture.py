@@ -23,10 +23,11 @@ BELOW = {
     "engine": {"audio", "nn"},
     "corpus": {"audio"},
     "training": {"audio", "corpus", "nn"},
-    "synthesis": {"audio", "corpus", "nn", "engine"},
-    "evaluation": {"audio", "corpus", "nn", "training", "synthesis"},
-    "api": {"audio", "corpus", "nn", "training", "synthesis", "evaluation"},
-    "cli": {"audio", "corpus", "nn", "training", "synthesis", "evaluation", "api", "models"},
+    "codec": {"audio", "nn", "engine"},
+    "conversion": {"audio", "nn", "engine"},
+    "evaluation": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec"},
+    "api": {"audio", "nn", "engine", "conversion", "codec", "models"},
+    "cli": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec", "evaluation", "api", "models"},
 }
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (

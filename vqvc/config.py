@@ -63,7 +63,6 @@ class QuantizerConfig:
     update: Literal["ema", "gradient"] = "ema"  # ema (appendix A.1) or gradient (equation 3)
     ema_decay: Decay = 0.99  # per training step
     commitment_cost: Weight = 0.25  # beta of equation 3
-    quantizer_start_step: Steps = 0  # first training steps without a codebook (a twentieth of --max-minutes at most), which then starts from data
     restart_below: Decay = 0.05  # a code is restarted when its averaged count falls under this share of an even one
 
 
@@ -102,6 +101,7 @@ class TrainingConfig:
     decay_fraction: Share = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
     weight_average: Decay = 0.999  # decay of the averaged (Polyak) weights
+    quantizer_start_step: Steps = 0  # first steps in which z_q = z_e; the codebook then starts from data (at most a twentieth of --max-minutes)
     decoder_warmup_fraction: Share = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head

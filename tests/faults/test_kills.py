@@ -31,7 +31,7 @@ def test_row_31_training_killed_at_random_moments_ends_bit_for_bit_as_undisturbe
     store, settings = tiny_store(tmp_path / "dump"), tmp_path / "tiny.yaml"
     often = {"steps": 12, "checkpoint_minutes": 0.0, "decoder_warmup_fraction": 0.25, "optimizer": "muon_all"}
     settings.write_text(
-        yaml.safe_dump(tiny_config(training=often, quantizer={"quantizer_start_step": 3}, decoder={"f0": True}).to_dict())
+        yaml.safe_dump(tiny_config(training=often | {"quantizer_start_step": 3}, decoder={"f0": True}).to_dict())
     )
     assert _all_end_alike(kills.trials(kills.training(store.path, settings), tmp_path / "whole", KILLS, 1, tmp_path))
 

@@ -23,13 +23,13 @@ def asked(monkeypatch) -> list[bool]:
 
 
 def test_it_starts_after_so_many_steps(store, tmp_path, asked):
-    trainer(tiny_config(quantizer={"quantizer_start_step": 3}), store, tmp_path / "run").run()
+    trainer(tiny_config(training={"quantizer_start_step": 3}), store, tmp_path / "run").run()
     assert asked == [True] * 3 + [False] * 5
 
 
 def test_a_run_of_few_minutes_has_it_in_time(store, tmp_path, asked):
     """On a slow machine 300 steps may never come; the decoder would have learned nothing about codes."""
-    run = trainer(tiny_config(quantizer={"quantizer_start_step": 300}), store, tmp_path / "run", minutes_limit=1.0)
+    run = trainer(tiny_config(training={"quantizer_start_step": 300}), store, tmp_path / "run", minutes_limit=1.0)
     begun, run._progress = [], lambda: run.step * FREE_SHARE / 2
     run.task.start_codebook = lambda start=run.task.start_codebook: (begun.append(run.step), start())
     run.run()
@@ -38,12 +38,12 @@ def test_a_run_of_few_minutes_has_it_in_time(store, tmp_path, asked):
 
 
 def test_a_run_without_a_limit_waits_for_its_steps(store, tmp_path, asked):
-    trainer(tiny_config(quantizer={"quantizer_start_step": 300}), store, tmp_path / "run").run()
+    trainer(tiny_config(training={"quantizer_start_step": 300}), store, tmp_path / "run").run()
     assert asked == [True] * 8
 
 
 def test_it_starts_once_however_often_a_run_is_resumed(store, tmp_path, asked):
-    config, folder = tiny_config(quantizer={"quantizer_start_step": 300}), tmp_path / "run"
+    config, folder = tiny_config(training={"quantizer_start_step": 300}), tmp_path / "run"
     begun = []
     for steps in (2, 5, 8):  # the run is stopped after so many
         run = trainer(config, store, folder, minutes_limit=1.0)

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 
 def _learned(store, folder, records: bool, **training):
-    config = tiny_config(training={"steps": STEPS, "optimizer": "muon", "input_noise": 1.0, "decoder_warmup_fraction": 0.4} | training,
-                         quantizer={"quantizer_start_step": 2}, decoder={"f0": True})  # fmt: skip
+    config = tiny_config(training={"steps": STEPS, "optimizer": "muon", "input_noise": 1.0, "decoder_warmup_fraction": 0.4, "quantizer_start_step": 2} | training,
+                         decoder={"f0": True})  # fmt: skip
     run = trainer(config, store, folder, device="cuda")
     run.task.step.records = records
     run.run()

@@ -15,7 +15,7 @@ from vqvc.training.vqvae_task import VQVAETask
 VARIANTS = {
     "ema": {},
     "gradient": {"quantizer": {"update": "gradient"}, "decoder": {"output": "categorical"}},
-    "free": {"quantizer": {"quantizer_start_step": 4}},
+    "free": {"training": {"quantizer_start_step": 4}},
     "muon": {"training": {"optimizer": "muon_all", "decoder_warmup_fraction": 0.25}},
     "units": {
         "encoder": {"input": "units", "channels": [], "strides": [], "feature_hop": 160, "n_mels": 20, "units": 16},

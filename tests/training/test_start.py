@@ -8,14 +8,14 @@ from vqvc.errors import ModelError
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training.initialization import Initialization, require_same_model
 
-CONFIG = tiny_config(decoder={"f0": True}, quantizer={"quantizer_start_step": 3}, training={"decoder_warmup_fraction": 0.5})
+CONFIG = tiny_config(decoder={"f0": True}, training={"quantizer_start_step": 3, "decoder_warmup_fraction": 0.5})
 
 
 def _model(speakers, config=CONFIG):
     torch.manual_seed(7)
     model = VQVAE(config, speakers)
     if config.decoder.f0:
-        model.f0_conditioner.spoken += 1 + torch.arange(speakers)[:, None]
+        model.f0_conditioner.f0_sums += 1 + torch.arange(speakers)[:, None]
     model.global_variance += 1 + torch.arange(speakers)[:, None]
     return model.eval()
 
@@ -26,7 +26,7 @@ def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
     for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
         voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
-        spoken, spoken_before = (state.pop("intonation.spoken") for state in (ours, theirs))
+        spoken, spoken_before = (state.pop("f0_conditioner.f0_sums") for state in (ours, theirs))
         assert torch.equal(voices[0], before[1]) and torch.equal(voices[2], before[0])
         assert torch.allclose(voices[1], before.mean(0))
         assert torch.equal(spoken[0], spoken_before[1]) and (spoken[1] == 0).all()
@@ -50,7 +50,7 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
 
 
 def test_another_model_is_refused(store, tmp_path):
-    other = tiny_config(decoder={"f0": True, "layers": 3}, quantizer={"quantizer_start_step": 3})
+    other = tiny_config(decoder={"f0": True, "layers": 3}, training={"quantizer_start_step": 3})
     with pytest.raises(ModelError, match=r"old: was made with decoder.layers = 3, not 2"):
         trainer(CONFIG, store, tmp_path / "run", start=Initialization(_model(3, other), ("p0", "p1", "p2"), tmp_path / "old"))
 

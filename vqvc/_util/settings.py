@@ -23,6 +23,7 @@ from pathlib import Path
 
 import yaml
 
+from vqvc._util import former_names
 from vqvc.errors import ConfigError
 
 MOST_ITEMS = 64  # of a list
@@ -73,11 +74,10 @@ def from_dict(kind: type, raw: object, overrides: Sequence[str] = ()):
     """Build ``kind`` from nested dicts; raises ConfigError for what does not fit."""
     if not isinstance(raw, dict):
         raise ConfigError("the file must hold sections such as 'training:', not a single value or a list")
-    merged = _Lines(raw)
-    merged.lines = getattr(raw, "lines", {})
+    merged = _renamed(raw)
     for override in overrides:
         name, equals, value = override.partition("=")
-        section, dot, key = name.partition(".")
+        section, dot, key = former_names.setting(name).partition(".")
         if not equals or not dot:
             raise ConfigError(f"override {override!r}: write it as section.key=value")
         held = merged.get(section)
@@ -91,6 +91,28 @@ def from_dict(kind: type, raw: object, overrides: Sequence[str] = ()):
             raise ConfigError(f"override {override!r}: the value is not valid YAML") from None
         merged[section] = chosen
     return _build(kind, merged, "")
+
+
+def _renamed(raw: dict) -> "_Lines":
+    """A copy of nested settings in which keys of earlier versions have the names of this one."""
+    result = _Lines(raw)
+    result.lines = getattr(raw, "lines", {})
+    for old, new in former_names.SETTINGS.items():
+        (section, key), (target, name) = old.split("."), new.split(".")
+        if not isinstance(result.get(section), dict) or key not in result[section]:
+            continue
+        if isinstance(result.get(target), dict) and name in result[target]:
+            raise ConfigError(f"{old}: is the former name of {new}, which is given too; keep one of them")
+        for part in {section, target}:
+            held = result.get(part, {})
+            if not isinstance(held, dict):
+                raise ConfigError(f"{part}: must be a section with keys, not {_shown(held)}")
+            result[part] = _Lines(held)
+            result[part].lines = dict(getattr(held, "lines", {}))
+        result[target][name] = result[section].pop(key)
+        if key in result[section].lines:
+            result[target].lines[name] = result[section].lines.pop(key)
+    return result
 
 
 def check(settings: object, prefix: str = "") -> None:

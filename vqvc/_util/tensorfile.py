@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from vqvc._util import former_names
 from vqvc._util.atomic import write_bytes
 from vqvc.errors import ModelError
 
@@ -112,7 +113,7 @@ class TensorFile:
         for name, tensor in tensors.items():
             if finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise ModelError(f"{self.path}: {name}: holds numbers that are not finite; take an earlier file")
-        return tensors
+        return {former_names.tensor(name): tensor for name, tensor in tensors.items()}
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], keys: tuple[str, ...]) -> str:
@@ -181,7 +182,7 @@ def _parsed(header: dict, data_bytes: int) -> tuple[dict[str, str], dict[str, La
         if end - begin != math.prod(layout.shape) * layout.dtype.itemsize:
             raise ValueError(f"{name} has another size than its shape")
         total += end - begin
-        layouts[name] = layout
+        layouts[former_names.tensor(name)] = layout
     if total != data_bytes:
         raise ValueError(f"tensors of {total} bytes in a file that holds {data_bytes}")
     return metadata, layouts

@@ -1,0 +1,1 @@
+"""From recordings and codes to speech in another voice, of any length: analysis, synthesis, post-filter, the model file."""

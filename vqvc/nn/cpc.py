@@ -23,7 +23,7 @@ class ContrastivePrediction(nn.Module):
         self.distances = tuple(max(1, round(seconds * rate_hz)) for seconds in DISTANCES_S)
         self.enter = Convolution(dim, width)
         self.before = nn.ModuleList(Convolution(width, width, taps=3, dilation=dilation) for dilation in DILATIONS)
-        self.level = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width)
         self.guess = nn.ModuleList(nn.Linear(width, dim * len(self.distances)) for _ in ("later", "earlier"))
         self.target = nn.Linear(dim, dim)
 
@@ -39,7 +39,7 @@ class ContrastivePrediction(nn.Module):
         for block in self.before:
             past = nn.functional.pad(torch.relu(x), (0, 0, block.reach, 0))[:, :time]  # a centred window, moved back
             x = x + block(past)
-        guesses = self.guess[way](self.level(x)).view(batch, time, len(self.distances), dim).float()
+        guesses = self.guess[way](self.norm(x)).view(batch, time, len(self.distances), dim).float()
         guesses = nn.functional.normalize(guesses, dim=-1) / TEMPERATURE
         losses = []
         for number, distance in enumerate(d for d in self.distances if d < time):

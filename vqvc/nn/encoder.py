@@ -96,12 +96,12 @@ class Encoder(nn.Module):
         self.strided = nn.ModuleList(
             Convolution(a, b, stride=s, taps=4) for a, b, s in zip(widths[:-1], widths[1:], strides)
         )
-        self.level = nn.LayerNorm(widths[-1], eps=1e-3)
+        self.norm = nn.LayerNorm(widths[-1], eps=1e-3)
         self.context = nn.ModuleList(
             ContextBlock(widths[-1], context_kernel, context_dilations[i % len(context_dilations)])
             for i in range(context_layers)
         )
-        self.level_out = nn.LayerNorm(widths[-1], eps=1e-3)
+        self.norm_out = nn.LayerNorm(widths[-1], eps=1e-3)
         self.project = Convolution(widths[-1], codebook_dim)
         self.normalise = Normalise(codebook_dim)
 
@@ -111,10 +111,10 @@ class Encoder(nn.Module):
             x = torch.relu(layer(x))
         if self.norm_reach:
             x = sliding_normalise(x, self.norm_reach)
-        x = self.level(x)
+        x = self.norm(x)
         for block in self.context:
             x = block(x)
-        z = self.project(torch.relu(self.level_out(x)))
+        z = self.project(torch.relu(self.norm_out(x)))
         with torch.autocast(z.device.type, enabled=False):  # from here to the codes everything is float32
             return self.normalise(z.float().transpose(1, 2))
 

@@ -95,11 +95,11 @@ def forward(a, terms, z, z_stride, frames, batch, gates):
         for step in range(hop):
             for b in range(np.uint64(batch)):
                 row = (frame * hop + step) * np.uint64(batch) + b
-                at, conditioning = row * np.uint64(gates), (frame * np.uint64(batch) + b) * np.uint64(gates)
+                at, terms_at = row * np.uint64(gates), (frame * np.uint64(batch) + b) * np.uint64(gates)
                 out = row * np.uint64(z_stride)
                 for i in range(half):
-                    p, q = _tanh_parts(_get(a, at + i) + _get(terms, conditioning + i))
-                    u, v = _tanh_parts((_get(a, at + half + i) + _get(terms, conditioning + half + i)) * np.float32(0.5))
+                    p, q = _tanh_parts(_get(a, at + i) + _get(terms, terms_at + i))
+                    u, v = _tanh_parts((_get(a, at + half + i) + _get(terms, terms_at + half + i)) * np.float32(0.5))
                     r = np.float32(1.0) / (q * v)
                     t, s = p * v * r, np.float32(0.5) + np.float32(0.5) * (u * q * r)
                     _put(a, at + i, t)
@@ -127,6 +127,6 @@ def backward(gz, a, ga, g_terms, frames, batch, gates):
                     _put(ga, at + half + i, second)
                     sums[i] += first
                     sums[half + i] += second
-            conditioning = (frame * np.uint64(batch) + b) * np.uint64(gates)
+            terms_at = (frame * np.uint64(batch) + b) * np.uint64(gates)
             for i in range(np.uint64(gates)):
-                _put(g_terms, conditioning + i, sums[i])
+                _put(g_terms, terms_at + i, sums[i])

@@ -80,7 +80,7 @@ class F0Conditioner(nn.Module):
         super().__init__()
         self.track = PitchTracker(sample_rate, hop)
         # of each speaker in training: sum of pitch times voicing, and sum of voicing
-        self.register_buffer("spoken", torch.zeros(speakers, 2, dtype=torch.float64))
+        self.register_buffer("f0_sums", torch.zeros(speakers, 2, dtype=torch.float64))
 
     def forward(self, waveform: Tensor, centre: Tensor | None = None) -> Tensor:
         """Of whole recordings, relative to the mean of what is voiced in each; of parts, to that of their recordings.
@@ -97,11 +97,11 @@ class F0Conditioner(nn.Module):
         """Of training crops of speakers (B,), relative to the mean of all that these have said so far."""
         pitch, voicing = self.track(waveform)
         heard = torch.stack([(pitch * voicing).sum(1), voicing.sum(1)], dim=1).double()
-        heard = torch.zeros_like(self.spoken).index_add_(0, speaker, heard)
+        heard = torch.zeros_like(self.f0_sums).index_add_(0, speaker, heard)
         if dist.is_initialized():  # every worker counts what all have heard
             dist.all_reduce(heard)
-        self.spoken += heard
-        weighted, weights = self.spoken[speaker].float().unbind(1)
+        self.f0_sums += heard
+        weighted, weights = self.f0_sums[speaker].float().unbind(1)
         known = draws.rand((len(speaker),), generator, pitch.device) >= self.UNKNOWN
         return _told(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
 

@@ -11,7 +11,7 @@ from vqvc.errors import ModelError
 from vqvc.nn.vqvae import VQVAE
 
 # tables with a row for each speaker, and how much of the rows' mean a new speaker begins with
-PER_SPEAKER = {"conditioning.speaker.weight": 1.0, "intonation.spoken": 0.0, "global_variance": 1.0}
+PER_SPEAKER = {"conditioning.speaker.weight": 1.0, "f0_conditioner.f0_sums": 0.0, "global_variance": 1.0}
 logger = logging.getLogger("vqvc.training")
 
 

@@ -31,7 +31,7 @@ VALID_SECONDS = 40.0  # speech scored while training
 FINAL_SECONDS = 300.0  # speech scored at the end
 UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
-FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``free_steps``
+FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``quantizer_start_step``
 MANY_SAMPLES = 10**9  # in a store, from which on reading them once takes a while
 LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
 logger = logging.getLogger("vqvc.training")
@@ -142,7 +142,7 @@ class VQVAETask:
 
     def _is_time_for_codes(self, position: Position) -> bool:
         late = position.limited and position.progress >= FREE_SHARE
-        return late or position.step >= self.config.quantizer.quantizer_start_step
+        return late or position.step >= self.config.training.quantizer_start_step
 
     @torch.no_grad()
     def start_codebook(self) -> None:
@@ -252,7 +252,7 @@ class VQVAETask:
         counts = tensors["epoch_counts"].to(self.device)
         self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
         self.bypass_quantizer = facts.get(
-            "free", self.bypass_quantizer and facts["step"] <= self.config.quantizer.quantizer_start_step
+            "free", self.bypass_quantizer and facts["step"] <= self.config.training.quantizer_start_step
         )  # older ones do not say
 
 

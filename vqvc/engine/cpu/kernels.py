@@ -79,7 +79,7 @@ class Buffers(NamedTuple):
     hidden_in: np.ndarray  # (streams, S), in bfloat16 (2, streams, S): rounded, and what was rounded off
     hidden_at: np.ndarray  # where the parts of ``hidden_in`` that ``out`` multiplies begin
     raw: np.ndarray  # (streams, outputs)
-    conditioning: np.ndarray  # (streams, conditioning)
+    frame_in: np.ndarray  # (streams, conditioning)
     palette: np.ndarray  # (64,) uint8, the configuration of tiles
 
 
@@ -174,11 +174,11 @@ def _enter(streams, size, w, b, frame, predictor, gain, prediction):
         row = s * width
         _copy(embed, b.previous[s] * residual, x, row, residual)
         if size.mixtures:
-            conditioning = np.float32(0.0)
+            predicted = np.float32(0.0)
             for k in range(b.past.shape[1]):
-                conditioning += predictor[s, frame, k] * b.past[s, k]
-            prediction[s] = conditioning
-            _add(conditioning * GAIN, lpc_input, 0, x, row, residual)
+                predicted += predictor[s, frame, k] * b.past[s, k]
+            prediction[s] = predicted
+            _add(predicted * GAIN, lpc_input, 0, x, row, residual)
             _add(b.lpc_residual[s], lpc_input, residual, x, row, residual)
 
 
@@ -203,8 +203,8 @@ def _layers(streams, size, w, b):
                 back = (b.slot[layer + 1] - (size.kernel - 1 - k) * w.dilations[layer + 1]) % ahead
                 prefetch(b.ring, b.ring_at[layer + 1] + back * row_size, streams * residual)
         add(streams, residual, b.ring, here, residual, x, 0, width, bias, layer * residual, 0)
-        at, conditioning = layer * size.kernel * residual * wide, layer * rows * wide
-        product(streams, b.ring, b.taps_at, residual, w.tap, at, residual, wide, terms, conditioning, wide, gate, 0, wide)
+        at, terms_at = layer * size.kernel * residual * wide, layer * rows * wide
+        product(streams, b.ring, b.taps_at, residual, w.tap, at, residual, wide, terms, terms_at, wide, gate, 0, wide)
         gates(streams, half, gated, b.gated_at[layer], half, gate, 0, wide, gate, half, wide)
         if layer + 1 < layers:
             place = b.gated_at[layer : layer + 1]
@@ -238,8 +238,8 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
         if step < forced.shape[1]:
             chosen = forced[s, step]
         elif size.mixtures:
-            conditioning, scale = prediction[s], gain[s, frame]
-            chosen = _draw_logistic(raw, s * outputs, size.mixtures, conditioning, scale, u, v, temperature)
+            centre, scale = prediction[s], gain[s, frame]
+            chosen = _draw_logistic(raw, s * outputs, size.mixtures, centre, scale, u, v, temperature)
         else:
             chosen = _draw(raw, s * outputs, size.outputs, u, np.float32(1.0 / temperature))
         classes[s, step] = chosen
@@ -265,7 +265,7 @@ def advance(
     the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``. ``version`` is never given: its
     default is part of the signature under which Numba keeps the compiled code.
     """
-    conditioning, terms, conditioning = b.conditioning.reshape(-1), b.terms.reshape(-1), size.conditioning
+    frame_in, terms, width = b.frame_in.reshape(-1), b.terms.reshape(-1), size.conditioning
     layers, rows, gate = b.terms.shape
     given, origin = frames.shape[2], b.gated_at[:1]
     prediction = np.zeros(streams, np.float32)
@@ -274,11 +274,11 @@ def advance(
         frame = step // size.hop
         if step % size.hop == 0:
             for s in range(streams):
-                _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, conditioning, s * conditioning, given)
+                _copy(frames.reshape(-1), (s * frames.shape[1] + frame) * given, frame_in, s * width, given)
             for n in range(layers):
-                at, bias, to = n * conditioning * gate, n * gate, n * rows * gate
+                at, bias, to = n * width * gate, n * gate, n * rows * gate
                 product(
-                    streams, conditioning, origin, conditioning, w.frame, at, conditioning, gate, w.frame_bias, bias, 0,
+                    streams, frame_in, origin, width, w.frame, at, width, gate, w.frame_bias, bias, 0,
                     terms, to, gate,
                 )  # fmt: skip
         _enter(streams, size, w, b, frame, predictor, gain, prediction)

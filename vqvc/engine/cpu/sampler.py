@@ -283,7 +283,7 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
         hidden_in=zeros(1 if unit == "floats" else 2, rows, size.skip, dtype=narrow),
         hidden_at=np.array([0] if unit == "floats" else [0, rows * size.skip, 0]),
         raw=zeros(rows, len(weights.out_bias)),
-        conditioning=zeros(rows, size.conditioning, dtype=narrow),
+        frame_in=zeros(rows, size.conditioning, dtype=narrow),
         palette=tile_palette(),
     )
 

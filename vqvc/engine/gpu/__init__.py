@@ -1,0 +1,1 @@
+"""The sampling loop on a GPU, as Triton kernels."""
