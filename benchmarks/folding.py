@@ -167,7 +167,9 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
             shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: heard[i].length_samples]
-            group.append(EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True))
+            group.append(
+                EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True)
+            )
     return *clips, measured
 
 

@@ -34,14 +34,20 @@ def test_a_shipped_configuration_states_every_key_with_a_comment(path):
 
 def test_the_recipes_are_what_they_are_named_after():
     names = ("paper", "small", "phones", "phones-mfcc", "phones-units", "mfcc")
-    paper, small, phones, phones_mfcc, phones_units, mfcc = (config.load(ROOT / f"recipes/conf/{name}.yaml") for name in names)
+    paper, small, phones, phones_mfcc, phones_units, mfcc = (
+        config.load(ROOT / f"recipes/conf/{name}.yaml") for name in names
+    )
     assert (paper.encoder.strides, paper.hop_length, paper.encoder.context_layers) == ((2,) * 6, 64, 0)
     assert paper.quantizer.codebook_size == small.quantizer.codebook_size == 512
     assert (paper.decoder.layers, paper.decoder.gate_channels, paper.decoder.output) == (30, 512, "categorical")
     assert small.encoder.strides == paper.encoder.strides and small.decoder.layers == 20
     for experiment in (phones, phones_mfcc, phones_units):
         assert (experiment.code_rate_hz, experiment.hop_length, experiment.quantizer.codebook_size) == (25, 640, 128)
-    assert (phones.encoder.input, phones_mfcc.encoder.input, phones_units.encoder.input) == ("waveform", "mfcc", "units")
+    assert (phones.encoder.input, phones_mfcc.encoder.input, phones_units.encoder.input) == (
+        "waveform",
+        "mfcc",
+        "units",
+    )
     assert mfcc.code_rate_hz == 50 and mfcc.encoder.input == "mfcc"
 
 

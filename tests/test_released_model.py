@@ -55,7 +55,9 @@ def test_training_can_go_on_from_it_as_the_readme_says():
     settings = config.load(Path(__file__).parents[1] / "recipes/conf/small.yaml")
     released = model_file.read(RELEASED)
     begun = VQVAE(settings, 2)
-    Initialization(released.model, tuple(voice.name for voice in released.speakers), RELEASED).give(begun, ("p225", "somebody"))
+    Initialization(released.model, tuple(voice.name for voice in released.speakers), RELEASED).give(
+        begun, ("p225", "somebody")
+    )
     ours, theirs = begun.state_dict(), released.model.state_dict()
     changed = {name for name in theirs if not torch.equal(ours[name], theirs[name])}
     assert changed <= PER_SPEAKER.keys()

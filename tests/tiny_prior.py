@@ -72,6 +72,8 @@ def in_integers(model: Prior) -> IntegerPrior:
 
 def write_prior(path: Path, model: Prior, **changes) -> str:
     """A prior's file for ``random_prior``'s settings; returns its checksum."""
-    settings = from_dict({"prior": TINY["prior"] | {"dilation_cycle": 3, "gate_channels": 24, "skip_channels": 20}}, kind=PriorSettings)
+    settings = from_dict(
+        {"prior": TINY["prior"] | {"dilation_cycle": 3, "gate_channels": 24, "skip_channels": 20}}, kind=PriorSettings
+    )
     facts = {"codes_of_model": MODEL, "codebook_size": SIZE, "hop_length": HOP, "sample_rate": 16000} | changes
     return prior_file.write(path, model, settings, ("p1", "p2"), {"steps": 0}, **facts)

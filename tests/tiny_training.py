@@ -72,7 +72,9 @@ def before_step(monkeypatch, kind: type, act) -> None:
 # --- in processes of their own, forked from one server that has imported torch and computed nothing
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pytest", "vqvc.training.loop", "vqvc.training.vqvae_task", "vqvc.conversion.model_file"])
+_server.set_forkserver_preload(
+    ["pytest", "vqvc.training.loop", "vqvc.training.vqvae_task", "vqvc.conversion.model_file"]
+)
 
 
 def start(work, *args, log: Path) -> multiprocessing.Process:

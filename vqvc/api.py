@@ -114,7 +114,9 @@ class VoiceConverter:
                     recording, speaker, seed=seed, temperature=temperature, fold=fold, postfilter=postfilter
                 )
                 return np.concatenate(list(speech.blocks))
-        return self.convert_batch([(recording, speaker)], seed=seed, temperature=temperature, fold=fold, postfilter=postfilter)[0]
+        return self.convert_batch(
+            [(recording, speaker)], seed=seed, temperature=temperature, fold=fold, postfilter=postfilter
+        )[0]
 
     def convert_batch(
         self,

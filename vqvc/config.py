@@ -35,23 +35,38 @@ class AudioConfig:
     """What the waveform looks like inside the toolkit."""
 
     sample_rate: Annotated[int, Range(1000, 192_000)] = 16000  # Hz
-    level_rms: Annotated[float, Range(0, 0.5, above=True)] = 0.06  # every utterance is scaled to this root mean square (full scale = 1)
+    level_rms: Annotated[float, Range(0, 0.5, above=True)] = (
+        0.06  # every utterance is scaled to this root mean square (full scale = 1)
+    )
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """From sound to one vector per code (section 4.3 of the paper; context after the strides is ours)."""
 
-    input: Literal["waveform", "log_mel", "mfcc", "units"] = "waveform"  # units are found, not learned: nn/acoustic_units.py
-    feature_hop: Annotated[int, Range(1, 65536)] = 160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
+    input: Literal["waveform", "log_mel", "mfcc", "units"] = (
+        "waveform"  # units are found, not learned: nn/acoustic_units.py
+    )
+    feature_hop: Annotated[int, Range(1, 65536)] = (
+        160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
+    )
     n_mels: Annotated[int, Range(1, 512)] = 80  # mel bands, for all but waveform
     units: Annotated[int, Range(2, 65536)] = 2048  # acoustic units, for input: units
     channels: tuple[Width, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
-    strides: tuple[Annotated[int, Range(1, 64)], ...] = (2, 2, 2, 2, 2, 2)  # a window is twice its stride: 4 for a stride of 2
+    strides: tuple[Annotated[int, Range(1, 64)], ...] = (
+        2,
+        2,
+        2,
+        2,
+        2,
+        2,
+    )  # a window is twice its stride: 4 for a stride of 2
     context_layers: Layers = 4  # residual convolutions at code rate; 0 is the paper's encoder
     context_kernel: Taps = 3  # taps
     context_dilations: tuple[Annotated[int, Range(1, 4096)], ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
-    norm_reach: Annotated[float, Range(0, 60)] = 0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
+    norm_reach: Annotated[float, Range(0, 60)] = (
+        0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
+    )
 
 
 @dataclass(frozen=True)
@@ -76,13 +91,17 @@ class DecoderConfig:
     residual_channels: Width = 64
     gate_channels: Annotated[int, Range(2, 8192)] = 128  # tanh and sigmoid halves together
     skip_channels: Width = 128
-    output: Literal["categorical", "mixture"] = "categorical"  # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
+    output: Literal["categorical", "mixture"] = (
+        "categorical"  # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
+    )
     mixtures: Annotated[int, Range(1, 64)] = 8  # logistics per sample, for output: mixture
     lpc_order: Annotated[int, Range(1, 256)] = 16  # samples that the linear prediction looks back, for output: mixture
     speaker_dim: Width = 64  # numbers per speaker
     conditioning_channels: Width = 128  # width of the convolutions over codes and speaker
     conditioning_layers: Layers = 4  # residual convolutions (3 taps) at the conditioning rate
-    conditioning_hop: Annotated[int, Range(1, 65536)] = 64  # samples per conditioning frame; must divide the encoder's hop
+    conditioning_hop: Annotated[int, Range(1, 65536)] = (
+        64  # samples per conditioning frame; must divide the encoder's hop
+    )
     f0: bool = False  # tell the decoder the source's pitch, relative to the voice's own, beside the codes
     jitter: Share = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
 
@@ -94,27 +113,45 @@ class TrainingConfig:
     steps: Annotated[int, Range(1, 10**9)] = 100000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: Batch = 16  # crops per step
     crop_samples: Annotated[int, Range(1, 2**24)] = 6144  # samples per crop; a multiple of the hop
-    context_samples: Annotated[int, Range(0, 2**24)] = 1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    optimizer: Literal["adam", "muon", "muon_all"] = "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
+    context_samples: Annotated[int, Range(0, 2**24)] = (
+        1024  # first samples of a crop, which give context to the WaveNet and are not scored
+    )
+    optimizer: Literal["adam", "muon", "muon_all"] = (
+        "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
+    )
     learning_rate: Rate = 4e-4  # at its highest
     warmup_steps: Steps = 200  # steps of linear rise
     decay_fraction: Share = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
     weight_average: Decay = 0.999  # decay of the averaged (Polyak) weights
-    quantizer_start_step: Steps = 0  # first steps in which z_q = z_e; the codebook then starts from data (at most a twentieth of --max-minutes)
-    decoder_warmup_fraction: Share = 0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
+    quantizer_start_step: Steps = (
+        0  # first steps in which z_q = z_e; the codebook then starts from data (at most a twentieth of --max-minutes)
+    )
+    decoder_warmup_fraction: Share = (
+        0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
+    )
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
-    decoder_crop_samples: Annotated[int, Range(0, 2**24)] = 0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
-    input_noise: Annotated[float, Range(0, 128)] = 0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
-    perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
-    wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
+    decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
+        0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
+    )
+    input_noise: Annotated[float, Range(0, 128)] = (
+        0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
+    )
+    perturbed_fraction: Share = (
+        0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
+    )
+    wavenet_fraction: Share = (
+        1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
+    )
     teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
     speaker_balance: Share = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
     valid_minutes: Minutes = 3.0  # minutes between validations
     checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
-    precision: Literal["bfloat16", "float32"] = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
+    precision: Literal["bfloat16", "float32"] = (
+        "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
+    )
     seed: Seed = 1
 
 
@@ -135,28 +172,43 @@ class Config:
         if self.encoder.context_layers and not self.encoder.context_dilations:
             raise ConfigError("encoder.context_dilations: give at least one, or set encoder.context_layers to 0")
         if self.hop_length > 65536:
-            raise ConfigError(f"encoder.strides: a code would stand for {self.hop_length:,} samples; at most 65,536 are allowed")
+            raise ConfigError(
+                f"encoder.strides: a code would stand for {self.hop_length:,} samples; at most 65,536 are allowed"
+            )
         _require_fitting_batch(self.training.batch_size, self.training.crop_samples, "crop_samples", MOST_SAMPLES)
-        if self.encoder.input == "units" and (self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)):
+        if self.encoder.input == "units" and (
+            self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)
+        ):
             raise ConfigError("encoder.input: units wants strides and channels [], and a feature_hop of whole 10 ms")
         if self.decoder.gate_channels % 2:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
         if self.training.mel_weight and self.decoder.conditioning_hop > 256:
-            raise ConfigError("decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half")
+            raise ConfigError(
+                "decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half"
+            )
         if self.training.context_samples >= self.training.crop_samples:
             raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
-        if self.training.decoder_crop_samples and not self.training.context_samples < self.training.decoder_crop_samples <= self.training.crop_samples:
-            raise ConfigError("training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0")
+        if (
+            self.training.decoder_crop_samples
+            and not self.training.context_samples < self.training.decoder_crop_samples <= self.training.crop_samples
+        ):
+            raise ConfigError(
+                "training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"
+            )
         if not self.training.wavenet_fraction and not self.training.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
         if self.training.wavenet_fraction < 1 and not self.training.mel_weight:
-            raise ConfigError("training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing")
+            raise ConfigError(
+                "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
+            )
         if self.training.teacher_weight and self.training.decoder_crop_samples:
             raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
         if self.training.decoder_crop_samples % self.hop_length:
-            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {self.hop_length} samples")
+            raise ConfigError(
+                f"training.decoder_crop_samples: must be a multiple of the hop of {self.hop_length} samples"
+            )
         if self.training.crop_samples % self.hop_length:
             raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
 

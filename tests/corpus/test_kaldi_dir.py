@@ -62,8 +62,14 @@ BREAKS = {
     "utt2spk:1: begins with a byte order mark": ("utt2spk", lambda d: b"\xef\xbb\xbf" + d),
     "utt2spk:1: is in UTF-16": ("utt2spk", lambda d: d.decode().encode("utf-16")),
     "utt2spk:2: id '../x' holds a slash": ("utt2spk", lambda d: d.replace(b"bdl_1 bdl", b"../x bdl")),
-    "utt2spk:2: id '..' is the name of a folder's own place": ("utt2spk", lambda d: d.replace(b"bdl_1 bdl", b"bdl_1 ..")),
-    "utt2spk:2: id 'bdl\\x1b[1m' holds a control character": ("utt2spk", lambda d: d.replace(b"1 bdl", b"1 bdl\x1b[1m")),
+    "utt2spk:2: id '..' is the name of a folder's own place": (
+        "utt2spk",
+        lambda d: d.replace(b"bdl_1 bdl", b"bdl_1 .."),
+    ),
+    "utt2spk:2: id 'bdl\\x1b[1m' holds a control character": (
+        "utt2spk",
+        lambda d: d.replace(b"1 bdl", b"1 bdl\x1b[1m"),
+    ),
     "utt2spk:6: the last line has no line end": ("utt2spk", lambda d: d[:-1]),
     "utt2spk:4: is not UTF-8": ("utt2spk", lambda d: d.replace(b"slt_0", b"slt\xff0")),
     "utt2spk:1: has 0 fields": ("utt2spk", lambda d: b"\n" + d),

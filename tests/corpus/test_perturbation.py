@@ -42,7 +42,9 @@ def test_a_copy_has_the_length_and_the_level_of_the_original(length, seed):
 
 
 def test_the_voice_changes_and_the_envelope_stays_where_it_was():
-    wave = np.concatenate([np.zeros(4000), _buzz(130, 4000), np.zeros(4000), _buzz(160, 4000), np.zeros(2000)]).astype(np.float32)
+    wave = np.concatenate([np.zeros(4000), _buzz(130, 4000), np.zeros(4000), _buzz(160, 4000), np.zeros(2000)]).astype(
+        np.float32
+    )
     for seed in range(6):
         copy = perturbation.change_voice(wave, RATE, _rng(seed))
         loud = [np.sqrt((x[: len(x) // 500 * 500].reshape(-1, 500) ** 2).mean(1)) > 0.01 for x in (wave, copy)]

@@ -56,7 +56,9 @@ class Case:
         with torch.no_grad():
             conditioning = model.condition(model.quantizer.lookup(codes), torch.arange(streams) % 3)
         parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-        conditioning = Conditioning(*(None if part is None else part[:, 14 : 14 + frames] for part in parts))  # across two codes
+        conditioning = Conditioning(
+            *(None if part is None else part[:, 14 : 14 + frames] for part in parts)
+        )  # across two codes
         return cls(model, conditioning, tuple(2**64 - 1 - row for row in range(streams)))
 
     def array(self, name: str) -> np.ndarray | None:

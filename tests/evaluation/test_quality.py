@@ -23,7 +23,8 @@ def _vowels(rng, seconds=3.0):
     t = np.arange(int(seconds * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * t)) / RATE
     wave = sum(
-        np.sin(n * phase) * (1 / (1 + ((n * 120 - 600 - 200 * np.sin(2 * np.pi * 2 * t)) / 200) ** 2)) for n in range(1, 25)
+        np.sin(n * phase) * (1 / (1 + ((n * 120 - 600 - 200 * np.sin(2 * np.pi * 2 * t)) / 200) ** 2))
+        for n in range(1, 25)
     )
     return (0.06 * wave / wave.std() * np.abs(np.sin(2 * np.pi * 1.5 * t))).astype(np.float32)
 

@@ -149,7 +149,10 @@ def test_results_regenerate_byte_for_byte_and_leave_the_rest_alone(exp, tmp_path
 
 def test_results_tell_the_learning_curve_and_what_codes_cost(tmp_path):
     point = {"bits_shuffled_codes": 7.0, "usage": 0.5}
-    events = [{"event": "valid", "minutes": n, "step": 1000 * n, "bits_per_sample": 5 - n / 10, "skip_decoder": n < 3} | point for n in range(30)]
+    events = [
+        {"event": "valid", "minutes": n, "step": 1000 * n, "bits_per_sample": 5 - n / 10, "skip_decoder": n < 3} | point
+        for n in range(30)
+    ]
     events.append({"event": "end", "minutes": 30.0, "step": 30000, "bits_per_sample": 1.987} | point)
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, events)))
     one = {"uniform": 9.0, "prior": 6.0}

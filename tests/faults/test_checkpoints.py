@@ -79,7 +79,10 @@ def test_a_save_is_these_operations_and_keeps_two(tmp_path, monkeypatch):
         _save(tmp_path, step)
     with monkeypatch.context() as patch:
         assert (_interrupt_disk(patch, -1, None), _save(tmp_path, 3))[0] == OPERATIONS
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-00000002.safetensors", "checkpoint-00000003.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint-00000002.safetensors",
+        "checkpoint-00000003.safetensors",
+    ]
     _assert_good(tmp_path, 3)
 
 
@@ -249,7 +252,10 @@ def test_row_39_a_second_run_in_a_folder_is_refused(store, tmp_path):
     run = trainer(tiny_config(training={"steps": 1}), store, tmp_path / "run")
     run.run()
     before = _bytes(tmp_path / "run")
-    with lock_folder(run.folder), pytest.raises(TrainingError, match=f"run: in use by process {os.getpid()}; wait for it or stop it"):
+    with (
+        lock_folder(run.folder),
+        pytest.raises(TrainingError, match=f"run: in use by process {os.getpid()}; wait for it or stop it"),
+    ):
         trainer(tiny_config(training={"steps": 2}), store, tmp_path / "run").run()
     assert _bytes(tmp_path / "run") == before
     assert trainer(tiny_config(training={"steps": 2}), store, tmp_path / "run").run().step == 2  # free again

@@ -47,8 +47,14 @@ def _load(tmp_path, text, *overrides, kind=Config):
         ("decoder:\n  conditioning_hop: 60\n", r"conditioning_hop: must divide the encoder's hop of 64"),
         ("training:\n  crop_samples: 6100\n", r"crop_samples: must be a multiple of the hop of 64"),
         ("training:\n  decoder_crop_samples: 2000\n", r"decoder_crop_samples: must be a multiple of the hop of 64"),
-        ("training:\n  decoder_crop_samples: 1024\n", r"decoder_crop_samples: must be above training.context_samples and at most"),
-        ("training:\n  decoder_crop_samples: 6400\n", r"decoder_crop_samples: must be above training.context_samples and at most"),
+        (
+            "training:\n  decoder_crop_samples: 1024\n",
+            r"decoder_crop_samples: must be above training.context_samples and at most",
+        ),
+        (
+            "training:\n  decoder_crop_samples: 6400\n",
+            r"decoder_crop_samples: must be above training.context_samples and at most",
+        ),
     ],
 )
 def test_row_23_a_wrong_key_or_value_is_named_with_file_line_and_remedy(tmp_path, text, says):

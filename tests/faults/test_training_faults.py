@@ -92,7 +92,11 @@ def test_row_82_wild_weights_are_never_saved_and_the_run_goes_on_from_before_the
     config = tiny_config(training=SAVES | {"steps": 40})
     with monkeypatch.context() as patch:
         plain = loop.learning_rate
-        patch.setattr(loop, "learning_rate", lambda settings, step, progress: plain(settings, step, progress) if step < 4 else rate)
+        patch.setattr(
+            loop,
+            "learning_rate",
+            lambda settings, step, progress: plain(settings, step, progress) if step < 4 else rate,
+        )
         with pytest.raises(TrainingError, match="a lower training.learning_rate may help") as caught:
             trainer(config, store, tmp_path / "run").run()
     path, tensors, facts = checkpoint.load_newest(tmp_path / "run")
@@ -113,9 +117,13 @@ def test_row_82_every_checkpoint_was_validated_and_a_damaged_one_falls_back_to_s
 
 def test_row_82_a_state_that_is_not_finite_is_not_saved(store, tmp_path):
     run = trainer(tiny_config(), store, tmp_path)
-    before_last = lambda step, log: step == 8 and next(iter(run.task.optimizers[0].state.values()))["exp_avg_sq"].fill_(math.inf)  # noqa: E731
+    before_last = lambda step, log: (
+        step == 8 and next(iter(run.task.optimizers[0].state.values()))["exp_avg_sq"].fill_(math.inf)
+    )  # noqa: E731
     run.task.end_step = before_last
-    with pytest.raises(TrainingError, match="step 8: optimizer..*exp_avg_sq holds numbers that are not finite, and is not saved"):
+    with pytest.raises(
+        TrainingError, match="step 8: optimizer..*exp_avg_sq holds numbers that are not finite, and is not saved"
+    ):
         run.run()
     assert checkpoint.load_newest(tmp_path) is None
 
@@ -212,7 +220,9 @@ def test_row_54_thirty_speakers_of_one_recording_each_train_to_the_end(tmp_path,
     monkeypatch.setattr(Tracker, "_open_board", staticmethod(lambda folder: None))
     names = [f"p{n:02d}" for n in range(30)]
     subsets = [*apart, *["train"] * (30 - len(apart))]
-    store = _write_store(tmp_path / "dump", [(f"{name}_1", name, subset) for name, subset in zip(names, subsets)], names)
+    store = _write_store(
+        tmp_path / "dump", [(f"{name}_1", name, subset) for name, subset in zip(names, subsets)], names
+    )
     assert _command(store, tmp_path / "run", tmp_path, checkpoint_minutes=0.0, valid_minutes=0.0) == 0
     said = capsys.readouterr()
     assert "nothing is held out" in said.err and "Traceback" not in said.err and "held-out" not in said.out
@@ -276,7 +286,9 @@ def test_row_72_a_speaker_that_the_table_lacks_is_named(tmp_path, capsys):
 def test_row_87_minutes_are_of_training_alone(store, tmp_path, monkeypatch, kind):
     """A step takes a second, validating and saving ten each: five seconds are five steps."""
     if kind == "model":
-        run = trainer(tiny_config(training=SAVES | {"valid_minutes": 0.0}), store, tmp_path / "run", minutes_limit=5 / 60)
+        run = trainer(
+            tiny_config(training=SAVES | {"valid_minutes": 0.0}), store, tmp_path / "run", minutes_limit=5 / 60
+        )
     else:
         task = PriorTask(tiny_settings(training=SAVES | {"valid_minutes": 0.0}), tiny_archive(), ("p1", "p2"))
         run = Loop(task, tmp_path / "run", minutes_limit=5 / 60)

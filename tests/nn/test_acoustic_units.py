@@ -64,11 +64,15 @@ def test_silence_and_one_code_are_finite(found, wave):
 def test_the_same_seed_finds_the_same(found):
     again = AcousticUnits(16000, HOP, n_mels=40, units=64, dim=8)
     find_units(again, [_babble(4.0, seed) for seed in range(8)], seed=0)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found.state_dict().values(), again.state_dict().values()))
+    assert all(
+        torch.equal(ours, theirs) for ours, theirs in zip(found.state_dict().values(), again.state_dict().values())
+    )
 
 
 def test_too_little_speech_is_refused():
-    with pytest.raises(TrainingError, match="64 acoustic units need twice as many frames of 10 ms; the training speech has 48"):
+    with pytest.raises(
+        TrainingError, match="64 acoustic units need twice as many frames of 10 ms; the training speech has 48"
+    ):
         find_units(AcousticUnits(16000, HOP, n_mels=40, units=64, dim=8), [_babble(0.48, 0)], seed=0)
 
 
@@ -79,7 +83,9 @@ def _alike(vectors: np.ndarray, a: int, b: int) -> float:
 def test_units_that_follow_one_another_lie_together():
     """Units 0 and 1 are one phone, 2 and 3 another; each phone lasts longer than the distance that is counted."""
     rng = np.random.default_rng(0)
-    utterances = [np.concatenate([2 * rng.integers(2) + rng.integers(2, size=20) for _ in range(30)]) for _ in range(40)]
+    utterances = [
+        np.concatenate([2 * rng.integers(2) + rng.integers(2, size=20) for _ in range(30)]) for _ in range(40)
+    ]
     vectors = follow(utterances, 4, 2)
     assert _alike(vectors, 0, 1) > 0.95 and _alike(vectors, 2, 3) > 0.95 and _alike(vectors, 0, 2) < -0.5
 

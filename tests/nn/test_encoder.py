@@ -105,7 +105,9 @@ def test_sliding_normalisation_far_into_a_recording_is_that_of_a_crop():
     """Sums over an hour would lose a crop's digits in float32."""
     x = 5 + torch.randn(1, 90_000, 2, generator=torch.Generator().manual_seed(0))
     crop = slice(89_000, 89_200)
-    assert torch.allclose(sliding_normalise(x, 50)[:, crop][:, 50:150], sliding_normalise(x[:, crop], 50)[:, 50:150], atol=1e-5)
+    assert torch.allclose(
+        sliding_normalise(x, 50)[:, crop][:, 50:150], sliding_normalise(x[:, crop], 50)[:, 50:150], atol=1e-5
+    )
 
 
 def test_a_gain_and_an_offset_that_stay_are_not_heard():

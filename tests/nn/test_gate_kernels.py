@@ -13,13 +13,16 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("shape", [(3, 2, 20, 5), (2, 3, 64, 64), (1, 1, 3, 1), (2, 1, 70, 16), (1, 2, 4, 2100)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(3, 2, 20, 5), (2, 3, 64, 64), (1, 1, 3, 1), (2, 1, 70, 16), (1, 2, 4, 2100)], ids=str
+)
 def test_equals_pytorch(monkeypatch, dtype, shape):
     frames, batch, half, hop = shape
     rows = frames * batch * hop
     torch.manual_seed(half)
     a, terms, gz = (
-        torch.randn(*size, device=DEVICE).mul(4).to(dtype) for size in ((rows, 2 * half), (frames, batch, 2 * half), (rows, half))
+        torch.randn(*size, device=DEVICE).mul(4).to(dtype)
+        for size in ((rows, 2 * half), (frames, batch, 2 * half), (rows, half))
     )
     z = torch.full((rows, 3 * half), 7, dtype=dtype, device=DEVICE)  # half of it is a slice of all layers' outputs
     ga, g_terms = torch.full_like(a, 9), torch.full_like(terms, 9)

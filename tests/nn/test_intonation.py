@@ -39,7 +39,9 @@ def test_follows_a_glide():
     assert (12 * (pitch[0, 10:-10] - centre[10:-10])).abs().max() < 0.7
 
 
-@pytest.mark.parametrize("wave", [torch.zeros(1, 6400), 0.06 * torch.randn(1, 6400, generator=torch.Generator().manual_seed(1))])
+@pytest.mark.parametrize(
+    "wave", [torch.zeros(1, 6400), 0.06 * torch.randn(1, 6400, generator=torch.Generator().manual_seed(1))]
+)
 def test_silence_and_noise_are_unvoiced(wave):
     _, voicing = PitchTracker(RATE, HOP)(wave)
     assert torch.isfinite(voicing).all() and voicing.median() < 0.1

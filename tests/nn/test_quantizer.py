@@ -32,7 +32,9 @@ def test_codes_match_brute_force_neighbours(batch, steps, size, dim, seed):
         for t in range(steps):
             distances = ((codebook - z[b, :, t]) ** 2).sum(1)
             assert distances[codes[b, t]] <= distances.min() + 1e-5
-    assert np.array_equal(quantizer.lookup(torch.from_numpy(codes)).numpy()[0, :, 0], quantizer.codebook.numpy()[codes[0, 0]])
+    assert np.array_equal(
+        quantizer.lookup(torch.from_numpy(codes)).numpy()[0, :, 0], quantizer.codebook.numpy()[codes[0, 0]]
+    )
 
 
 def test_no_vectors_have_no_codes():

@@ -149,12 +149,21 @@ def test_every_part_learns_from_one_step(output):
 def test_the_part_that_is_said_is_that_part_of_the_whole():
     """Where no conditioning frame looks at its neighbours the part loses nothing, its history included."""
     plain = {"jitter": 0.0, "conditioning_layers": 0}
-    whole, part = _model(decoder=plain).train(), _model(decoder=plain, training={"decoder_crop_samples": 6 * HOP}).train()
+    whole, part = (
+        _model(decoder=plain).train(),
+        _model(decoder=plain, training={"decoder_crop_samples": 6 * HOP}).train(),
+    )
     part.load_state_dict(whole.state_dict())
     wave, starts = _wave(), set()
     for seed in range(12):
         with torch.no_grad():
-            losses = part(wave, torch.arange(2), generator=torch.Generator().manual_seed(seed), skip_decoder=True, bypass_quantizer=True)
+            losses = part(
+                wave,
+                torch.arange(2),
+                generator=torch.Generator().manual_seed(seed),
+                skip_decoder=True,
+                bypass_quantizer=True,
+            )
             nll = whole(wave, torch.arange(2), skip_decoder=True, bypass_quantizer=True).nll
         assert losses.nll.shape == (2, 6 * HOP) and losses.codes.shape == (2, 20) and losses.said.start % HOP == 0
         assert torch.allclose(losses.nll, nll[:, losses.said], atol=1e-4)
@@ -189,7 +198,9 @@ def test_bfloat16_is_close_to_float32():
 def test_noise_is_heard_in_the_past_and_never_scored(monkeypatch):
     model, wave, speaker = _model(training={"input_noise": 2.0}), _wave(), torch.tensor([0, 1])
     scored, plain = [], likelihood.mixture_nll
-    monkeypatch.setattr(likelihood, "mixture_nll", lambda parameters, classes: scored.append(classes) or plain(parameters, classes))
+    monkeypatch.setattr(
+        likelihood, "mixture_nll", lambda parameters, classes: scored.append(classes) or plain(parameters, classes)
+    )
     clean = model(wave, speaker).nll
     noisy = model.train()(wave, speaker, generator=torch.Generator().manual_seed(1)).nll
     assert torch.equal(scored[0], mulaw_encode(wave)) and torch.equal(scored[1], scored[0])

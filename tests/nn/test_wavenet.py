@@ -15,7 +15,9 @@ HOP = 3
 def textbook(stack: ResidualStack, x: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """The same sum of skips from x (T, B, R) and frames (F, B, C), by F.conv1d on (B, C, T)."""
     x, total = x.permute(1, 2, 0), 0
-    conditioning = (frames @ stack.frame + stack.frame_bias).permute(1, 2, 0).repeat_interleave(x.shape[2] // len(frames), 2)
+    conditioning = (
+        (frames @ stack.frame + stack.frame_bias).permute(1, 2, 0).repeat_interleave(x.shape[2] // len(frames), 2)
+    )
     for layer, (dilation, part) in enumerate(zip(stack.dilations, conditioning.chunk(len(stack.dilations), dim=1))):
         past = F.pad(x, ((stack.kernel - 1) * dilation, 0))
         a = F.conv1d(past, stack.tap[layer].permute(2, 1, 0), dilation=dilation) + part

@@ -37,7 +37,10 @@ def test_help_lists_every_declared_option(script):
         (["--overwrite=no"], "--overwrite: takes no value"),
         (["--tag", "../x"], "--tag: must be the name of a folder"),
         (["--tag", ""], "--tag: must be the name of a folder"),
-        (["--conf", "smal"], "--conf smal: no such model; there are mfcc paper phones-mfcc phones-units phones sampling small smoke"),
+        (
+            ["--conf", "smal"],
+            "--conf smal: no such model; there are mfcc paper phones-mfcc phones-units phones sampling small smoke",
+        ),
         (["--conversions", "many"], "--conversions: write it as 4x4"),
         (["--x[$(touch x)]", "0"], "unknown option"),
     ],
@@ -58,7 +61,12 @@ def test_without_the_corpus_it_says_how_to_get_it(tmp_path, where):
 
 def test_stage_0_alone_finds_the_newest_corpus_in_downloads(recipe, tmp_path):
     downloads = tmp_path / "work/downloads"
-    for name in ("VCTK-Corpus/wav48", "VCTK-Corpus-0.92/wav48_silence_trimmed", "VCTK-Corpus-0.93.partial/wav48", "VCTK-Corpus-1"):
+    for name in (
+        "VCTK-Corpus/wav48",
+        "VCTK-Corpus-0.92/wav48_silence_trimmed",
+        "VCTK-Corpus-0.93.partial/wav48",
+        "VCTK-Corpus-1",
+    ):
         (downloads / name).mkdir(parents=True)
     done, calls = recipe("--stage", 0, "--stop-stage", 0, "--db-root", "")
     assert done.returncode == 0, done.stderr

@@ -42,7 +42,12 @@ def told_of(model, streams: int) -> Conditioning:
 
 def frames_of(conditioning: Conditioning, count: int) -> Conditioning:
     """The first of them."""
-    return Conditioning(*(None if part is None else part[:, :count] for part in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
+    return Conditioning(
+        *(
+            None if part is None else part[:, :count]
+            for part in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+        )
+    )
 
 
 def compare(name: str) -> None:

@@ -84,7 +84,11 @@ def test_samples_follow_their_seed_and_an_opening(folder, tmp_path):
     for name, more in (("a", []), ("b", []), ("c", ["--seed", "1"])):
         assert _run(sample, folder, *words, "--out", tmp_path / f"{name}.wav", *more) == 0
     sounds = {name: soundfile.read(tmp_path / f"{name}.wav", dtype="float32")[0] for name in "abc"}
-    assert len(sounds["a"]) == 3200 and np.array_equal(sounds["a"], sounds["b"]) and not np.array_equal(sounds["a"], sounds["c"])
+    assert (
+        len(sounds["a"]) == 3200
+        and np.array_equal(sounds["a"], sounds["b"])
+        and not np.array_equal(sounds["a"], sounds["c"])
+    )
     more = ["--opening", folder / "a.wav", "--opening-seconds", "0.1", "--count", "2", "--anyone", "--top-p", "0.9"]
     assert _run(sample, folder, *words, "--out", tmp_path / "d.wav", *more) == 0
     assert [len(soundfile.read(tmp_path / f"d-{n}.wav")[0]) for n in (1, 2)] == [4800, 4800]

@@ -219,7 +219,9 @@ def test_row_27_two_recordings_for_one_output_are_not_lost_silently(run, tmp_pat
     soundfile.write(tmp_path / "in" / "a.flac", io.read(wav).samples, 16000)
     assert run(convert, *synthesize(tmp_path / "in", tmp_path / "out"))[0] == 0
     assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["a.flac.wav", "a.wav.wav"]
-    (tmp_path / "pairs.tsv").write_text("".join(f"{tmp_path}/in/a.{kind}\tp225\t{tmp_path}/b.wav\n" for kind in ("flac", "wav")))
+    (tmp_path / "pairs.tsv").write_text(
+        "".join(f"{tmp_path}/in/a.{kind}\tp225\t{tmp_path}/b.wav\n" for kind in ("flac", "wav"))
+    )
     status, _, err = run(convert, "--pairs", tmp_path / "pairs.tsv")
     assert status == 2 and "a.flac" in err and "a.wav" in err and not (tmp_path / "b.wav").exists()
 

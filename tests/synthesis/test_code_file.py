@@ -141,4 +141,4 @@ def test_a_file_written_today_is_read_tomorrow():
     assert code_file.unpack(bytes.fromhex(GOLDEN), coder)[0].tolist() == codes.tolist()
 
 
-GOLDEN = "b1" "3f01" "29f0" "ba2bc0a9"  # 3-bit codes 001 010 011 111 000; 319 = 0x3f + 256
+GOLDEN = "b13f0129f0ba2bc0a9"  # 3-bit codes 001 010 011 111 000; 319 = 0x3f + 256

@@ -154,7 +154,9 @@ def cold_starts(speechlike):
     floats = Sampler(model, unit="floats", threads=1)
     said = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
-    def log_probabilities(raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None) -> torch.Tensor:
+    def log_probabilities(
+        raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None
+    ) -> torch.Tensor:
         """Of the first 64 samples and those from the warm-up's end on."""
         quantized, before, _ = model._shift(
             *(None if part is None else torch.from_numpy(part) for part in (classes, history))
@@ -186,7 +188,10 @@ def cold_starts(speechlike):
 def part_of(conditioning: Conditioning, parts: list[slice]) -> Conditioning:
     """Some frames of the only stream, one beside the other."""
     return Conditioning(
-        *(torch.cat([each[:, part] for part in parts]) for each in (conditioning.frames, conditioning.predictor, conditioning.log_gain))
+        *(
+            torch.cat([each[:, part] for part in parts])
+            for each in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+        )
     )
 
 

@@ -109,7 +109,9 @@ def test_streams_that_disagree_join_without_a_click(folded):
         around = bend[end - 10 * fade : end + 10 * fade]
         assert bend[end - fade - 2 : end + 2].max() <= 1.2 * around.max() + 1e-4
         power = joined.samples[end - fade : end] ** 2
-        assert power.mean() <= 1.2 * (joined.samples[end - 5 * fade : end + 5 * fade] ** 2).reshape(-1, fade).mean(1).max()
+        assert (
+            power.mean() <= 1.2 * (joined.samples[end - 5 * fade : end + 5 * fade] ** 2).reshape(-1, fade).mean(1).max()
+        )
 
 
 def test_a_join_lies_where_both_streams_are_equally_loud():

@@ -48,7 +48,11 @@ def frames_of(conditioning: Conditioning, rows: slice, frames: slice) -> Conditi
 
 def jobs_of(conditioning: Conditioning, lengths: tuple[int, ...], hop: int) -> list[Job]:
     """One job per stream, of so many frames."""
-    parts = (conditioning.frames, conditioning.predictor, None if conditioning.log_gain is None else conditioning.log_gain.exp())
+    parts = (
+        conditioning.frames,
+        conditioning.predictor,
+        None if conditioning.log_gain is None else conditioning.log_gain.exp(),
+    )
     return [
         Job(*(None if part is None else part[row, :frames].numpy() for part in parts), seed=row - 1, position=hop * row)
         for row, frames in enumerate(lengths)

@@ -147,13 +147,17 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
     io.write(tmp_path / "a.wav", samples, rate, "FLOAT")
     whole = pipeline.levelled(model, io.read(tmp_path / "a.wav", RATE).samples)
     requests = []
-    monkeypatch.setattr(pipeline, "say", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)])
+    monkeypatch.setattr(
+        pipeline, "say", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)]
+    )
     found = long.survey(tmp_path / "a.wav", model)
     list(long.stream(tmp_path / "a.wav", found, model, sampler, 1))
     codes, f0_contour = pipeline.encode(model, whole.samples), pipeline.f0_contour(model, whole.samples)
     assert len(requests) >= 4
     speaker, covered = torch.tensor([1]), 0
-    together = model.condition(model.quantizer.lookup(torch.from_numpy(codes)[None]), speaker, torch.from_numpy(f0_contour)[None]).frames[0]
+    together = model.condition(
+        model.quantizer.lookup(torch.from_numpy(codes)[None]), speaker, torch.from_numpy(f0_contour)[None]
+    ).frames[0]
     for request in requests:
         at = request.position // HOP
         said = slice(at + request.first, at + request.span.stop)
@@ -162,7 +166,9 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
         alike = np.array_equal(request.codes, codes[at : at + len(request.codes)])
         if alike:  # then what the decoder is told is alike, to the very edge of the piece
             conditioning = model.condition(
-                model.quantizer.lookup(torch.from_numpy(request.codes)[None]), speaker, torch.from_numpy(request.f0_contour)[None]
+                model.quantizer.lookup(torch.from_numpy(request.codes)[None]),
+                speaker,
+                torch.from_numpy(request.f0_contour)[None],
             ).frames[0]
             span = slice(4 * request.span.start, 4 * request.span.stop)
             assert (conditioning[span] - together[4 * said.start : 4 * said.stop]).abs().max() < 0.02
@@ -178,11 +184,19 @@ def test_row_68_long_and_short_are_equal_speech_and_seams_do_not_click(tmp_path,
     io.write(tmp_path / "a.wav", glide(5.0, 110, 180), RATE, "FLOAT")
     whole = pipeline.levelled(model, io.read(tmp_path / "a.wav").samples)
     request = pipeline.Request(
-        pipeline.encode(model, whole.samples), 1, 3, pipeline.loudness(whole.samples, HOP), pipeline.f0_contour(model, whole.samples)
+        pipeline.encode(model, whole.samples),
+        1,
+        3,
+        pipeline.loudness(whole.samples, HOP),
+        pipeline.f0_contour(model, whole.samples),
     )
-    short = pipeline.synthesize(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (-whole.gain_db / 20)
+    short = pipeline.synthesize(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (
+        -whole.gain_db / 20
+    )
     found = long.survey(tmp_path / "a.wav", model)
-    speech = np.concatenate(list(long.stream(tmp_path / "a.wav", found, model, sampler, 1, seed=3, temperature=0.3, folding="off")))
+    speech = np.concatenate(
+        list(long.stream(tmp_path / "a.wav", found, model, sampler, 1, seed=3, temperature=0.3, folding="off"))
+    )
     assert len(speech) == len(short)
     unlike = np.abs(speech - short) > 0.02 * np.abs(short).max()
     assert unlike.mean() < 0.01

@@ -100,7 +100,7 @@ def test_row_36_a_pickled_model_is_refused_and_never_run(tmp_path):
 def test_a_header_whose_length_begins_like_a_pickle_is_none(written):
     path, model = written
     length = struct.unpack("<Q", path.read_bytes()[:8])[0]
-    note = "x" * ((0x0280 - length) % 0x10000 - len(r', \"note\": \"\"'))
+    note = "x" * ((0x0280 - length) % 0x10000 - len(r", \"note\": \"\""))
     model_file.write(path, model, SPEAKERS, {"steps": 3, "note": note})
     assert path.read_bytes()[:2] == b"\x80\x02" and model_file.read(path).training["note"] == note
 
@@ -124,12 +124,18 @@ def test_another_codebook_size_names_the_field(written):
     path, model = written
     before = model_file.read_header(path)
     config = dataclasses.replace(model.config, quantizer=dataclasses.replace(model.config.quantizer, codebook_size=16))
-    metadata = {"format_version": str(model_file.FORMAT_VERSION), "config": json.dumps(config.to_dict()), "training": json.dumps(before.training)}
+    metadata = {
+        "format_version": str(model_file.FORMAT_VERSION),
+        "config": json.dumps(config.to_dict()),
+        "training": json.dumps(before.training),
+    }
     voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata["speakers"] = json.dumps(voices)
     weights = {k: v for k, v in model.state_dict().items() if not k.startswith(model_file.TRAINING_ONLY)}
     rewrite_metadata(path, **metadata, checksum=model_file.KIND.checksum(weights, metadata))
-    with pytest.raises(ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"):
+    with pytest.raises(
+        ModelError, match=r"quantizer.codebook: the file has shape \(8, 4\), its settings want \(16, 4\)"
+    ):
         model_file.read(path)
 
 

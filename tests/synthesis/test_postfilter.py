@@ -55,7 +55,9 @@ def test_speech_that_is_as_it_was_told_stays_as_it_is(shape, speech):
 def test_length_and_loudness_stay_at_every_length(length):
     rng = np.random.default_rng(length)
     samples = (0.06 * rng.standard_normal(length * HOP)).astype(np.float32)
-    filtered = PostFilter(Voice(0.1))(samples, torch.from_numpy(rng.standard_normal((length, BANDS)).astype(np.float32)), 1)
+    filtered = PostFilter(Voice(0.1))(
+        samples, torch.from_numpy(rng.standard_normal((length, BANDS)).astype(np.float32)), 1
+    )
     assert filtered.dtype == np.float32 and filtered.shape == samples.shape
     assert np.sqrt((filtered**2).mean()) == pytest.approx(np.sqrt((samples**2).mean()), rel=1e-4)
 
@@ -106,7 +108,9 @@ def test_what_is_said_is_filtered_by_what_was_told_unless_it_is_off():
     model.global_variance[1] = 0.3
     sampler, shape = Sampler(model, "float32"), PostFilter(model)
     requests = [Request(np.arange(length) % 8, length % 2, seed=length) for length in (7, 60)]
-    plain, filtered = (pipeline.synthesize(model, sampler, requests, folding="off", postfilter=on) for on in (False, True))
+    plain, filtered = (
+        pipeline.synthesize(model, sampler, requests, folding="off", postfilter=on) for on in (False, True)
+    )
     for request, one, other in zip(requests, plain, filtered):
         with torch.no_grad():
             z_q = model.quantizer.lookup(torch.from_numpy(request.codes)[None])

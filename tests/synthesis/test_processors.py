@@ -23,7 +23,18 @@ def test_without_bfloat16_and_wide_vectors_the_loop_says_what_the_network_says(t
     environment.pop("VQVC_UNIT", None)
     loop = "tests/synthesis/test_sampler.py::test_the_loop_says_what_the_network_says"
     engines = "tests/engine/test_engines.py::test_an_engine_equals_the_specification"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "floats or network_says", loop, engines]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "floats or network_says",
+        loop,
+        engines,
+    ]
     found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=570)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     assert "skipped" not in found.stdout and "20 passed" in found.stdout

@@ -37,7 +37,13 @@ def test_any_shares_come_back_and_cost_their_entropy(shares):
 def test_extreme_shares_carry_through_long_runs():
     total = 1 << 24
     rng = np.random.default_rng(0)
-    for kind in ((total - 1, 1, total), (0, 1, total), (0, total, total), (1, total - 1, total), (total // 3, 1, total)):
+    for kind in (
+        (total - 1, 1, total),
+        (0, 1, total),
+        (0, total, total),
+        (1, total - 1, total),
+        (total // 3, 1, total),
+    ):
         shares = [kind] * 500 + [(int(rng.integers(total)), 1, total) for _ in range(20)] + [kind] * 500
         assert _decode(range_coder.encode(shares), shares)
 

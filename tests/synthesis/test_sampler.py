@@ -50,7 +50,9 @@ def job_of(conditioning: Conditioning, row: int, frames: int, seed: int, positio
     if conditioning.predictor is None:
         return Job(conditioning.frames[row, :frames].numpy(), None, None, seed, position)
     gain = conditioning.log_gain[row, :frames].exp().numpy()
-    return Job(conditioning.frames[row, :frames].numpy(), conditioning.predictor[row, :frames].numpy(), gain, seed, position)
+    return Job(
+        conditioning.frames[row, :frames].numpy(), conditioning.predictor[row, :frames].numpy(), gain, seed, position
+    )
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
@@ -125,7 +127,9 @@ def test_the_same_seed_and_place_draw_the_same(make_model):
         return sampler.feed(sampler.start(1, [seed], [position]), conditioning)[0]
 
     assert np.array_equal(synthesize(1, 0), synthesize(1, 0))
-    assert not np.array_equal(synthesize(1, 0), synthesize(2, 0)) and not np.array_equal(synthesize(1, 0), synthesize(1, 16))
+    assert not np.array_equal(synthesize(1, 0), synthesize(2, 0)) and not np.array_equal(
+        synthesize(1, 0), synthesize(1, 16)
+    )
     assert np.array_equal(synthesize(-1, 0), synthesize(2**64 - 1, 0))  # any whole number is a seed
 
 
@@ -135,7 +139,10 @@ def test_draws_follow_the_model(make_model, output):
     conditioning = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
     forced = np.repeat(classes_like_speech(1, 15), streams, axis=0)
     many = Conditioning(
-        *(None if t is None else t.expand(streams, *t.shape[1:]) for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain))
+        *(
+            None if t is None else t.expand(streams, *t.shape[1:])
+            for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+        )
     )
     sampler = Sampler(model, "float32")
     drawn = sampler.feed(sampler.start(streams, range(streams)), many, forced=forced)[:, 15]
@@ -233,7 +240,12 @@ class _Stop(BaseException):
 def test_what_one_worker_raises_ends_the_others(make_model):
     sampler, said = Sampler(make_model(), "float32", threads=2), []
     conditioning = told_of(make_model(), 2, 2000)
-    jobs = [Job(conditioning.frames[i].numpy(), conditioning.predictor[i].numpy(), conditioning.log_gain[i].exp().numpy(), i) for i in (0, 1)]
+    jobs = [
+        Job(
+            conditioning.frames[i].numpy(), conditioning.predictor[i].numpy(), conditioning.log_gain[i].exp().numpy(), i
+        )
+        for i in (0, 1)
+    ]
     first, both = [], threading.Barrier(2, timeout=60)
 
     def progress(samples):

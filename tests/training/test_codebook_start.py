@@ -13,7 +13,17 @@ def asked(monkeypatch) -> list[bool]:
     """Whether each training step left the codebook out."""
     found, forward = [], VQVAE.forward
 
-    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, skip_decoder=False, bypass_quantizer=False, source=None):
+    def watched(
+        self,
+        waveform,
+        speaker,
+        history=None,
+        dtype=torch.float32,
+        generator=None,
+        skip_decoder=False,
+        bypass_quantizer=False,
+        source=None,
+    ):
         if self.training:  # not when a checkpoint is tried on unseen speech
             found.append(bypass_quantizer)
         return forward(self, waveform, speaker, history, dtype, generator, skip_decoder, bypass_quantizer, source)

@@ -19,7 +19,8 @@ def _crops(store, **options) -> Crops:
 
 def _equal(a, b) -> bool:
     return a.utt_ids == b.utt_ids and all(
-        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("waveform", "history", "source", "speaker", "scored")
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("waveform", "history", "source", "speaker", "scored")
     )
 
 
@@ -91,7 +92,12 @@ def unequal(tmp_path_factory) -> PackedStore:
     """p0 spoke four times as long as p1; p2 is in dev alone."""
     path = tmp_path_factory.mktemp("unequal") / "dump"
     with StoreWriter(path, sample_rate=16000, level_rms=0.06) as writer:
-        for name, length, subset in (("p0_1", 3000, "train"), ("p0_2", 1000, "train"), ("p1_1", 1000, "train"), ("p2_1", 900, "dev")):
+        for name, length, subset in (
+            ("p0_1", 3000, "train"),
+            ("p0_2", 1000, "train"),
+            ("p1_1", 1000, "train"),
+            ("p2_1", 900, "dev"),
+        ):
             writer.add(name, np.full(length, 0.1), speaker=name[:2], subset=subset)
         writer.finish([Speaker(name) for name in SPEAKERS])
     return PackedStore(path)

@@ -53,8 +53,16 @@ def test_layers_learn_by_muon_and_the_rest_by_adam(which, store, tmp_path):
     adam, muon = running.task.step.optimizers
     names = {running.names[id(p)] for group in muon.param_groups for p in group["params"]}
     stack = {f"wavenet.stack.{name}" for name in ("tap", "frame", "residual", "skip")}
-    around = {name for name in running.names.values() if name.endswith("weight") and name.startswith(("encoder.", "conditioning."))}
-    around -= {"conditioning.speaker.weight", "encoder.level.weight", "encoder.level_out.weight"}  # a table, and no matrices
+    around = {
+        name
+        for name in running.names.values()
+        if name.endswith("weight") and name.startswith(("encoder.", "conditioning."))
+    }
+    around -= {
+        "conditioning.speaker.weight",
+        "encoder.level.weight",
+        "encoder.level_out.weight",
+    }  # a table, and no matrices
     assert {"encoder.strided.0.weight", "conditioning.enter.weight"} < around
     assert names == (stack if which == "muon" else stack | around | {"wavenet.mix.weight"})
     assert [group["size"] for group in muon.param_groups] == [2.5, 1.0][: 1 if which == "muon" else 2]

@@ -62,14 +62,19 @@ def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_pa
         (_trainer(tiny_archive(model="cd" * 32), tmp_path), "codes_of_model"),
         (_trainer(archive, tmp_path, tiny_settings(prior={"layers": 3})), "prior"),
     ):
-        with pytest.raises(ModelError, match=f"was made with another {key}; train in another folder, or give --overwrite"):
+        with pytest.raises(
+            ModelError, match=f"was made with another {key}; train in another folder, or give --overwrite"
+        ):
             other.run()
     anew = _trainer(archive, tmp_path, tiny_settings(prior={"layers": 3}, training={"steps": 2}), restart=True).run()
     assert anew.step == 2
 
 
 def test_row_39_a_folder_in_use_is_refused(archive, tmp_path):
-    with lock_folder(tmp_path), pytest.raises(TrainingError, match=f"in use by process {os.getpid()}; wait for it or stop it"):
+    with (
+        lock_folder(tmp_path),
+        pytest.raises(TrainingError, match=f"in use by process {os.getpid()}; wait for it or stop it"),
+    ):
         _trainer(archive, tmp_path).run()
 
 
@@ -77,7 +82,9 @@ def test_row_41_a_loss_that_is_not_a_number_stops_the_prior(archive, tmp_path):
     trainer = _trainer(archive, tmp_path)
     with torch.no_grad():
         trainer.task.model.wavenet.out.bias[0] = float("nan")
-    with pytest.raises(TrainingError, match="step 0: the loss or its gradient is not a number .*last good checkpoint: none yet"):
+    with pytest.raises(
+        TrainingError, match="step 0: the loss or its gradient is not a number .*last good checkpoint: none yet"
+    ):
         trainer.run()
     assert checkpoint.load_newest(tmp_path) is None
 
@@ -93,7 +100,9 @@ def _crops(archive, **changes) -> CodeCrops:
 def test_crops_hold_the_codes_of_their_utterances(archive):
     batch = _crops(archive).batch(3)
     assert set(batch.speaker) == {0, 1, 2}
-    for codes, before, speaker, scored, utt_id in zip(batch.codes, batch.before, batch.speaker, batch.scored, batch.utt_ids):
+    for codes, before, speaker, scored, utt_id in zip(
+        batch.codes, batch.before, batch.speaker, batch.scored, batch.utt_ids
+    ):
         whole = archive.codes_of(utt_id)
         length = int(np.flatnonzero(scored).max()) + 1
         starts = [s for s in range(len(whole)) if np.array_equal(whole[s : s + length], codes[:length])]

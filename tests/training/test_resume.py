@@ -69,7 +69,9 @@ def test_same_seed_same_model_and_another_seed_another(store, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         trainer(tiny_config(training={"steps": 2, "seed": seed}), store, tmp_path / name).run()
     _assert_equal(tmp_path / "a", tmp_path / "b")
-    assert not torch.equal(_state(tmp_path / "a")[0]["model.quantizer.codebook"], _state(tmp_path / "c")[0]["model.quantizer.codebook"])
+    assert not torch.equal(
+        _state(tmp_path / "a")[0]["model.quantizer.codebook"], _state(tmp_path / "c")[0]["model.quantizer.codebook"]
+    )
 
 
 def test_minutes_end_a_run_with_its_rate_fallen(store, tmp_path):
@@ -124,7 +126,9 @@ def test_row_34_the_command_stopped_by_each_signal_goes_on_to_the_same_end(argum
 def test_row_34_a_second_signal_stops_at_once(arguments, tmp_path):
     process = start(command, arguments(tmp_path / "run"), (4, signal.SIGTERM, 2), log=tmp_path / "log")
     assert status(process) == 143
-    assert checkpoint.load_newest(tmp_path / "run") is None and "goes on from here" not in (tmp_path / "log").read_text()
+    assert (
+        checkpoint.load_newest(tmp_path / "run") is None and "goes on from here" not in (tmp_path / "log").read_text()
+    )
 
 
 def test_row_34_a_signal_ends_the_last_validation(store, tmp_path, monkeypatch):

@@ -39,7 +39,9 @@ def test_averages_follow_weights_slowly_and_copy_buffers():
         average.update(model, step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.weight.detach()
-        assert torch.allclose(average.module.weight, expected) and torch.equal(average.module.running_mean, model.running_mean)
+        assert torch.allclose(average.module.weight, expected) and torch.equal(
+            average.module.running_mean, model.running_mean
+        )
     assert not average.module.training and not average.module.weight.requires_grad
 
 

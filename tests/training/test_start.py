@@ -22,7 +22,9 @@ def _model(speakers, config=CONFIG):
 
 def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
     old = _model(2)
-    begun = trainer(CONFIG, store, tmp_path / "run", start=Initialization(old, ("p2", "p0"), tmp_path / "old"))  # p1 is new
+    begun = trainer(
+        CONFIG, store, tmp_path / "run", start=Initialization(old, ("p2", "p0"), tmp_path / "old")
+    )  # p1 is new
     for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
         voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
@@ -30,15 +32,29 @@ def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
         assert torch.equal(voices[0], before[1]) and torch.equal(voices[2], before[0])
         assert torch.allclose(voices[1], before.mean(0))
         assert torch.equal(spoken[0], spoken_before[1]) and (spoken[1] == 0).all()
-        assert (ours.pop("global_variance")[:, 0] == torch.tensor([2.0, 1.5, 1.0])).all() and theirs.pop("global_variance").any()
+        assert (ours.pop("global_variance")[:, 0] == torch.tensor([2.0, 1.5, 1.0])).all() and theirs.pop(
+            "global_variance"
+        ).any()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, monkeypatch):
-    begun = trainer(CONFIG, store, tmp_path / "run", start=Initialization(_model(3), ("p0", "p1", "p2"), tmp_path / "old"))
+    begun = trainer(
+        CONFIG, store, tmp_path / "run", start=Initialization(_model(3), ("p0", "p1", "p2"), tmp_path / "old")
+    )
     asked, forward = [], VQVAE.forward
 
-    def watched(self, waveform, speaker, history=None, dtype=torch.float32, generator=None, skip_decoder=False, bypass_quantizer=False, source=None):
+    def watched(
+        self,
+        waveform,
+        speaker,
+        history=None,
+        dtype=torch.float32,
+        generator=None,
+        skip_decoder=False,
+        bypass_quantizer=False,
+        source=None,
+    ):
         if self.training:
             asked.append((skip_decoder, bypass_quantizer))
         return forward(self, waveform, speaker, history, dtype, generator, skip_decoder, bypass_quantizer, source)
@@ -52,7 +68,12 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
 def test_another_model_is_refused(store, tmp_path):
     other = tiny_config(decoder={"f0": True, "layers": 3}, training={"quantizer_start_step": 3})
     with pytest.raises(ModelError, match=r"old: was made with decoder.layers = 3, not 2"):
-        trainer(CONFIG, store, tmp_path / "run", start=Initialization(_model(3, other), ("p0", "p1", "p2"), tmp_path / "old"))
+        trainer(
+            CONFIG,
+            store,
+            tmp_path / "run",
+            start=Initialization(_model(3, other), ("p0", "p1", "p2"), tmp_path / "old"),
+        )
 
 
 def test_a_setting_that_is_newer_than_the_model_has_its_default(tmp_path):

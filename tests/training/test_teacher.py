@@ -89,10 +89,16 @@ def test_crops_of_perturbed_copies_begin_where_their_originals_do(tmp_path):
                 continue
             perturbed += 1
             utterance = store.utterance(utt_id)
-            original, copy = (a[utterance.offset_samples :][: utterance.length_samples] / 32768 for a in (store.audio, store.perturbed[0]))
+            original, copy = (
+                a[utterance.offset_samples :][: utterance.length_samples] / 32768
+                for a in (store.audio, store.perturbed[0])
+            )
             wanted = batch.waveform[row][: min(256, utterance.length_samples)]
             at = [n for n in range(len(original) - 63) if (original[n : n + 64] == wanted[:64]).all()]
-            assert len(at) == 1 and (copy[at[0] : at[0] + 256] == batch.source[row][: len(copy[at[0] : at[0] + 256])]).all()
+            assert (
+                len(at) == 1
+                and (copy[at[0] : at[0] + 256] == batch.source[row][: len(copy[at[0] : at[0] + 256])]).all()
+            )
     assert 10 <= perturbed <= 30  # of 40
 
 
@@ -101,7 +107,9 @@ def test_a_teacher_has_to_be_there(tmp_path):
         trainer(tiny_config(training={"teacher_weight": 1.0}), tiny_store(tmp_path / "dump"), tmp_path / "run")
 
 
-@pytest.mark.parametrize("settings", [{"wavenet_fraction": 0.0}, {"wavenet_fraction": 1.5}, {"perturbed_fraction": -0.1}])
+@pytest.mark.parametrize(
+    "settings", [{"wavenet_fraction": 0.0}, {"wavenet_fraction": 1.5}, {"perturbed_fraction": -0.1}]
+)
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         tiny_config(training=settings)

@@ -16,8 +16,16 @@ from vqvc.training import checkpoint
 
 TRAINING = {"steps": 6, "learning_rate": 1e-4, "gradient_clip": 0.5}
 CONFIGS = {
-    "plain": {"decoder": {"jitter": 0.0}, "quantizer": {"restart_below": 0.0}, "training": TRAINING | {"batch_size": 4}},
-    "uneven": {"decoder": {"jitter": 0.0}, "quantizer": {"restart_below": 0.0}, "training": TRAINING | {"batch_size": 5}},
+    "plain": {
+        "decoder": {"jitter": 0.0},
+        "quantizer": {"restart_below": 0.0},
+        "training": TRAINING | {"batch_size": 4},
+    },
+    "uneven": {
+        "decoder": {"jitter": 0.0},
+        "quantizer": {"restart_below": 0.0},
+        "training": TRAINING | {"batch_size": 5},
+    },
     "drawn": {
         "decoder": {"jitter": 0.12, "f0": True},
         "quantizer": {"restart_below": 0.5},  # so that codes are restarted
@@ -48,7 +56,11 @@ def worker(rank: int, workers: int, port: int, store: str, folder: str, config: 
 
     distributed.TIMEOUT = timedelta(seconds=120)
     loop.LOG_EVERY = 1
-    before_step(pytest.MonkeyPatch(), VQVAETask, lambda step: (step, rank) == (dies_at, 1) and os.kill(os.getpid(), signal.SIGKILL))
+    before_step(
+        pytest.MonkeyPatch(),
+        VQVAETask,
+        lambda step: (step, rank) == (dies_at, 1) and os.kill(os.getpid(), signal.SIGKILL),
+    )
 
     def work(args) -> int:
         with distributed.workers(torch.device("cpu")) as place:
@@ -75,7 +87,10 @@ def _two_learn_what_one_does(store, tmp_path, config: str) -> None:
     for name in ("model.quantizer.codebook", "model.quantizer.counts", "model.quantizer.sums"):
         assert (one[name] - two[name]).abs().max() < 1e-6 * max(1, float(one[name].abs().max())), name
     assert torch.equal(one["epoch_counts"], two["epoch_counts"])
-    assert _losses(tmp_path / "2") == pytest.approx(_losses(tmp_path / "1"), abs=1e-5) and len(_losses(tmp_path / "1")) == 6
+    assert (
+        _losses(tmp_path / "2") == pytest.approx(_losses(tmp_path / "1"), abs=1e-5)
+        and len(_losses(tmp_path / "1")) == 6
+    )
     assert len(list((tmp_path / "2").glob("checkpoint-*"))) == 1  # one writer
 
 

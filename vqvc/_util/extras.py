@@ -18,9 +18,11 @@ def load(package: str, extra: str, name: str = "") -> ModuleType:
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package.partition(".")[0]
         reason = "is not installed" if absent else f"cannot be imported ({first_line(error)})"
-        raise MissingExtraError(name or package.partition('.')[0], extra, reason) from error
+        raise MissingExtraError(name or package.partition(".")[0], extra, reason) from error
     except Exception as error:
-        raise MissingExtraError(name or package.partition('.')[0], extra, f"cannot be imported ({first_line(error)})") from error
+        raise MissingExtraError(
+            name or package.partition(".")[0], extra, f"cannot be imported ({first_line(error)})"
+        ) from error
 
 
 def first_line(error: BaseException) -> str:

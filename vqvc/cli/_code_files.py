@@ -15,7 +15,11 @@ def write_code_file(package, recording: Path, out: Path, prior) -> str:
 
     settings = package.config
     codes, length_samples = encode_recording(package.model, recording)
-    coder = prior.coder if prior else code_file.Coder(package.checksum, settings.hop_length, settings.quantizer.codebook_size)
+    coder = (
+        prior.coder
+        if prior
+        else code_file.Coder(package.checksum, settings.hop_length, settings.quantizer.codebook_size)
+    )
     size = code_file.write(out, codes, length_samples, coder)
     rate = 8 * size * settings.audio.sample_rate / length_samples
     how = f"under {prior.path}" if prior else "plain"

@@ -26,7 +26,10 @@ def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
     parser.add_argument(
-        "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum towards what the voice is told, or not"
+        "--postfilter",
+        choices=("on", "off"),
+        default="on",
+        help="correct the spectrum towards what the voice is told, or not",
     )
 
 

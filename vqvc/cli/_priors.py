@@ -12,7 +12,9 @@ USUAL = Path("prior", "prior.safetensors")  # beside the model
 
 def add_prior(parser: argparse.ArgumentParser, what: str) -> None:
     """``--prior``, of a command that ``what`` describes."""
-    parser.add_argument("--prior", help=f"prior.safetensors of vqvc-prior, {what}; {USUAL} beside the model when not given")
+    parser.add_argument(
+        "--prior", help=f"prior.safetensors of vqvc-prior, {what}; {USUAL} beside the model when not given"
+    )
 
 
 def find_prior(args: argparse.Namespace, needed: bool = True):

@@ -26,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--out", type=Path, default=Path("align"), metavar="DIR", help="where phones.ctm and unaligned.tsv go"
     )
-    result.add_argument("--textgrids", type=Path, metavar="DIR", help="TextGrids, or TIMIT's .phn, in the recordings' own times")
+    result.add_argument(
+        "--textgrids", type=Path, metavar="DIR", help="TextGrids, or TIMIT's .phn, in the recordings' own times"
+    )
     result.add_argument(
         "--phone-set", choices=PHONE_SETS, default="auto", help="of the TextGrids; auto: found out by the labels"
     )

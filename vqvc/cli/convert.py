@@ -33,7 +33,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_model(p)
     p.add_argument("--src", help="a recording, a folder of them, or - for stdin")
     p.add_argument("--speaker", help="the target speaker")
-    p.add_argument("--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given")
+    p.add_argument(
+        "--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given"
+    )
     p.add_argument("--pairs", type=Path, help="text file with source, speaker and output on each line, between tabs")
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
@@ -136,7 +138,11 @@ class _Conversion:
                         continue
                     for note in io.notes_on(job.src, self.converter.sample_rate):
                         logger.info("%s: %s", job.src, note)
-                    logger.info("%s: %.1f min; read through first, then converted in pieces", job.src, self.batch.lengths_s[job.src] / 60)
+                    logger.info(
+                        "%s: %.1f min; read through first, then converted in pieces",
+                        job.src,
+                        self.batch.lengths_s[job.src] / 60,
+                    )
                     speech = self.converter.convert_file(job.src, job.speaker, **self.how)
                     spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
                     continue
@@ -149,7 +155,9 @@ class _Conversion:
             except VqvcError as error:
                 failed += 1
                 self._complain(job, error)
-        results = self.converter.synthesize([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
+        results = (
+            self.converter.synthesize([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
+        )
         for (job, recording, _), samples in zip(pairs, results):
             if job in self.batch.done:
                 continue
@@ -172,7 +180,9 @@ class _Conversion:
             if self.batch.many:
                 self.finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-        _outputs.deliver(job.out, resample.resample_blocks(blocks, model_rate, out_rate), out_rate, length, self.args, note)
+        _outputs.deliver(
+            job.out, resample.resample_blocks(blocks, model_rate, out_rate), out_rate, length, self.args, note
+        )
         _outputs.report(job.out)
         return resample.resampled_length(source_length, source_rate, model_rate)
 

@@ -26,7 +26,11 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("codes", nargs="?", type=Path, help=".npz or .vqc of vqvc-encode, or a text file with numbers")
     p.add_argument("--utt", help="which utterance, when the file holds several")
     p.add_argument("--speaker", help="the target speaker")
-    p.add_argument("-o", "--out", help="sound file, folder, or - for stdout; CODES_SPEAKER.wav in the current folder when not given")
+    p.add_argument(
+        "-o",
+        "--out",
+        help="sound file, folder, or - for stdout; CODES_SPEAKER.wav in the current folder when not given",
+    )
     add_prior(p, "with which a .vqc was coded")
     _outputs.add_output(p)
     add_speech_options(p)

@@ -24,11 +24,16 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-encode egs/vctk/exp/small         (the folder of a run: codes.npz of the store that it learned from)\n"
         "  vqvc-encode --model model.safetensors --store dump --out codes.npz",
     )
-    p.add_argument("--model", type=Path, help="model file of vqvc-train; the released one, or that of the run, when not given")
+    p.add_argument(
+        "--model", type=Path, help="model file of vqvc-train; the released one, or that of the run, when not given"
+    )
     p.add_argument("recording", nargs="?", type=Path, help="a sound file, a packed store, or the folder of a run")
     p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
     p.add_argument(
-        "-o", "--out", type=Path, help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given"
+        "-o",
+        "--out",
+        type=Path,
+        help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given",
     )
     add_prior(p, "under which a .vqc is coded, or none for plain codes")
     p.add_argument("--jobs", type=positive, help="cores to use; all by default")

@@ -29,14 +29,19 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--strangers", type=Path, metavar="STORE", help="packed store with speakers that the model never trained on"
     )
-    result.add_argument("--limit", type=int, default=64, help="utterances to convert, half of them of unseen speakers if there are any")
+    result.add_argument(
+        "--limit", type=int, default=64, help="utterances to convert, half of them of unseen speakers if there are any"
+    )
     result.add_argument(
         "--targets", default="", help="voices, by comma; otherwise --target-count voices with most speech"
     )
     result.add_argument("--target-count", type=int, default=12, help="voices when --targets is not given")
     result.add_argument("--each", type=int, default=2, help="targets per utterance, in turn; 0: all of them")
     result.add_argument(
-        "--few-count", type=int, default=24, help="further voices that have a handful of sentences, two conversions each"
+        "--few-count",
+        type=int,
+        default=24,
+        help="further voices that have a handful of sentences, two conversions each",
     )
     result.add_argument(
         "--recogniser",
@@ -48,7 +53,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--speaker-encoder", default="none", metavar="NAME", help="none, ge2e or ge2e:FILE; the extra speaker brings it"
     )
     result.add_argument(
-        "--contours", type=int, default=12, help="conversions made again with other F0 contours; needs --speaker-encoder"
+        "--contours",
+        type=int,
+        default=12,
+        help="conversions made again with other F0 contours; needs --speaker-encoder",
     )
     result.add_argument("--threads", type=int, default=1, help="of the recogniser, which works while speech is made")
     result.add_argument(
@@ -130,7 +138,14 @@ def work(args: argparse.Namespace) -> int | None:
 def _check(args: argparse.Namespace) -> None:
     from vqvc.errors import UsageError
 
-    for name, least in (("limit", 1), ("target_count", 1), ("each", 0), ("few_count", 0), ("contours", 0), ("threads", 1)):
+    for name, least in (
+        ("limit", 1),
+        ("target_count", 1),
+        ("each", 0),
+        ("few_count", 0),
+        ("contours", 0),
+        ("threads", 1),
+    ):
         if getattr(args, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least {least}")
 
@@ -188,7 +203,9 @@ def _figures(args, made, store, converter, recogniser, encoder, archive, alignme
     natural = suite.natural_clips(made, store, seed)
     return {
         "content": suite.section("words", words),
-        "encoder": suite.section("voice", lambda: encoder_section.encoder_figures(made, enrolled(), encoder, rate, seed)),
+        "encoder": suite.section(
+            "voice", lambda: encoder_section.encoder_figures(made, enrolled(), encoder, rate, seed)
+        ),
         "contour": suite.section("voice in codes and contour", contours),
         "speaker": suite.section("voice by MFCC", lambda: speaker_verification.speaker_figures(made, store, seed)),
         "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, seed, natural)),

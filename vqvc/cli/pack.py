@@ -30,7 +30,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--perturb", type=int, default=0, metavar="N",
         help="also N perturbed copies, in other voices and rooms, which training.perturbed_fraction lets the encoder read",
     )  # fmt: skip
-    result.add_argument("--jobs", type=int, default=2, help="threads (processes for --perturb); the result does not depend on their number")
+    result.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="threads (processes for --perturb); the result does not depend on their number",
+    )
     result.add_argument("--overwrite", action="store_true", help="replace a store of other inputs")
     return result
 

@@ -29,9 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="a corpus; may be given again",
     )
-    result.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("data"), help="where train, dev and test go"
-    )
+    result.add_argument("--out", type=Path, metavar="DIR", default=Path("data"), help="where train, dev and test go")
     result.add_argument(
         "--layout", choices=LAYOUTS, default="auto", help="of the sources; auto: found out by what is there"
     )

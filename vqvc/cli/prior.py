@@ -26,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
     p.add_argument("--out", type=Path, help=f"folder of the prior: checkpoints, log, {FILE}, score.json")
     p.add_argument("--conf", type=Path, help="YAML file with the prior's settings, or a name: prior/wavenet")
-    p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
+    )
     p.add_argument("--max-minutes", type=float, help="end after so many minutes, with a finished learning-rate decay")
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
@@ -34,9 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--model", type=Path, help="with --score: the model file, for its decoder's bits per sample")
     p.add_argument("--decoder-bits", type=float, help="with --score: the decoder's bits per sample on unseen sentences")
     p.add_argument("--align", type=Path, help="with --score: phones.ctm; are the phones of drawn codes English-like?")
-    p.add_argument("--draw-seconds", type=float, default=300.0, help="with --align: codes to draw, in seconds of speech")
+    p.add_argument(
+        "--draw-seconds", type=float, default=300.0, help="with --align: codes to draw, in seconds of speech"
+    )
     p.add_argument("--seed", type=int, default=0, help="with --align: of the draws")
-    p.add_argument("--overwrite", action="store_true", help="begin anew where other codes were learned; replace score.json")
+    p.add_argument(
+        "--overwrite", action="store_true", help="begin anew where other codes were learned; replace score.json"
+    )
     return p
 
 
@@ -53,7 +59,9 @@ def _train(args: argparse.Namespace) -> int:
     from vqvc import config as configuration
 
     kind = configuration.PriorSettings
-    settings = configuration.load(args.conf, args.set, kind) if args.conf else configuration.from_dict({}, args.set, kind)
+    settings = (
+        configuration.load(args.conf, args.set, kind) if args.conf else configuration.from_dict({}, args.set, kind)
+    )
 
     import torch
 

@@ -31,9 +31,14 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",
     )
     result.add_argument(
-        "run", nargs="?", type=Path, help="folder of a training run, as the recipes make it: codes, alignment and store are found"
+        "run",
+        nargs="?",
+        type=Path,
+        help="folder of a training run, as the recipes make it: codes, alignment and store are found",
     )
-    result.add_argument("--model", type=Path, help="model file for the built-in voices; the released one when not given")
+    result.add_argument(
+        "--model", type=Path, help="model file for the built-in voices; the released one when not given"
+    )
     result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
     result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align")
     result.add_argument("--store", type=Path, help="packed store, for k-means on MFCC (left out when not given)")
@@ -68,7 +73,9 @@ def work(args: argparse.Namespace) -> int | None:
             _refuse_overwrite(args)
             return _probe(args, _built_in(args.model, Path(scratch)))
         if args.model is not None:
-            raise UsageError("--model: is for the built-in voices; codes, or the folder of a run, are probed as they are")
+            raise UsageError(
+                "--model: is for the built-in voices; codes, or the folder of a run, are probed as they are"
+            )
         fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
         if args.run is not None and args.store is None:
             args.store = RunPaths.find(args.run).existing_store
@@ -146,7 +153,10 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
         },
         "seed": args.seed,
         "fitted_on": _describe(train, left_out["train"]) | {"subset": "train"},
-        "sets": {name: _describe(data, left_out[name]) | {"what": probe_baselines.SETS[name]} for name, data in scored.items()},
+        "sets": {
+            name: _describe(data, left_out[name]) | {"what": probe_baselines.SETS[name]}
+            for name, data in scored.items()
+        },
         "figures": figures,
         "about_the_codes": probe_baselines.code_figures(
             scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"

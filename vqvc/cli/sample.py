@@ -28,12 +28,18 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--out", help="sound file or folder; sample.wav in the current folder when not given")
     _outputs.add_output(p)
     p.add_argument("--count", type=int, default=1, help="samples to draw; several are numbered: sample-1.wav, ...")
-    p.add_argument("--temperature", type=float, default=1.0, help="of the codes: 1 is what was learned, less is likelier")
-    p.add_argument("--top-p", type=float, default=1.0, help="draw only from the likeliest codes that together hold this share")
+    p.add_argument(
+        "--temperature", type=float, default=1.0, help="of the codes: 1 is what was learned, less is likelier"
+    )
+    p.add_argument(
+        "--top-p", type=float, default=1.0, help="draw only from the likeliest codes that together hold this share"
+    )
     p.add_argument("--voice-temperature", type=float, default=0.9, help="of the waveform's draws")
     p.add_argument("--opening", type=Path, help="a recording whose first seconds are said first, and gone on from")
     p.add_argument("--opening-seconds", type=float, default=1.0, help="how much of it")
-    p.add_argument("--anyone", action="store_true", help="do not tell the prior who speaks (the voice is told in any case)")
+    p.add_argument(
+        "--anyone", action="store_true", help="do not tell the prior who speaks (the voice is told in any case)"
+    )
     p.add_argument("--picture", action="store_true", help="also draw the spectrogram, beside the sound, as .png")
     p.add_argument("--seed", type=int, default=0, help="of all draws")
     p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")

@@ -19,12 +19,23 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-train --conf small --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )
-    p.add_argument("--conf", required=True, type=Path, help="YAML file with the model and training settings, or one that comes with the package by its name: small")
+    p.add_argument(
+        "--conf",
+        required=True,
+        type=Path,
+        help="YAML file with the model and training settings, or one that comes with the package by its name: small",
+    )
     p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
-    p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable")
-    p.add_argument("--max-minutes", type=float, help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
+    )
+    p.add_argument(
+        "--max-minutes",
+        type=float,
+        help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay",
+    )
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
     return p

@@ -1,8 +1,8 @@
 """The prior's file: weights, integer tables, settings and the model whose codes it knows, under one checksum.
 
-    tensors      the Prior's state_dict, and ``integer_prior.make_tables``
-    metadata     prior_format_version; settings, speakers, training (JSON); codes_of_model, codebook_size, hop_length,
-                 sample_rate; checksum
+tensors      the Prior's state_dict, and ``integer_prior.make_tables``
+metadata     prior_format_version; settings, speakers, training (JSON); codes_of_model, codebook_size, hop_length,
+             sample_rate; checksum
 """
 
 import dataclasses
@@ -110,7 +110,9 @@ def read(path: str | Path) -> PriorFile:
     tensors, model = file.tensors(), build()
     model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(TABLES)})
     try:
-        integers = IntegerPrior({name: tensor.numpy() for name, tensor in tensors.items()}, model.wavenet.stack.dilations)
+        integers = IntegerPrior(
+            {name: tensor.numpy() for name, tensor in tensors.items()}, model.wavenet.stack.dilations
+        )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     return PriorFile(path, model, integers, checksum=file.metadata[tensorfile.CHECKSUM], **facts)
@@ -121,7 +123,9 @@ def _facts(file: TensorFile) -> dict:
     path, metadata = file.path, file.metadata
     try:
         settings = _config.from_dict(json.loads(metadata["settings"]), kind=PriorSettings)
-        model_limits.require_short_past("prior", settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel)
+        model_limits.require_short_past(
+            "prior", settings.prior.layers, settings.prior.dilation_cycle, settings.prior.kernel
+        )
         speakers, training = json.loads(metadata["speakers"]), json.loads(metadata["training"])
         if not isinstance(training, dict) or not isinstance(speakers, list):
             raise ValueError("training is a section, speakers are a list")

@@ -77,7 +77,9 @@ def pitch_sums(model: VQVAE, samples: np.ndarray, first: int, last: int) -> tupl
     if model.f0_conditioner is None:
         return 0.0, 0.0
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
-    pitch, voicing = (rows[0, first:last].double() for rows in model.f0_conditioner.track(torch.from_numpy(padded)[None]))
+    pitch, voicing = (
+        rows[0, first:last].double() for rows in model.f0_conditioner.track(torch.from_numpy(padded)[None])
+    )
     return float((pitch * voicing).sum()), float(voicing.sum())
 
 
@@ -103,9 +105,7 @@ class Plan:
 
 
 @torch.inference_mode()
-def plan(
-    model: VQVAE, sampler: Engine, requests: Sequence[Request], folding: str = "auto"
-) -> list[Plan]:
+def plan(model: VQVAE, sampler: Engine, requests: Sequence[Request], folding: str = "auto") -> list[Plan]:
     """What ``synthesize`` does for every request when it says them together: where each is cut, and what each stream is told."""
     if folding not in FOLDS:
         raise UsageError(f"fold {folding!r} is not one of {', '.join(FOLDS)}")
@@ -117,7 +117,9 @@ def plan(
     for request in requests:
         codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
         f0_contour_of = torch.from_numpy(request.f0_contour)[None] if request.f0_contour is not None else None
-        conditioning = model.condition(model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), f0_contour_of)
+        conditioning = model.condition(
+            model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), f0_contour_of
+        )
         said = slice(request.span.start * repeat, request.span.stop * repeat)  # frames
         frames = conditioning.frames[0, said].float().numpy()
         predictor = conditioning.predictor[0, said].numpy() if conditioning.predictor is not None else None
@@ -186,4 +188,6 @@ def synthesize(
     if not (postfilter and model.has_mel):
         return joined
     shape = PostFilter(model)
-    return [shape(said, one.predicted_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)]
+    return [
+        shape(said, one.predicted_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)
+    ]

@@ -67,7 +67,9 @@ class PostFilter:
         left = n_fft // 2 - hop // 2
         padded = nn.functional.pad(waveform, (left, n_fft))
         windows = padded.unfold(0, n_fft, hop) * self.mel.window
-        gain = torch.cat([gain, gain[-1:].expand(len(windows) - len(gain), -1)])  # frames past the end, which reach back
+        gain = torch.cat(
+            [gain, gain[-1:].expand(len(windows) - len(gain), -1)]
+        )  # frames past the end, which reach back
         shaped = torch.fft.irfft(torch.fft.rfft(windows) * gain.exp(), n=n_fft) * self.mel.window
         weight = self.mel.window.square().expand(len(windows), -1)
         said = _overlap_add(shaped, hop) / _overlap_add(weight, hop).clamp(min=1e-3)

@@ -72,7 +72,9 @@ def align_store(
         (out / PARTIAL).touch()  # stays until all is written
         given = len(result.segments)
         rest = [
-            item for item in store.utterances if item.utt_id not in result.segments and item.utt_id not in result.unaligned
+            item
+            for item in store.utterances
+            if item.utt_id not in result.segments and item.utt_id not in result.unaligned
         ]
         facts = {"rule_version": RULE_VERSION, "store": store.sha256, "from_textgrids": given}
         if rest:

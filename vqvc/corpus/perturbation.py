@@ -33,7 +33,11 @@ PITCH_FLOOR_HZ, PITCH_CEILING_HZ = 65.0, 500.0
 EQUALIZER_HZ = np.geomspace(60.0, 8000.0, 8)  # where the equalizer's gain is drawn; interpolated between
 EQUALIZER_DB = 4.0  # its standard deviation
 NOISE_SHARE, NOISE_SNR_DB = 0.3, (10.0, 35.0)
-ROOM_SHARE, ROOM_S, ROOM_LEVEL = 0.25, (0.1, 0.4), (0.05, 0.35)  # reverberation time; reverberant amplitude, the direct sound 1
+ROOM_SHARE, ROOM_S, ROOM_LEVEL = (
+    0.25,
+    (0.1, 0.4),
+    (0.05, 0.35),
+)  # reverberation time; reverberant amplitude, the direct sound 1
 LOW_PASS_SHARE, LOW_PASS_HZ = 0.15, (3400.0, 7000.0)
 logger = logging.getLogger("vqvc.corpus")
 
@@ -56,8 +60,12 @@ def change_voice(samples: np.ndarray, sample_rate: int, rng: np.random.Generator
     import parselmouth
     from parselmouth.praat import call, run
 
-    run(f"random_initializeWithSeedUnsafelyButPredictably ({rng.integers(1, 2**31)})")  # pulses of voiceless parts are drawn
-    formant, pitch, spread = (math.exp(rng.uniform(-1, 1) * math.log(r)) for r in (FORMANT_RATIO, PITCH_RATIO, RANGE_RATIO))
+    run(
+        f"random_initializeWithSeedUnsafelyButPredictably ({rng.integers(1, 2**31)})"
+    )  # pulses of voiceless parts are drawn
+    formant, pitch, spread = (
+        math.exp(rng.uniform(-1, 1) * math.log(r)) for r in (FORMANT_RATIO, PITCH_RATIO, RANGE_RATIO)
+    )
     sound = parselmouth.Sound(samples.astype(np.float64), sample_rate)
     try:
         f0 = sound.to_pitch(pitch_floor=PITCH_FLOOR_HZ, pitch_ceiling=PITCH_CEILING_HZ).selected_array["frequency"]

@@ -66,7 +66,9 @@ class PackedStore:
         self.speakers: tuple[Speaker, ...] = tuple(read_table(self.path / SPEAKERS, Speaker))
         self._check_tables()
         self.perturbed_facts = self._read_perturbed_facts()
-        self.perturbed_sha256: tuple[str, ...] = tuple(self.perturbed_facts.get("sha256", ()))  # one for each perturbed copy
+        self.perturbed_sha256: tuple[str, ...] = tuple(
+            self.perturbed_facts.get("sha256", ())
+        )  # one for each perturbed copy
 
     def __reduce__(self):
         return type(self), (self.path,)
@@ -147,7 +149,9 @@ class PackedStore:
         except (ValueError, KeyError, TypeError, OSError):
             sound = False
         if not sound:
-            raise CorpusError(f"{target}: its copies are not those of {AUDIO}; delete it and run vqvc-pack --perturb again")
+            raise CorpusError(
+                f"{target}: its copies are not those of {AUDIO}; delete it and run vqvc-pack --perturb again"
+            )
         return facts
 
     @cached_property
@@ -184,7 +188,9 @@ class PackedStore:
         for name, expected in {AUDIO: self.sha256, **copies}.items():
             found = file_sha256(self.path / name)
             if found != expected:
-                raise CorpusError(f"{self.path / name}: checksum {found[:12]}, expected {expected[:12]}; run vqvc-pack again")
+                raise CorpusError(
+                    f"{self.path / name}: checksum {found[:12]}, expected {expected[:12]}; run vqvc-pack again"
+                )
 
 
 def _are_facts(facts: dict) -> bool:

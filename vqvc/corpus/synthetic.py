@@ -112,7 +112,9 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
 def _speak_all(folder: Path, speakers: int, count: int, jobs: int) -> Iterator[float]:
     """Seconds of speech of each speaker, as they are done."""
     with ThreadPoolExecutor(max(1, min(jobs, speakers))) as threads:
-        for place, seconds in enumerate(threads.map(functools.partial(_in_fresh_process, folder, count), range(speakers))):
+        for place, seconds in enumerate(
+            threads.map(functools.partial(_in_fresh_process, folder, count), range(speakers))
+        ):
             logger.info("%s: %d sentences, %.1f s of speech", VOICES[place].name, count, seconds)
             yield seconds
 

@@ -56,7 +56,10 @@ def cuts(loudness: np.ndarray, count: int, warm_up: int) -> list[int]:
             first, last = max(low, start + speaks), min(high, start + len(before) - 1 + speaks)
             if speaks < 1 or first > last:
                 continue
-            ends, found = slice(first - low, last + 1 - low), before[first - speaks - start : last + 1 - speaks - start] + cost
+            ends, found = (
+                slice(first - low, last + 1 - low),
+                before[first - speaks - start : last + 1 - speaks - start] + cost,
+            )
             better = found < least[ends]
             least[ends][better] = found[better]
             length[ends][better] = speaks

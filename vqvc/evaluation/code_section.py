@@ -61,7 +61,9 @@ def code_section(
     unseen = data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data
     result: dict = {"usage": _try(speaker_probe.usage_figures, unseen, rate_hz)}
     for system, own in systems.items():
-        result[f"{system}_speaker_probe"] = _try(speaker_probe.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed)
+        result[f"{system}_speaker_probe"] = _try(
+            speaker_probe.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed
+        )
         result[f"{system}_gender_probe"] = _try(speaker_probe.gender_leak, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}

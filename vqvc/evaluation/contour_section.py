@@ -56,7 +56,9 @@ def contour_figures(
     }.items():
         pairs = [
             (
-                dataclasses.replace(analyses[clip.utt_id], f0_contour=contour(analyses[clip.utt_id].f0_contour, clip.voice)),
+                dataclasses.replace(
+                    analyses[clip.utt_id], f0_contour=contour(analyses[clip.utt_id].f0_contour, clip.voice)
+                ),
                 clip.voice,
             )
             for clip in chosen

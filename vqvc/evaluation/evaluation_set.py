@@ -72,9 +72,7 @@ def choose_few(store, known: Sequence[str], targets: Sequence[str], count: int, 
     """At most ``count`` further voices with a handful of training sentences, by hash of their names."""
     spoken, utterances = _training_speech(store), Counter(item.speaker for item in store.utterances)
     found = [
-        name
-        for name in known
-        if name not in targets and 0 < spoken[name] < FEW_S and utterances[name] >= LEAST_OF_FEW
+        name for name in known if name not in targets and 0 < spoken[name] < FEW_S and utterances[name] >= LEAST_OF_FEW
     ]
     return sorted(found, key=lambda name: order_of(name, seed))[:count]
 
@@ -184,7 +182,17 @@ def make(
     def clip(kind: str, item, voice: str, samples: np.ndarray) -> EvaluationClip:
         known, is_few = item.speaker in converter.speakers, kind == "conversion" and voice in handful
         name = item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}"
-        one = EvaluationClip(kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{safe_name(name)}.wav", samples, known, few=is_few)
+        one = EvaluationClip(
+            kind,
+            item.utt_id,
+            item.speaker,
+            voice,
+            item.text,
+            f"wav/{kind}/{safe_name(name)}.wav",
+            samples,
+            known,
+            few=is_few,
+        )
         (out / one.file).parent.mkdir(parents=True, exist_ok=True)
         io.write(out / one.file, one.samples, store.sample_rate)
         return one

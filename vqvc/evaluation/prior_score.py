@@ -113,7 +113,9 @@ def _score_set(archive, package, utterances: Utterances, unigram, bigram, progre
             decoded += np.array_equal(code_file.unpack(data, coder)[0], codes)
         progress(1)
     count = sum(map(len, utterances.codes))
-    per_code = {name: bits / (conditioning if "conditioning" in name else count) for name, bits in total.items() if bits}
+    per_code = {
+        name: bits / (conditioning if "conditioning" in name else count) for name, bits in total.items() if bits
+    }
     rate = archive.sample_rate / archive.hop_length
     seconds = count / rate
     return {

@@ -23,7 +23,8 @@ def _interval(value: object, where: str) -> None:
 
 
 FIGURE = schema.record(
-    {"value": schema.optional(schema.number), "unit": schema.text, "definition": schema.text}, {"interval_95": schema.optional(_interval)}
+    {"value": schema.optional(schema.number), "unit": schema.text, "definition": schema.text},
+    {"interval_95": schema.optional(_interval)},
 )
 
 
@@ -70,7 +71,12 @@ def _clip(value: object, where: str) -> None:
     texts = {name: schema.text for name in ("utt_id", "kind", "speaker", "voice")}
     heard = {name: schema.optional(schema.text) for name in ("text", "heard", "named")}
     phone = schema.row(schema.number, schema.number, schema.text)
-    more = {"seen_speaker": schema.optional(schema.boolean), "hop_length": _hop, "codes": schema.many(schema.whole), "phones": schema.many(phone)}
+    more = {
+        "seen_speaker": schema.optional(schema.boolean),
+        "hop_length": _hop,
+        "codes": schema.many(schema.whole),
+        "phones": schema.many(phone),
+    }
     schema.record(texts | {"file": _inside, "seconds": schema.number}, heard | more)(value, where)
     if value.get("codes") and "hop_length" not in value:
         raise schema.Mismatch(f"{where}.hop_length: is missing")
@@ -93,12 +99,16 @@ def _score_set(value: object, where: str) -> None:
 PROBE = schema.record(
     {}, {"figures": schema.optional(schema.mapping(schema.mapping(schema.mapping(FIGURE)))), "codes": schema.anything}
 )
-EVALUATION = schema.record({}, {"figures": schema.optional(schema.mapping(_section)), "clips": schema.optional(schema.many(_clip))})
+EVALUATION = schema.record(
+    {}, {"figures": schema.optional(schema.mapping(_section)), "clips": schema.optional(schema.many(_clip))}
+)
 SCORE = schema.record(
     {},
     {
         "sets": schema.mapping(_score_set),
-        "bound": schema.optional(schema.record({"bits_per_sample": _NUMBERS, "decoder_bits_per_sample": schema.number})),
+        "bound": schema.optional(
+            schema.record({"bits_per_sample": _NUMBERS, "decoder_bits_per_sample": schema.number})
+        ),
     },
 )
 
@@ -168,9 +178,16 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except (*DAMAGED, TypeError, AttributeError):
-            logger.warning("%s: is damaged and left out; run vqvc-probe again", self.path / "probe" / "joint_counts.npy")
+            logger.warning(
+                "%s: is damaged and left out; run vqvc-probe again", self.path / "probe" / "joint_counts.npy"
+            )
             return None
-        if not isinstance(joint, np.ndarray) or joint.ndim != 2 or joint.shape[1] != classes or joint.dtype.kind not in "iu":
+        if (
+            not isinstance(joint, np.ndarray)
+            or joint.ndim != 2
+            or joint.shape[1] != classes
+            or joint.dtype.kind not in "iu"
+        ):
             return None
         joint = np.array(joint, np.int64)
         return joint if joint.min(initial=0) >= 0 and 0 < joint.sum(dtype=np.float64) < 2**53 else None

@@ -83,7 +83,9 @@ def clip_features(clip: EvaluationClip, sample_rate: int) -> np.ndarray:
     return clip.measured["features"]
 
 
-def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
+def identifier(
+    clips: Sequence[EvaluationClip], store, seed: int
+) -> tuple[speakers.SpeakerIdentifier, np.ndarray, list[str]]:
     """The judge, and features and speakers of natural utterances that it never heard."""
     from vqvc.audio.pitch import f0
 

@@ -38,7 +38,9 @@ def natural_clips(clips: Sequence[EvaluationClip], store, seed: int = 0) -> list
         if item.speaker in voices and item.utt_id not in used and taken[item.speaker] < NATURAL_EACH:
             taken[item.speaker] += 1
             found.append(
-                EvaluationClip("natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True)
+                EvaluationClip(
+                    "natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True
+                )
             )
     return found
 
@@ -52,7 +54,9 @@ def add_pitch(clips: Sequence[EvaluationClip], sample_rate: int) -> None:
             clip.measured["times_s"], clip.measured["f0_hz"] = f0(clip.samples, sample_rate)
 
 
-def prosody_figures(clips: Sequence[EvaluationClip], sample_rate: int, seed: int = 0, natural: Sequence[EvaluationClip] = ()) -> dict:
+def prosody_figures(
+    clips: Sequence[EvaluationClip], sample_rate: int, seed: int = 0, natural: Sequence[EvaluationClip] = ()
+) -> dict:
     """Pitch, voicing and pace of every kind, beside the source on the same timeline and the voice that was wanted.
 
     natural: ``natural_clips``; without them the distance to the wanted voice's pitch is left out.

@@ -189,7 +189,10 @@ def _curve(run) -> list[str]:
     if not found:
         return []
     lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]
-    lines += ["| minutes | steps | bits per sample | with another utterance's codes | codes in use |", "| --- " * 5 + "|"]
+    lines += [
+        "| minutes | steps | bits per sample | with another utterance's codes | codes in use |",
+        "| --- " * 5 + "|",
+    ]
     for item in found:
         rests = " (WaveNet rests)" if item.get("skip_decoder") else ""
         lines.append(
@@ -214,7 +217,10 @@ def _code_costs(score: dict) -> list[str]:
         lines.append(f"| file, under the prior ({over}) | – | {files['coded_bits_per_second']:,.0f} | – |")
     if bound := score.get("bound"):
         parts = ", ".join(f"{bits:.4f} ({model})" for model, bits in bound["bits_per_sample"].items())
-        lines += ["", f"Bound on -log2 p(x) in bits per sample, decoder {bound['decoder_bits_per_sample']:.4f} and codes: {parts}."]
+        lines += [
+            "",
+            f"Bound on -log2 p(x) in bits per sample, decoder {bound['decoder_bits_per_sample']:.4f} and codes: {parts}.",
+        ]
     return lines
 
 

@@ -52,7 +52,9 @@ def _errors(group: Sequence[EvaluationClip], recogniser: Recogniser, seed: int) 
     ]  # fmt: skip
 
 
-def _changes(group: Sequence[EvaluationClip], source: dict[str, str], recogniser: Recogniser, seed: int) -> list[Metric]:
+def _changes(
+    group: Sequence[EvaluationClip], source: dict[str, str], recogniser: Recogniser, seed: int
+) -> list[Metric]:
     before = [recogniser.normalise(source.get(clip.utt_id, "")) for clip in group]
     if not any(before):
         return []

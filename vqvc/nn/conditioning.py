@@ -21,7 +21,8 @@ class Conditioner(nn.Module):
         self.speaker = nn.Embedding(speakers, speaker_dim)
         self.enter = Convolution(codebook_dim + speaker_dim, channels)
         self.blocks = nn.ModuleList(
-            Convolution(channels, channels, taps=3, dilation=self.DILATIONS[i % len(self.DILATIONS)]) for i in range(layers)
+            Convolution(channels, channels, taps=3, dilation=self.DILATIONS[i % len(self.DILATIONS)])
+            for i in range(layers)
         )
 
     @property

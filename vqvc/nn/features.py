@@ -56,9 +56,9 @@ class LogMel(nn.Module):
         frames = waveform.shape[-1] // self.hop
         left = self.n_fft // 2 - self.hop // 2
         padded = nn.functional.pad(waveform, (left, self.n_fft))
-        spectrum = torch.stft(
-            padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True
-        )[..., :frames]
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)[
+            ..., :frames
+        ]
         power = spectrum.real.square() + spectrum.imag.square()
         return ((self.filters @ power).clamp(min=self.FLOOR).log() + self.SHIFT) / self.SCALE
 

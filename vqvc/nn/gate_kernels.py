@@ -62,7 +62,9 @@ def _forward(a_at, terms_at, z_at, z_stride, batch, half, HOP: tl.constexpr, ROW
 
 
 @triton.jit
-def _backward(gz_at, a_at, ga_at, g_terms_at, batch, half, HOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def _backward(
+    gz_at, a_at, ga_at, g_terms_at, batch, half, HOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
     kind = a_at.dtype.element_ty
     sum_t, sum_s = tl.zeros((COLUMNS,), tl.float32), tl.zeros((COLUMNS,), tl.float32)
     for start in range(0, HOP, ROWS):

@@ -7,7 +7,9 @@ predictor. The WaveNet then only has to model what the prediction leaves over.
 import torch
 from torch import Tensor
 
-LPC_INPUTS = 2  # numbers about each sample that the WaveNet is given: its prediction, and the residual of the one before
+LPC_INPUTS = (
+    2  # numbers about each sample that the WaveNet is given: its prediction, and the residual of the one before
+)
 LPC_INPUT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
 LPC_RESIDUAL_LIMIT = 8.0  # of the residual, in units of the gain
 

@@ -51,7 +51,9 @@ class PitchTracker(nn.Module):
             lag, peak = (torch.cat(parts, dim=1) for parts in zip(*map(self._strongest, frames.split(TOGETHER, dim=1))))
             pitch = torch.log2(self.sample_rate / lag)
             half = self.median // 2
-            pitch = nn.functional.pad(pitch, (half, half), mode="replicate").unfold(-1, self.median, 1).median(-1).values
+            pitch = (
+                nn.functional.pad(pitch, (half, half), mode="replicate").unfold(-1, self.median, 1).median(-1).values
+            )
             return pitch, torch.sigmoid(STEEP * (peak - VOICED))
 
     def _strongest(self, frames: Tensor) -> tuple[Tensor, Tensor]:

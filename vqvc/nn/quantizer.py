@@ -48,7 +48,9 @@ def kmeans_plus_plus(z: Tensor, count: int, generator: Generator | None = None) 
     return z[chosen].clone()
 
 
-def kmeans(z: Tensor, size: int, generator: Generator | None = None, iterations: int = 10, start_from: int | None = None) -> Tensor:
+def kmeans(
+    z: Tensor, size: int, generator: Generator | None = None, iterations: int = 10, start_from: int | None = None
+) -> Tensor:
     """Centres (size, D) of z (N, D), float32, by rounds of k-means from a k-means++ start.
 
     start_from: rows of z, drawn at random, from which the start is chosen; all when None.

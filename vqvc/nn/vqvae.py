@@ -83,7 +83,10 @@ class VQVAE(nn.Module):
         )  # fmt: skip
         self.mixture = d.output == "mixture"
         self.wavenet = WaveNet(
-            stack, CLASSES, lpc_inputs=LPC_INPUTS if self.mixture else 0, out_channels=3 * d.mixtures if self.mixture else CLASSES
+            stack,
+            CLASSES,
+            lpc_inputs=LPC_INPUTS if self.mixture else 0,
+            out_channels=3 * d.mixtures if self.mixture else CLASSES,
         )
         if self.mixture:
             self.prediction = nn.Linear(d.conditioning_channels, d.lpc_order + 1)  # reflections, then log gain
@@ -93,7 +96,9 @@ class VQVAE(nn.Module):
             self.mel = LogMel(rate, d.conditioning_hop, config.training.n_mels)
             self.mel_head = nn.Linear(d.conditioning_channels, config.training.n_mels)
             coefficients = min(COEFFICIENTS, config.training.n_mels)
-            self.register_buffer("global_variance", torch.zeros(speakers, coefficients))  # known once training has ended
+            self.register_buffer(
+                "global_variance", torch.zeros(speakers, coefficients)
+            )  # known once training has ended
         if config.training.cpc_weight:
             self.cpc = ContrastivePrediction(q.codebook_dim, config.code_rate_hz)
 
@@ -153,7 +158,9 @@ class VQVAE(nn.Module):
         raw = self.prediction(frames).float()
         return Conditioning(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
 
-    def lpc_inputs(self, quantized: Tensor, conditioning: Conditioning, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def lpc_inputs(
+        self, quantized: Tensor, conditioning: Conditioning, history: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Linear prediction (B, T), its log gain (B, T) and the WaveNet's hints (B, T, HINTS).
 
         quantized: (B, T) amplitudes of the classes; history: (B, P) those before them. The hints at t are the
@@ -165,7 +172,9 @@ class VQVAE(nn.Module):
         log_gain = conditioning.log_gain.repeat_interleave(hop, dim=1)
         with torch.no_grad():
             lpc_residual = (quantized - prediction) * torch.exp(-log_gain)
-            lpc_residual = nn.functional.pad(lpc_residual[:, :-1], (1, 0)).clamp(-LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT)
+            lpc_residual = nn.functional.pad(lpc_residual[:, :-1], (1, 0)).clamp(
+                -LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT
+            )
             lpc_inputs = torch.stack([prediction * LPC_INPUT_GAIN, lpc_residual], dim=-1)
         return prediction, log_gain, lpc_inputs
 
@@ -201,7 +210,12 @@ class VQVAE(nn.Module):
         return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
 
     def _raw(
-        self, previous: Tensor, lpc_inputs: Tensor | None, conditioning: Conditioning, dtype: torch.dtype = torch.float32, skip_decoder: bool = False
+        self,
+        previous: Tensor,
+        lpc_inputs: Tensor | None,
+        conditioning: Conditioning,
+        dtype: torch.dtype = torch.float32,
+        skip_decoder: bool = False,
     ) -> Tensor:
         """The last layer's outputs (B, T, out_channels)."""
         if skip_decoder:
@@ -253,7 +267,11 @@ class VQVAE(nn.Module):
         waveform = waveform[:, said]
         f0_contour = None
         if self.f0_conditioner is not None:
-            f0_contour = self.f0_conditioner.of_crops(waveform, speaker, generator) if self.training else self.f0_contour(waveform)
+            f0_contour = (
+                self.f0_conditioner.of_crops(waveform, speaker, generator)
+                if self.training
+                else self.f0_contour(waveform)
+            )
         with torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32):
             conditioning = self.condition(z_q, speaker, f0_contour)
             mel = self.mel_error(waveform, conditioning) if settings.mel_weight else waveform.new_zeros(())
@@ -261,15 +279,31 @@ class VQVAE(nn.Module):
         if self.training and settings.wavenet_fraction < 1:
             rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
             waveform, before = waveform[rows], before[rows]
-            conditioning = Conditioning(*(None if t is None else t[rows] for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
+            conditioning = Conditioning(
+                *(
+                    None if t is None else t[rows]
+                    for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+                )
+            )
         classes = mulaw_encode(waveform)
-        heard = add_input_noise(classes, settings.input_noise, generator) if self.training and settings.input_noise else None
+        heard = (
+            add_input_noise(classes, settings.input_noise, generator)
+            if self.training and settings.input_noise
+            else None
+        )
         if len(classes):
             nll = self.negative_log_likelihood(classes, conditioning, mulaw_encode(before), dtype, skip_decoder, heard)
         else:
             nll = waveform.new_zeros(classes.shape)
         return Losses(
-            nll=nll, said=said, mel=mel, cpc=cpc, quantizer=quantized.loss, codes=quantized.codes, frames=frames, f0_contour=f0_contour
+            nll=nll,
+            said=said,
+            mel=mel,
+            cpc=cpc,
+            quantizer=quantized.loss,
+            codes=quantized.codes,
+            frames=frames,
+            f0_contour=f0_contour,
         )
 
     def _said(self, samples: int, generator: draws.AnyGenerator) -> slice:
@@ -277,7 +311,9 @@ class VQVAE(nn.Module):
         wanted = self.config.training.decoder_crop_samples
         if not self.training or not 0 < wanted < samples:
             return slice(0, samples)
-        start = self.hop_length * draws.integer((samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device)
+        start = self.hop_length * draws.integer(
+            (samples - wanted) // self.hop_length + 1, generator, self.quantizer.codebook.device
+        )
         return slice(start, start + wanted)
 
     def mel_error(self, waveform: Tensor, conditioning: Conditioning) -> Tensor:

@@ -90,7 +90,9 @@ class _Stack(torch.autograd.Function):
         group = x.shape[1] if x.is_cuda else max(1, CACHED_ROWS // x.shape[0])
         parts = zip(x.split(group, dim=1), frame_terms.to(x.dtype).split(group, dim=2))
         keep = any(ctx.needs_input_grad)
-        skips, ctx.groups = zip(*_side_by_side(lambda part: _forward(*part, *weights, dilations, keep), parts, x.is_cuda))
+        skips, ctx.groups = zip(
+            *_side_by_side(lambda part: _forward(*part, *weights, dilations, keep), parts, x.is_cuda)
+        )
         ctx.weights, ctx.dilations, ctx.group = weights, dilations, group
         return torch.cat(skips, dim=1)
 

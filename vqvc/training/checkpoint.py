@@ -99,7 +99,9 @@ def clear(folder: Path) -> None:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint-\d+\.safetensors", p.name))
+    return sorted(
+        p for p in folder.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint-\d+\.safetensors", p.name)
+    )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:

@@ -39,7 +39,12 @@ class CodeCrops:
         seed: int,
     ):
         self.archive, self.speakers, self.seed = archive, speakers, seed
-        self.batch_size, self.crop_codes, self.context_codes, self.anonymous = batch_size, crop_codes, context_codes, anonymous
+        self.batch_size, self.crop_codes, self.context_codes, self.anonymous = (
+            batch_size,
+            crop_codes,
+            context_codes,
+            anonymous,
+        )
         lengths = np.diff(archive.offsets)
         self.chosen = np.flatnonzero((archive.subsets == subset) & np.isin(archive.speakers, speakers) & (lengths > 0))
         if not len(self.chosen):

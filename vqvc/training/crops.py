@@ -50,7 +50,9 @@ class Crops:
         self.store, self.seed = store, seed
         self.perturbed_fraction = perturbed_fraction
         if perturbed_fraction and not store.perturbed:
-            raise CorpusError(f"{store.path}: has no perturbed copies, which training.perturbed_fraction wants; run vqvc-pack --perturb")
+            raise CorpusError(
+                f"{store.path}: has no perturbed copies, which training.perturbed_fraction wants; run vqvc-pack --perturb"
+            )
         self.batch_size, self.crop_samples = batch_size, crop_samples
         self.context_samples, self.history_samples = context_samples, history_samples
         self.rank, self.workers = share
@@ -85,7 +87,9 @@ class Crops:
             first, end = max(0, start - past), min(start + self.crop_samples, utterance.length_samples)
             pcm = self.store.audio[utterance.offset_samples + first : utterance.offset_samples + end]
             if len(pcm) < end - first:
-                raise CorpusError(f"{self.store.path}: {utterance.utt_id} is cut short in the store; run vqvc-pack again")
+                raise CorpusError(
+                    f"{self.store.path}: {utterance.utt_id} is cut short in the store; run vqvc-pack again"
+                )
             at = past - (start - first)
             padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
             heard = audio[copy][utterance.offset_samples + start : utterance.offset_samples + end]

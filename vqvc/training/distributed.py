@@ -42,7 +42,9 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if not dist.is_initialized():
         return
     parameters = list(parameters)
-    moved = sum_over_workers(torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device))
+    moved = sum_over_workers(
+        torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device)
+    )
     parameters = [p for p, count in zip(parameters, moved.tolist()) if count]
     for parameter in parameters:
         if parameter.grad is None:  # a worker whose share did not reach it

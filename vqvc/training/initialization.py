@@ -42,8 +42,13 @@ class Initialization:
 
 def require_same_model(config: Config, other: dict, path: Path, remedy: str) -> None:
     """Raise ModelError, naming ``path`` and a ``remedy``, when ``other`` (as ``Config.to_dict``) is not built like ``config``."""
-    ours, theirs = config.to_dict(), from_dict(other).to_dict()  # a setting that is newer than the other has its default
+    ours, theirs = (
+        config.to_dict(),
+        from_dict(other).to_dict(),
+    )  # a setting that is newer than the other has its default
     for section in ("audio", "encoder", "quantizer", "decoder"):
         for key, value in ours[section].items():
             if theirs[section][key] != value:
-                raise ModelError(f"{path}: was made with {section}.{key} = {theirs[section][key]}, not {value}; {remedy}")
+                raise ModelError(
+                    f"{path}: was made with {section}.{key} = {theirs[section][key]}, not {value}; {remedy}"
+                )

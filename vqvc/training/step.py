@@ -48,7 +48,9 @@ class TrainingStep:
         self._phase: tuple[bool, bool] | None = None  # resting, free
         self._steps, self._recorded = 0, {}  # in this phase
 
-    def __call__(self, batch: Batch, number: int, rate: float, skip_decoder: bool, bypass_quantizer: bool) -> tuple[Tensor, Tensor] | None:
+    def __call__(
+        self, batch: Batch, number: int, rate: float, skip_decoder: bool, bypass_quantizer: bool
+    ) -> tuple[Tensor, Tensor] | None:
         """FIGURES (6,) and how often each code was chosen (K,), float32 on the device and good until the next step.
 
         number, rate: of this step, and its learning rate. skip_decoder, bypass_quantizer: see ``VQVAE.forward``. None when a figure is not
@@ -60,7 +62,9 @@ class TrainingStep:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        inputs = [torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)]
+        inputs = [
+            torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)
+        ]
         if (skip_decoder, bypass_quantizer) != self._phase:
             self._phase, self._steps, self._recorded = (skip_decoder, bypass_quantizer), 0, {}
         self.model.train()
@@ -89,7 +93,9 @@ class TrainingStep:
             self._recorded[work.__name__] = Recording(work, inputs, self.device, self.generator)
         return self._recorded[work.__name__](inputs)
 
-    def _learn(self, waveform: Tensor, history: Tensor, source: Tensor, speaker: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    def _learn(
+        self, waveform: Tensor, history: Tensor, source: Tensor, speaker: Tensor, scored: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
         losses = model(waveform, speaker, history, self.dtype, self.shared, *self._phase, source=source)

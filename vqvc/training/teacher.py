@@ -25,9 +25,13 @@ class Teacher:
         """model: with speaker table ``names``; speakers: of the student."""
         known = {name: row for row, name in enumerate(names)}
         device = next(model.parameters()).device
-        return cls(model.eval().requires_grad_(False), torch.tensor([known.get(name, -1) for name in speakers], device=device))
+        return cls(
+            model.eval().requires_grad_(False), torch.tensor([known.get(name, -1) for name in speakers], device=device)
+        )
 
-    def error(self, frames: Tensor, waveform: Tensor, speaker: Tensor, f0_contour: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def error(
+        self, frames: Tensor, waveform: Tensor, speaker: Tensor, f0_contour: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
         """Mean squared difference of frames (B, F, C) from the teacher's own for the original waveform (B, T), over their power.
 
         speaker: (B,), the student's indices; crops of speakers that the teacher does not know do not count. f0_contour: as the

@@ -45,7 +45,9 @@ def find_units(encoder: AcousticUnits, waveforms: Iterable[np.ndarray], seed: in
         if frames >= MOST_FRAMES:
             break
     if frames < 2 * size:
-        raise TrainingError(f"{size} acoustic units need twice as many frames of 10 ms; the training speech has {frames}")
+        raise TrainingError(
+            f"{size} acoustic units need twice as many frames of 10 ms; the training speech has {frames}"
+        )
     logger.info("finding acoustic units in %.1f minutes of speech", frames / 6000)
     lengths, rows = [len(utterance) for utterance in windows], torch.cat(windows)
     chosen = torch.randperm(frames, generator=generator)[:FIT_ROWS].to(device)
@@ -56,7 +58,9 @@ def find_units(encoder: AcousticUnits, waveforms: Iterable[np.ndarray], seed: in
     encoder.units.copy_(kmeans(seen, size, generator, start_from=STARTS * size))
     encoder.spread.copy_((seen - encoder.units[nearest(seen, encoder.units)]).square().mean())
     numbers = nearest(rows @ encoder.discriminant, encoder.units).split(lengths)
-    encoder.embedding.copy_(torch.from_numpy(follow([part.cpu().numpy() for part in numbers], size, encoder.embedding.shape[1])))
+    encoder.embedding.copy_(
+        torch.from_numpy(follow([part.cpu().numpy() for part in numbers], size, encoder.embedding.shape[1]))
+    )
     encoder.embedding.div_(encoder.place(seen[::10]).std(0).square().mean().sqrt().clamp(min=1e-12))
 
 
@@ -131,4 +135,3 @@ def _shrunk_covariance(rows: Tensor) -> Tensor:
     covariance = centred.T @ centred / len(rows)
     size = len(covariance)
     return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / size * torch.eye(size).to(covariance)
-

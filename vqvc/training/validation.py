@@ -114,7 +114,9 @@ def validate(
     )
 
 
-def _total_nll(model: VQVAE, classes: Tensor, conditioning: Conditioning, dtype: torch.dtype, skip_decoder: bool) -> float:
+def _total_nll(
+    model: VQVAE, classes: Tensor, conditioning: Conditioning, dtype: torch.dtype, skip_decoder: bool
+) -> float:
     """Sum of -log p in nats over an utterance (1, T), window by window in bounded memory.
 
     A window begins a receptive field early, so that its samples have their whole past: nothing is approximated.
@@ -126,7 +128,12 @@ def _total_nll(model: VQVAE, classes: Tensor, conditioning: Conditioning, dtype:
     for start in range(0, classes.shape[1], window):
         low, high = max(0, start - lead), min(classes.shape[1], start + window)
         part = slice(low // hop, high // hop)
-        conditioning_part = Conditioning(*(None if t is None else t[:, part] for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)))
+        conditioning_part = Conditioning(
+            *(
+                None if t is None else t[:, part]
+                for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
+            )
+        )
         before = classes[:, low - order : low] if low >= order else None
         nll = model.negative_log_likelihood(classes[:, low:high], conditioning_part, before, dtype, skip_decoder)
         total += float(nll[:, start - low :].sum())

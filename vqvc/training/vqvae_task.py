@@ -73,7 +73,10 @@ class VQVAETask:
         self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
         torch.manual_seed(settings.seed)
         self.model = VQVAE(config, len(speakers)).to(self.device)
-        self.decoder_warmup_fraction, self.bypass_quantizer = settings.decoder_warmup_fraction, True  # free: the codebook has not started
+        self.decoder_warmup_fraction, self.bypass_quantizer = (
+            settings.decoder_warmup_fraction,
+            True,
+        )  # free: the codebook has not started
         self.initialized_from = str(start.path) if start else None
         teacher = None
         if settings.teacher_weight and start is None:
@@ -130,7 +133,9 @@ class VQVAETask:
         if self.bypass_quantizer and self._is_time_for_codes(position):
             self.start_codebook()
             self.bypass_quantizer = False
-        found = self.step(batch, position.step, rate, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer)
+        found = self.step(
+            batch, position.step, rate, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer
+        )
         if found is None:
             return None
         figures, counts = found
@@ -194,7 +199,14 @@ class VQVAETask:
             torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
         )
         model.eval()
-        losses = model(waveform, speaker, history, self.dtype, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer)
+        losses = model(
+            waveform,
+            speaker,
+            history,
+            self.dtype,
+            skip_decoder=self._resting(position),
+            bypass_quantizer=self.bypass_quantizer,
+        )
         return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
 
     def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOut | None:

@@ -50,7 +50,9 @@ def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
     if unit == "amx":
         return aligned(pack_tiles(to_bfloat16(full).reshape(-1, panels * PANEL)))
     if unit == "avx512":
-        return aligned(to_bfloat16(full).reshape(len(parts), inner // 2, 2, panels, PANEL).transpose(0, 3, 1, 4, 2).reshape(-1))
+        return aligned(
+            to_bfloat16(full).reshape(len(parts), inner // 2, 2, panels, PANEL).transpose(0, 3, 1, 4, 2).reshape(-1)
+        )
     return aligned(full.reshape(len(parts), inner, panels, PANEL).transpose(0, 2, 1, 3).reshape(-1))
 
 
@@ -159,7 +161,9 @@ _block1, _block2, _block3, _block4 = (_make_block(rows) for rows in (1, 2, 3, 4)
 
 
 @njit(nogil=True)
-def _vector_product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
+def _vector_product(
+    rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride
+):
     """``product`` for flat weights."""
     for row in range(rows):
         here, there = np.uint64(c_at + row * c_stride), np.uint64(start_at + row * start_stride)

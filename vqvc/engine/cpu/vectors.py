@@ -26,7 +26,11 @@ else:
 FLOAT, INT16, INT64 = ir.FloatType(), ir.IntType(16), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 _INT32, _ALL = ir.IntType(32), ir.Constant(ir.IntType(16), 0xFFFF)
-LINEAR, SQUARE, CUBIC = 0.69542435, 0.22630771, 0.07826795  # 2**f = 1 + f (L + f (S + f C)), least largest error on [0, 1]
+LINEAR, SQUARE, CUBIC = (
+    0.69542435,
+    0.22630771,
+    0.07826795,
+)  # 2**f = 1 + f (L + f (S + f C)), least largest error on [0, 1]
 
 
 def _same(kind: ir.Type, value: int) -> ir.Constant:
