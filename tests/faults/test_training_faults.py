@@ -117,9 +117,11 @@ def test_row_82_every_checkpoint_was_validated_and_a_damaged_one_falls_back_to_s
 
 def test_row_82_a_state_that_is_not_finite_is_not_saved(store, tmp_path):
     run = trainer(tiny_config(), store, tmp_path)
-    before_last = lambda step, log: (
-        step == 8 and next(iter(run.task.optimizers[0].state.values()))["exp_avg_sq"].fill_(math.inf)
-    )  # noqa: E731
+
+    def before_last(step, log):
+        if step == 8:
+            next(iter(run.task.optimizers[0].state.values()))["exp_avg_sq"].fill_(math.inf)
+
     run.task.end_step = before_last
     with pytest.raises(
         TrainingError, match="step 8: optimizer..*exp_avg_sq holds numbers that are not finite, and is not saved"
