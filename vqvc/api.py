@@ -127,24 +127,44 @@ class VoiceConverter:
     @overload
     def convert(
         self, source: list[Item], speaker: str | Sequence[str], *, out: None = None, **options: Unpack[Synthesis]
-    ) -> list[np.ndarray[Any, Any]]: ...
+    ) -> list[np.ndarray[Any, Any]]:
+        """A batch as samples."""
 
     @overload
     def convert(
-        self, source: list[Item], speaker: str | Sequence[str], *, out: Sequence[PathLike], sample_rate: int | None = None,
-        subtype: str | None = None, normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
-    ) -> list[Path]: ...  # fmt: skip
+        self,
+        source: list[Item],
+        speaker: str | Sequence[str],
+        *,
+        out: Sequence[PathLike],
+        sample_rate: int | None = None,
+        subtype: str | None = None,
+        normalise: bool = False,
+        overwrite: bool = False,
+        **options: Unpack[Synthesis],
+    ) -> list[Path]:
+        """A batch written to files."""  # fmt: skip
 
     @overload
     def convert(
         self, source: "Given", speaker: str, *, out: None = None, **options: Unpack[Synthesis]
-    ) -> np.ndarray[Any, Any]: ...
+    ) -> np.ndarray[Any, Any]:
+        """One recording as samples."""
 
     @overload
     def convert(
-        self, source: "Given", speaker: str, *, out: PathLike, sample_rate: int | None = None, subtype: str | None = None,
-        normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
-    ) -> Path: ...  # fmt: skip
+        self,
+        source: "Given",
+        speaker: str,
+        *,
+        out: PathLike,
+        sample_rate: int | None = None,
+        subtype: str | None = None,
+        normalise: bool = False,
+        overwrite: bool = False,
+        **options: Unpack[Synthesis],
+    ) -> Path:
+        """One recording written to a file."""  # fmt: skip
 
     def convert(
         self, source: Any, speaker: Any, *, out: Any = None, sample_rate: int | None = None, subtype: str | None = None,

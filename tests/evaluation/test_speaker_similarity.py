@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vqvc.evaluation import speaker_similarity as measures
-from vqvc.evaluation.speaker_similarity import Embedded, Voices
+from vqvc.evaluation.metrics import speaker as measures
+from vqvc.evaluation.metrics.speaker import Embedded, Voices
 
 NAMES = [f"p{n}" for n in range(12)]
 STRANGERS = [f"q{n}" for n in range(4)]
