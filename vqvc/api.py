@@ -143,7 +143,7 @@ class VoiceConverter:
         overwrite: bool = False,
         **options: Unpack[Synthesis],
     ) -> list[Path]:
-        """A batch written to files."""  # fmt: skip
+        """A batch written to files."""
 
     @overload
     def convert(
@@ -164,7 +164,7 @@ class VoiceConverter:
         overwrite: bool = False,
         **options: Unpack[Synthesis],
     ) -> Path:
-        """One recording written to a file."""  # fmt: skip
+        """One recording written to a file."""
 
     def convert(
         self, source: Any, speaker: Any, *, out: Any = None, sample_rate: int | None = None, subtype: str | None = None,

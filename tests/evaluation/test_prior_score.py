@@ -14,18 +14,18 @@ from vqvc.evaluation.probe import LabelledCodes
 
 
 @pytest.fixture(scope="module")
-def prior_file(tmp_path_factory):
+def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     write_prior(path, random_prior())
     return prior_file.read(path)
 
 
 @pytest.fixture(scope="module")
-def result(prior_file):
-    return prior_score.score(tiny_archive(), prior_file, decoder_bits=3.5)
+def result(package):
+    return prior_score.score(tiny_archive(), package, decoder_bits=3.5)
 
 
-def test_bits_are_sums_over_the_set(result, prior_file):
+def test_bits_are_sums_over_the_set(result, package):
     archive = tiny_archive()
     for name, speakers in (("dev", 2), ("test", 1)):
         found, codes = result["sets"][name], [archive.codes_of(u) for u in archive.subset(name)]
@@ -33,7 +33,7 @@ def test_bits_are_sums_over_the_set(result, prior_file):
         assert (found["codes"], found["speakers"], found["utterances"]) == (count, speakers, 10)
         with torch.inference_mode():
             nats = sum(
-                float(prior_file.model.nll(torch.from_numpy(c)[None], torch.tensor([0])).double().sum()) for c in codes
+                float(package.model.nll(torch.from_numpy(c)[None], torch.tensor([0])).double().sum()) for c in codes
             )
         assert found["bits_per_code"]["uniform"] == math.log2(SIZE)
         assert found["bits_per_code"]["prior"] == pytest.approx(nats / math.log(2) / count)
@@ -52,11 +52,11 @@ def test_the_bound_states_and_adds_its_terms(result):
     assert "decoder 3.5000 bits per sample" in text and "unseen speakers and sentences" in text
 
 
-def test_nothing_held_out_is_said(prior_file):
+def test_nothing_held_out_is_said(package):
     archive = tiny_archive()
     object.__setattr__(archive, "subsets", np.full(len(archive), "train"))
     with pytest.raises(CorpusError, match="no utterance in dev or test"):
-        prior_score.score(archive, prior_file)
+        prior_score.score(archive, package)
 
 
 def test_phone_runs_by_hand():
@@ -86,5 +86,5 @@ def test_shuffled_codes_say_less_likely_phones_than_ordered_ones():
         assert bits["real codes, shuffled"] > 1
 
 
-def test_codes_of_the_archive_are_those_of_the_prior(prior_file):
-    assert prior_file.codes_of_model == MODEL == tiny_archive().model
+def test_codes_of_the_archive_are_those_of_the_prior(package):
+    assert package.codes_of_model == MODEL == tiny_archive().model
