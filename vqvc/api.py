@@ -44,7 +44,7 @@ class VoiceConverter:
     sample_rate: Hz, of the samples that it returns; hop_length: samples per code; speakers: names that ``speaker`` may take;
     checksum: of the model file; device: where it runs; model: the network, in evaluation mode.
 
-    Keywords of ``convert``, ``stream``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
+    Keywords of ``convert``, ``convert_each``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
     postfilter, progress. Same keywords, same machine: same samples.
     """
 
@@ -188,7 +188,7 @@ class VoiceConverter:
             )
         _require_free([Path(path) for path in outs if path is not None], overwrite)
         made: list[Any] = []
-        for index, speech in self.stream(zip(sources, speakers), **options):
+        for index, speech in self.convert_each(zip(sources, speakers), **options):
             path = outs[index]
             made.append(
                 speech.samples()
@@ -197,7 +197,7 @@ class VoiceConverter:
             )
         return made if batch else made[0]
 
-    def stream(
+    def convert_each(
         self,
         pairs: "Iterable[tuple[Given, str]]",
         *,

@@ -50,7 +50,7 @@ def test_targets_are_of_both_genders_and_unknown_ones_are_named(toy, store):
         clips.choose_targets(store, toy.converter.speakers, ["p55"], 1)
 
 
-def test_sources_are_held_out_speech_and_leave_some_of_each_unseen_voice(toy, store):
+def test_sources_are_held_out_speech_and_leave_some_of_each_unseen_speaker(toy, store):
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 100)
     assert {item.subset for item in sources} == {"dev", "test"}
     for name in ("p7", "p8"):
@@ -101,7 +101,7 @@ def test_a_converter_that_copies_is_named_as_the_source(toy, store, tmp_path):
     assert distortion["reconstruction"]["distortion_to_source"].value == 0
 
 
-def test_pitch_of_the_voice_that_was_asked_for(made, store):
+def test_pitch_reaches_that_of_the_target(made, store):
     found = pitch.measure(made, 16000, 0, pitch.natural_clips(made, store))
     assert found["conversion"]["pitch_to_voice"].value < 1 < found["copy"]["pitch_to_voice"].value
     wanted = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215}

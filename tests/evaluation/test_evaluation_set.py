@@ -29,7 +29,7 @@ def test_targets_take_turns_and_none_is_the_source():
     assert pairs == evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
 
 
-def test_voices_of_few_sentences_get_as_many_conversions_each():
+def test_speakers_of_few_sentences_get_as_many_conversions_each():
     pairs = evaluation_set.assign(sources(*"abab"), ["c"], each=1, few=["x", "y", "a"], few_each=2)
     counts = Counter(voice for _, voice in pairs)
     assert counts == {"c": 4, "x": 2, "y": 2, "a": 2}
@@ -41,7 +41,7 @@ def clip(kind, seen=True, few=False):
     return EvaluationClip(kind, "u", "a", "b", "", "", np.zeros(1), seen, few=few)
 
 
-def test_unseen_speakers_and_voices_of_few_sentences_are_kinds_of_their_own():
+def test_unseen_speakers_and_targets_of_few_sentences_are_kinds_of_their_own():
     made = [
         clip("source"),
         clip("source", False),

@@ -92,7 +92,7 @@ def test_pitch_of_another_frame_rate_is_read_at_the_nearest_time():
     assert found.rmse_semitones < 0.1 and found.correlation > 0.999
 
 
-def test_no_voice_gives_nan_and_not_an_error():
+def test_no_voiced_frame_gives_nan_and_not_an_error():
     nothing = np.full(30, np.nan)
     found = pitch.compare_pitch(np.arange(30), nothing, np.arange(30), nothing)
     assert np.isnan(found.correlation) and found.voicing_error == 0

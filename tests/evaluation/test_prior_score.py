@@ -52,7 +52,7 @@ def test_the_bound_states_and_adds_its_terms(result):
     assert "decoder 3.5000 bits per sample" in text and "unseen speakers and sentences" in text
 
 
-def test_nothing_held_out_is_said(package):
+def test_nothing_held_out_is_an_error(package):
     archive = tiny_archive()
     object.__setattr__(archive, "subsets", np.full(len(archive), "train"))
     with pytest.raises(CorpusError, match="no utterance in dev or test"):

@@ -33,7 +33,7 @@ def planted(seed=0, each=12, spread=0.3):
     return np.repeat(centres, each, axis=0) + rng.normal(0, spread, (5 * each, 40)), names
 
 
-def test_planted_voices_are_named_and_nearest_to_their_own_centre():
+def test_planted_speakers_are_named_and_nearest_to_their_own_centre():
     features, names = planted(0)
     model = speaker_mfcc.SpeakerIdentifier(features, names)
     others, true = planted(1)

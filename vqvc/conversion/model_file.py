@@ -3,7 +3,7 @@
     weights      the VQVAE's state_dict without contrastive prediction (cpc), which only training uses
     metadata     format_version; config, speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
 
-Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
+Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
 """
 
 import dataclasses
