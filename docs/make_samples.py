@@ -33,7 +33,6 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' file:; media-src 'self' file:; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 body {{ max-width: 72rem; margin: 0 auto; padding: 1rem 1.2rem 3rem; font: 16px/1.5 system-ui, sans-serif; color: #1d1f23; background: #fbfaf8 }}
