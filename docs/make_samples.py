@@ -113,13 +113,14 @@ def make(args: argparse.Namespace) -> tuple[list[list[Sample]], VoiceConverter]:
     rate, speakers = converter.sample_rate, [name for name in args.speakers.split(",") if name]
     captions = args.caption + [clip.stem for clip in args.clip[len(args.caption) :]]
     sources = [read(clip, rate).samples for clip in args.clip]
-    pairs = [(source, speaker) for source in sources for speaker in speakers]
-    converted = iter(converter.convert_batch(pairs, seed=args.seed))
     rows = []
     for clip, caption, source in zip(args.clip, captions, sources, strict=True):
         stem = re.sub(r"[^\w-]", "_", clip.stem)
         row = [Sample(stem, f"{caption} (source)", source)]
-        rows.append(row + [Sample(f"{stem}_to_{name}", f"converted to {name}", next(converted)) for name in speakers])
+        for name in speakers:
+            converted = converter.convert(source, name, seed=args.seed)
+            row.append(Sample(f"{stem}_to_{name}", f"converted to {name}", converted))
+        rows.append(row)
     return rows, converter
 
 
