@@ -1,4 +1,4 @@
-"""The split: no sentence and no unseen voice reaches training, and the order of files cannot change it."""
+"""The split: no sentence and no unseen speaker reaches training, and the order of files cannot change it."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Sound files out: written in blocks, in any format that libsndfile writes, whole or not at all.
 
 A recording that would pass full scale is made quieter as a whole, never limited sample by sample. For that its peak has to
-be known before the first sample is written, so the samples wait on disk, beside the output, as they come.
+be known before the first sample is written, so the samples are spooled to disk, beside the output, as they come.
 """
 
 import logging
@@ -28,10 +28,10 @@ NORMALISED_PEAK = 10 ** (-1 / 20)  # peak of what is normalised
 def write(
     path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str | None = None, *, normalise: bool = False
 ) -> int:
-    """Write mono float ``samples`` (T,) atomically, in the format of the suffix (16-bit unless ``subtype`` says else).
+    """Write mono float ``samples`` (T,) atomically, in the format of the suffix (16-bit unless ``subtype`` is given).
 
-    Returns how many samples were beyond full scale; where there are any, and the format holds no floats, the whole is
-    made quieter and a warning says by how much. With ``normalise`` its peak comes to -1 dB in any case. Raises AudioError
+    Returns the number of samples beyond full scale; where there are any, and the format holds no floats, the whole is
+    made quieter and a warning gives the gain in dB. With ``normalise`` its peak comes to -1 dB in any case. Raises AudioError
     for samples that are not finite, UsageError for what the format cannot hold, FileError where the disk refuses.
     """
     samples = np.asarray(samples, dtype=np.float32)
@@ -55,10 +55,10 @@ def write_blocks(
     form = format_of(path, subtype)
     require_rate(path, form, sample_rate)
     with atomic.atomic_path(path, needs_bytes=6 * length_samples if length_samples else None) as partial:
-        with _waiting_room(partial.parent, path) as waiting:
-            level = _collect(path, blocks, length_samples, waiting)
+        with _spool(partial.parent, path) as spool:
+            level = _collect(path, blocks, length_samples, spool)
             gain = level.gain(form, normalise)
-            _encode(_replayed(waiting, gain), partial, form, sample_rate, path)
+            _encode(_replayed(spool, gain), partial, form, sample_rate, path)
         finished(partial)
     if gain != 1.0 and not normalise:
         logger.warning(
@@ -83,7 +83,7 @@ def write_stream(
     return above
 
 
-def _waiting_room(folder: Path, path: str | Path) -> IO[bytes]:
+def _spool(folder: Path, path: str | Path) -> IO[bytes]:
     try:
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
@@ -91,7 +91,7 @@ def _waiting_room(folder: Path, path: str | Path) -> IO[bytes]:
 
 
 class _Level:
-    """The peak and length of what was collected, and how many samples lie above full scale."""
+    """The peak and length of what was collected, and the number of samples above full scale."""
 
     def __init__(self) -> None:
         self.peak, self.above, self.length = 0.0, 0, 0
@@ -108,14 +108,14 @@ class _Level:
         return BELOW_FULL_SCALE / self.peak if self.above and not form.is_float else 1.0
 
 
-def _collect(path: str | Path, blocks: Iterable[np.ndarray], length: int | None, waiting: IO[bytes]) -> _Level:
+def _collect(path: str | Path, blocks: Iterable[np.ndarray], length: int | None, spool: IO[bytes]) -> _Level:
     level = _Level()
     for block in _fitted(blocks, length):
         finite = np.isfinite(block)
         if not finite.all():
             raise AudioError(f"{path}: not written: non-finite at sample {level.length + int(np.argmin(finite))}")
         level.add(block)
-        waiting.write(block.tobytes())
+        spool.write(block.tobytes())
     return level
 
 
@@ -132,20 +132,20 @@ def _fitted(blocks: Iterable[np.ndarray], length: int | None) -> Iterator[np.nda
         left -= min(left, BLOCK_FRAMES)
 
 
-def _replayed(waiting: IO[bytes], gain: float) -> Iterator[np.ndarray]:
-    waiting.seek(0)
-    while data := waiting.read(4 * BLOCK_FRAMES):
+def _replayed(spool: IO[bytes], gain: float) -> Iterator[np.ndarray]:
+    spool.seek(0)
+    while data := spool.read(4 * BLOCK_FRAMES):
         block = np.frombuffer(data, np.float32)
         yield block if gain == 1.0 else block * np.float32(gain)
 
 
 def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_rate: int, path: str | Path) -> None:
-    """Write the blocks; what libsndfile or the disk says is put in a sentence that names ``path``."""
+    """Write the blocks; an error of libsndfile or of the disk becomes one that names ``path``."""
     try:
         with soundfile.SoundFile(native_name(partial), "w", sample_rate, 1, form.subtype, format=form.kind) as sound:
             for block in blocks:
                 sound.write(block if form.is_float else block.clip(-1.0, 1.0))
-    except AssertionError:  # soundfile's way of saying that fewer samples were written than given
+    except AssertionError:  # soundfile raises it where fewer samples were written than given
         _probe(partial)
         raise FileError(f"{path}: could not be written to its end; see whether its disk is full") from None
     except soundfile.LibsndfileError as error:
@@ -154,7 +154,7 @@ def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_ra
 
 
 def _probe(partial: Path) -> None:
-    """Raise what the operating system says about ``partial``: libsndfile does not pass it on."""
+    """Raise the operating system's own error for ``partial``: libsndfile does not pass it on."""
     with open(partial, "ab") as file:
         file.write(bytes(1 << 16))
         file.flush()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vqvc.audio.formats import Format
 
 STANDARD = Path("-")  # stdin as a source, stdout as an output
-NAME_MAX = 255  # bytes, where the system does not say
+NAME_MAX = 255  # bytes, where the system has no limit to ask for
 SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
 
 
@@ -25,7 +25,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """``--format``, ``--subtype`` and ``--normalise``."""
     parser.add_argument("--format", help="suffix of outputs that are not named: wav, flac, ogg, opus, mp3, ...; wav")
     parser.add_argument(
-        "--subtype", help="how samples are stored: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
+        "--subtype", help="sample format: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
     )
     parser.add_argument(
         "--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level"

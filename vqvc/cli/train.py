@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--conf",
         required=True,
         type=Path,
-        help="YAML file with the model and training settings, or one that comes with the package by its name: small",
+        help="YAML file with the model and training settings, or a configuration that vqvc brings, by its name: small",
     )
     p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
@@ -71,7 +71,7 @@ def work(args: argparse.Namespace) -> int:
     start = None
     if args.init:
         begin = model_file.read(args.init)
-        start = Initialization(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
+        start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
     with devices.explained(device), distributed.workers(device) as worker:
         names = tuple(s.speaker for s in speakers)
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
@@ -90,7 +90,7 @@ def work(args: argparse.Namespace) -> int:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")
                 if finished.held_out.bits_without_f0 is not None:
-                    print(f"  without the melody      {finished.held_out.bits_without_f0:.3f}")
+                    print(f"  without the f0 contour  {finished.held_out.bits_without_f0:.3f}")
                 print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
             print(f"model                     {args.out / 'model.safetensors'}")
     return 128 + finished.signal if finished.signal else 0
