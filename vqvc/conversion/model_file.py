@@ -1,6 +1,6 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the contrast, which only training uses
+    weights      the VQVAE's state_dict without the module cpc, which only training uses
     metadata     format_version; config, speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
@@ -25,7 +25,7 @@ from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
-TRAINING_ONLY = ("contrast.",)
+TRAINING_ONLY = ("cpc.",)
 MOST_SPEAKERS = 1 << 20
 KIND = tensorfile.Kind(
     what="a model file",
