@@ -42,12 +42,17 @@ def _contents(folder):
 
 
 def test_row_54_a_corpus_of_which_nothing_is_held_out_is_warned_of(tmp_path, speechlike, capsys):
+    """Thirty speakers with one recording each all stay in train; recordings enough of one speaker are split."""
     for n in range(30):
         (tmp_path / f"own/s{n:02d}").mkdir(parents=True)
         soundfile.write(tmp_path / f"own/s{n:02d}/only.wav", speechlike(0.4, seed=n), 16000)
-    assert _prepare(tmp_path / "own", tmp_path / "data", "--held-out-sentences", "0") == 0
-    output = capsys.readouterr().err
-    assert "nothing is held out" in output and "--held-out-sentences" in output
+    for fraction in ("0", "0.2"):
+        assert _prepare(tmp_path / "own", tmp_path / f"data{fraction}", "--held-out-sentences", fraction) == 0
+        output = capsys.readouterr().err
+        assert "nothing is held out" in output and "--held-out-sentences" in output
+        assert json.loads((tmp_path / f"data{fraction}/prepare.json").read_text())["subsets"]["train"]["speakers"] == 30
+    for n in range(20):
+        soundfile.write(tmp_path / f"own/s00/{n}.wav", speechlike(0.4, seed=n), 16000)
     assert _prepare(tmp_path / "own", tmp_path / "other", "--held-out-sentences", "0.2") == 0
     assert "nothing is held out" not in capsys.readouterr().err
 

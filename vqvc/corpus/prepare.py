@@ -159,9 +159,10 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     if not counts["dev"]["utterances"]:
         logger.warning(
             "nothing is held out for training to be validated on (dev is empty): %d utterances have %d sentences in train; "
-            "give more recordings or a larger --held-out-sentences",
+            "give more recordings (speakers with fewer than %d sentences stay in train) or a larger --held-out-sentences",
             len(usable),
             len({splits.sentence_of(item) for item in usable if split.subset_of.get(item.utt_id) == "train"}),
+            splits.FEW_SENTENCES,
         )
     names = sorted({item.speaker for item in usable}, key=str.encode)
     atomic.write_text(
