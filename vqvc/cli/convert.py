@@ -51,7 +51,7 @@ def work(args: argparse.Namespace) -> int:
     options = synthesis_options(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
-        for speaker in header.speakers:
+        for speaker in header.listed_speakers:
             print("\t".join((speaker.name, speaker.gender, speaker.accent)).rstrip())
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):

@@ -55,7 +55,7 @@ def work(args: argparse.Namespace) -> None:
 
     header = model_file.read_header(args.model)
     if args.speaker is None:
-        args.speaker = header.speakers[0].name
+        args.speaker = (header.listed_speakers or header.speakers)[0].name
         logger.info("no --speaker: %s, the model's first", args.speaker)
     header.speaker_index(args.speaker)  # fails before the weights are read
     first = _outputs.place(args.out, f"sample{_outputs.suffix(args)}")
