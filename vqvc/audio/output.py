@@ -7,14 +7,16 @@ be known before the first sample is written, so the samples are spooled to disk,
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import numpy as np
 import soundfile
 
-from vqvc._util import atomic
+from vqvc._util import atomic, log
 from vqvc.audio.formats import Format, format_of, require_rate
 from vqvc.errors import AudioError, FileError, explained
 
@@ -23,6 +25,7 @@ logger = logging.getLogger("vqvc.audio")
 BLOCK_FRAMES = 65_536  # libsndfile's Vorbis encoder overflows its stack on blocks of a minute
 BELOW_FULL_SCALE = 10 ** (-0.1 / 20)  # peak of what was above it
 NORMALISED_PEAK = 10 ** (-1 / 20)  # peak of what is normalised
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def write(
@@ -46,11 +49,13 @@ def write_blocks(
     subtype: str | None = None,
     *,
     normalise: bool = False,
+    tags: Mapping[str, str] = NO_TAGS,
     finished: Callable[[Path], None] = lambda partial: None,
 ) -> int:
     """``write`` for a recording that comes in blocks, cut or padded with silence to ``length_samples`` if given.
 
-    Memory holds one block. finished: called with the whole file before it takes the place of ``path``.
+    Memory holds one block. tags: libsndfile's strings by name, as {"comment": "..."}, kept by formats that
+    have such metadata. finished: called with the whole file before it takes the place of ``path``.
     """
     form = format_of(path, subtype)
     require_rate(path, form, sample_rate)
@@ -58,7 +63,7 @@ def write_blocks(
         with _spool(partial.parent, path) as spool:
             level = _collect(path, blocks, length_samples, spool)
             gain = level.gain(form, normalise)
-            _encode(_replayed(spool, gain), partial, form, sample_rate, path)
+            _encode(_replayed(spool, gain), partial, form, sample_rate, path, tags)
         finished(partial)
     if gain != 1.0 and not normalise:
         logger.warning(
@@ -70,12 +75,12 @@ def write_blocks(
 
 def write_stream(
     file: IO[bytes], blocks: Iterable[np.ndarray], sample_rate: int, length_samples: int | None, form: Format,
-    *, normalise: bool = False,
+    *, normalise: bool = False, tags: Mapping[str, str] = NO_TAGS,
 ) -> int:  # fmt: skip
     """``write_blocks`` into a pipe: the sound file is made in a temporary file first, for its header holds its length."""
     with tempfile.TemporaryDirectory(prefix="vqvc-") as folder:
         whole = Path(folder, f"sound.{form.kind.lower()}")
-        above = write_blocks(whole, blocks, sample_rate, length_samples, form.subtype, normalise=normalise)
+        above = write_blocks(whole, blocks, sample_rate, length_samples, form.subtype, normalise=normalise, tags=tags)
         with open(whole, "rb") as source:
             while data := source.read(1 << 20):
                 file.write(data)
@@ -139,10 +144,18 @@ def _replayed(spool: IO[bytes], gain: float) -> Iterator[np.ndarray]:
         yield block if gain == 1.0 else block * np.float32(gain)
 
 
-def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_rate: int, path: str | Path) -> None:
+def _encode(
+    blocks: Iterable[np.ndarray],
+    partial: Path,
+    form: Format,
+    sample_rate: int,
+    path: str | Path,
+    tags: Mapping[str, str],
+) -> None:
     """Write the blocks; an error of libsndfile or of the disk becomes one that names ``path``."""
     try:
         with soundfile.SoundFile(native_name(partial), "w", sample_rate, 1, form.subtype, format=form.kind) as sound:
+            _tag(sound, tags)
             for block in blocks:
                 sound.write(block if form.is_float else block.clip(-1.0, 1.0))
     except AssertionError:  # soundfile raises it where fewer samples were written than given
@@ -151,6 +164,13 @@ def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_ra
     except soundfile.LibsndfileError as error:
         _probe(partial)
         raise explained(error, path) from None
+
+
+def _tag(sound: soundfile.SoundFile, tags: Mapping[str, str]) -> None:
+    """Set the strings that the format can hold; before the first sample, or some formats drop them."""
+    for name, text in tags.items():
+        with suppress(soundfile.LibsndfileError):  # the format has no such string
+            setattr(sound, name, log.printable(text).encode(errors="replace").decode())
 
 
 def _probe(partial: Path) -> None:

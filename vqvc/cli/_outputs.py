@@ -4,7 +4,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,17 +102,25 @@ def deliver(
     length_samples: int | None,
     args: argparse.Namespace,
     finished: Callable[[Path], None] = lambda partial: None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Write blocks (T,) of float32 to ``path``, or to stdout."""
+    """Write blocks (T,) of float32 to ``path``, or to stdout. tags, finished: as ``vqvc.audio.output.write_blocks`` has them."""
     from vqvc.audio import output
 
+    options = {"normalise": args.normalise, "tags": tags or output.NO_TAGS}
     if path == STANDARD:
         form = form_of(path, args)
-        output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, normalise=args.normalise)
+        output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, **options)
         return
-    output.write_blocks(
-        path, blocks, sample_rate, length_samples, subtype(args), normalise=args.normalise, finished=finished
-    )
+    output.write_blocks(path, blocks, sample_rate, length_samples, subtype(args), finished=finished, **options)
+
+
+def tags_of(model: Path, checksum: str, speaker: str) -> dict[str, str]:
+    """The metadata of converted speech: the program, and the model and speaker that made it."""
+    import vqvc
+
+    software = f"vqvc {vqvc.__version__}"
+    return {"software": software, "comment": f"{software}, model {model.stem} {checksum[:8]}, speaker {speaker}"}
 
 
 def report(path: Path) -> None:

@@ -40,6 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
+    p.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
+    )
     add_speech_options(p)
     return p
 
@@ -61,7 +66,7 @@ def work(args: argparse.Namespace) -> int:
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs):
             header.speaker_index(speaker)  # fails before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
-                    "subtype": _outputs.subtype(args), **options}  # fmt: skip
+                    "tag": not args.no_tag, "subtype": _outputs.subtype(args), **options}  # fmt: skip
         return _convert(batch, args, options, Finished(settings))
 
 
@@ -182,9 +187,9 @@ class _Conversion:
             if self.batch.many:
                 self.finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-        _outputs.deliver(
-            job.out, resample.resample_blocks(blocks, model_rate, out_rate), out_rate, length, self.args, note
-        )
+        tags = None if self.args.no_tag else _outputs.tags_of(self.args.model, self.converter.checksum, job.speaker)
+        resampled = resample.resample_blocks(blocks, model_rate, out_rate)
+        _outputs.deliver(job.out, resampled, out_rate, length, self.args, note, tags)
         _outputs.report(job.out)
         return resample.resampled_length(source_length, source_rate, model_rate)
 
