@@ -158,7 +158,7 @@ def synthesized_both_ways(args: argparse.Namespace, store) -> tuple[list, list, 
     seconds = sum(one.length_samples for one in analyses) / rate
     logger.info("synthesizing %d utterances of %.0f s, folded and plain", len(sources), seconds)
     plans, off = (pipeline.plan(model, sampler, requests, folding) for folding in ("auto", "off"))
-    made = [pipeline.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
+    made = [pipeline.sample(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
     measured, clips = [], ([], [])
     shape = PostFilter(model) if model.has_mel else lambda samples, predicted_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):

@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import errno
 import logging
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
@@ -14,8 +14,10 @@ from vqvc.cli._finished import Finished
 from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
+if TYPE_CHECKING:
+    from vqvc.conversion.speech import Speech
+
 logger = logging.getLogger("vqvc.convert")
-TOGETHER_S = 60.0  # recordings are converted together up to this length; a longer one goes by pieces
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -77,20 +79,8 @@ def _convert(batch: Batch, args: argparse.Namespace, options: dict, finished: Fi
     if batch.done:
         logger.info("%d of %d recordings were converted before", len(batch.done), total)
     failed = batch.failed
-    groups = [group for group in _groups(batch) if not batch.done.issuperset(group)]
-    if groups:
-        import vqvc
-
-        converter = vqvc.load(args.model)
-        meter, samples = Meter(0, converter.sample_rate), 0
-        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **options})
-        for group in groups:
-            not_converted, made = convert(group)
-            failed += not_converted
-            samples += made
-        line = meter.line(samples)
-        if samples:
-            logger.info("%s", line)
+    if len(batch.done) < len(batch.jobs):
+        failed += _convert_jobs(batch, args, options, finished)
     if failed:
         logger.error("%d of %d recordings were not converted", failed, total)
         return EXIT_SOME_FAILED if failed < total else EXIT_FAILED
@@ -105,99 +95,56 @@ def _remove_unfinished(batch: Batch) -> None:
             atomic.remove_stale_partials(folder)
 
 
-def _groups(batch: Batch) -> Iterator[list[Job]]:
-    """Jobs in their order, together as far as their lengths allow, whether they are done or not.
+def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finished: Finished) -> int:
+    """Convert what is not done and print the names; logs those that could not be converted and returns their number."""
+    import vqvc
 
-    Conversions of one group depend on each other a little (where streams are cut): a batch that goes on makes the groups
-    that it would have made, and so the same speech.
-    """
-    group: list[Job] = []
-    seconds = 0.0
-    for job in batch.jobs:
-        length = batch.lengths_s.get(job.src, 0.0)
-        if group and seconds + length > TOGETHER_S:
-            yield group
-            group, seconds = [], 0.0
-        group.append(job)
-        seconds += length
-    if group:
-        yield group
+    converter = vqvc.load(args.model)
+    meter, made_samples, failed = Meter(0, converter.sample_rate), 0, 0
+
+    def report_failed(number: int, error: VqvcError) -> None:
+        nonlocal failed
+        failed += 1
+        _log_error(batch.jobs[number], error)
+
+    pairs = [(batch.sources.get(job.src, job.src), job.speaker) for job in batch.jobs]
+    skip = {number for number, job in enumerate(batch.jobs) if job in batch.done}
+    made = converter.stream(pairs, skip=skip, failed=report_failed, seed=args.seed, progress=meter, **options)
+    for number, speech in made:
+        job = batch.jobs[number]
+        for note in speech.notes:
+            logger.info("%s: %s", job.src, note)
+        try:
+            _write(speech, job, batch, args, finished, converter.checksum)
+            made_samples += speech.length_at(converter.sample_rate)
+        except VqvcError as error:
+            report_failed(number, error)
+    line = meter.line(made_samples)
+    if made_samples:
+        logger.info("%s", line)
+    return failed
 
 
-class _Conversion:
-    """Converts groups of jobs. options: keywords of the converter."""
+def _write(
+    speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished, checksum: str
+) -> None:
+    """Write a conversion and print its name; checksum: of the model file."""
+    rate = speech.source_rate if args.rate == "source" else int(args.rate)
 
-    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, options: dict):
-        self.converter, self.batch, self.args, self.finished, self.options = converter, batch, args, finished, options
+    def note(partial: Path) -> None:
+        if batch.many:
+            finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-    def __call__(self, group: list[Job]) -> tuple[int, int]:
-        """Convert some recordings together; returns the number that failed, and of samples made."""
-        from vqvc.audio import io
+    tags = None if args.no_tag else _outputs.tags_of(args.model, checksum, job.speaker)
+    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note, tags)
+    _outputs.report(job.out)
 
-        failed, made, pairs = 0, 0, []
-        sources: dict[Path, tuple] = {}
-        for job in group:
-            try:
-                if self.batch.lengths_s.get(job.src, 0.0) > TOGETHER_S:
-                    if job in self.batch.done:
-                        continue
-                    for note in io.notes_on(job.src, self.converter.sample_rate):
-                        logger.info("%s: %s", job.src, note)
-                    logger.info(
-                        "%s: %.1f min; read through first, then converted in pieces",
-                        job.src,
-                        self.batch.lengths_s[job.src] / 60,
-                    )
-                    speech = self.converter.convert_file(job.src, job.speaker, **self.options)
-                    made += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
-                    continue
-                if job.src not in sources:
-                    recording = io.read(job.src, self.converter.sample_rate)
-                    sources[job.src] = recording, self.converter.analyse(recording.samples)
-                    for note in recording.notes:
-                        logger.info("%s: %s", job.src, note)
-                pairs.append((job, *sources[job.src]))
-            except VqvcError as error:
-                failed += 1
-                self._log_error(job, error)
-        results = (
-            self.converter.synthesize([(analysis, job.speaker) for job, _, analysis in pairs], **self.options)
-            if pairs
-            else []
-        )
-        for (job, recording, _), samples in zip(pairs, results):
-            if job in self.batch.done:
-                continue
-            try:
-                made += self._write(job, [samples], recording.source_rate, recording.source_length_samples)
-            except VqvcError as error:
-                failed += 1
-                self._log_error(job, error)
-        return failed, made
 
-    def _write(self, job: Job, blocks, source_rate: int, source_length: int) -> int:
-        """Write a conversion, blocks (T,) at the model's rate, and print its name; returns its samples at that rate."""
-        from vqvc.audio import resample
-
-        model_rate = self.converter.sample_rate
-        out_rate = source_rate if self.args.rate == "source" else int(self.args.rate)
-        length = resample.resampled_length(source_length, source_rate, out_rate)
-
-        def note(partial: Path) -> None:
-            if self.batch.many:
-                self.finished.add(partial, job.out, job.src, speaker=job.speaker)
-
-        tags = None if self.args.no_tag else _outputs.tags_of(self.args.model, self.converter.checksum, job.speaker)
-        resampled = resample.resample_blocks(blocks, model_rate, out_rate)
-        _outputs.deliver(job.out, resampled, out_rate, length, self.args, note, tags)
-        _outputs.report(job.out)
-        return resample.resampled_length(source_length, source_rate, model_rate)
-
-    def _log_error(self, job: Job, error: VqvcError) -> None:
-        """Log the error and go on; a full disk ends the batch."""
-        if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise error
-        job.log_error(error)
+def _log_error(job: Job, error: VqvcError) -> None:
+    """Log the error and go on; a full disk ends the batch."""
+    if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    job.log_error(error)
 
 
 def main(argv: list[str] | None = None) -> int:

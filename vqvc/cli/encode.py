@@ -63,6 +63,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc._util.atomic import write_text
     from vqvc.conversion import model_file
     from vqvc.conversion.encoding import encode_recording
+    from vqvc.corpus import ids
     from vqvc.corpus.codes import CodeArchive
 
     found = model_file.read(args.model)
@@ -77,7 +78,7 @@ def work(args: argparse.Namespace) -> None:
             write_text(args.out, " ".join(map(str, codes)) + "\n")
             print(f"{len(codes)} codes  {args.out}")
             return
-        rows = [(args.recording.stem, "", "", length_samples, codes)]
+        rows = [(ids.spell(args.recording.stem), "", "", length_samples, codes)]
     settings = found.config
     archive = CodeArchive.build(
         rows, hop_length=settings.hop_length, sample_rate=settings.audio.sample_rate,
@@ -115,7 +116,7 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     import torch
 
     from vqvc._util.platform import cores
-    from vqvc.conversion import pipeline
+    from vqvc.conversion import encoding
     from vqvc.corpus.store import PackedStore
 
     store, sample_rate = PackedStore(args.store), found.config.audio.sample_rate
@@ -124,7 +125,7 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     meter = Meter(store.total_samples, store.sample_rate)
 
     def encode(utterance) -> tuple:
-        codes = pipeline.encode(found.model, store.waveform(utterance)).astype(np.int16)
+        codes = encoding.encode(found.model, store.waveform(utterance)).astype(np.int16)
         meter(utterance.length_samples)
         return utterance.utt_id, utterance.speaker, utterance.subset, utterance.length_samples, codes
 
