@@ -16,7 +16,6 @@ Commands turn these into one line on stderr and an exit status; anything else is
 import errno
 import os
 
-EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3

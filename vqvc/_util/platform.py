@@ -119,14 +119,6 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def memory_bytes() -> int | None:
-    """The machine's memory; None where the system has no figure (Windows)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
 def keep_freed_memory() -> bool:
     """Let the GNU C library keep large freed blocks instead of returning them to the system at once.
 

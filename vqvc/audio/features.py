@@ -14,11 +14,6 @@ from vqvc.errors import AudioError, UsageError
 FLOOR = 1e-5  # added to mel magnitudes before the logarithm (-100 dB)
 
 
-def frame_times_s(length_samples: int, sample_rate: int, hop_length: int) -> np.ndarray:
-    """(frames,) float64: the centre of each frame in seconds."""
-    return (np.arange(-(-length_samples // hop_length)) + 0.5) * hop_length / sample_rate
-
-
 def spectrum(samples: np.ndarray, *, n_fft: int, hop_length: int, win_length: int | None = None) -> np.ndarray:
     """(n_fft // 2 + 1, frames) float32 magnitudes under a periodic Hann window. Raises AudioError for empty input."""
     import librosa

@@ -1,7 +1,7 @@
 """What every corpus comes to when it is read: utterances, speakers, and a word on all that is not used."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,11 @@ def subfolders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def find_root(source: Path, is_root: Callable[[Path], bool]) -> Path | None:
+    """The first of ``source`` and the folders in it that ``is_root``; None when none is."""
+    return next((folder for folder in (source, *subfolders(source)) if is_root(folder)), None)
 
 
 def leave_out_rest(result: Source, found: Found, used: Collection[Path]) -> None:
