@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from short_textgrid import format_short
 
 from vqvc._util import atomic
 from vqvc.cli import align
@@ -67,7 +68,7 @@ def test_row_20_utf_16_short_form_and_gaps_are_read_and_overlaps_named_by_line(s
     overlap = Tier("phones", 0.0, END_S, (Interval(0.0, 0.5, "AA1"), Interval(0.25, END_S, "S")))
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids/amy_1.TextGrid").write_bytes(
-        textgrid.format_short(TextGrid(0.0, END_S, (gap,))).replace("\n", "\r\n").encode("utf-16")
+        format_short(TextGrid(0.0, END_S, (gap,))).replace("\n", "\r\n").encode("utf-16")
     )
     textgrid.write(tmp_path / "grids/bob_1.TextGrid", TextGrid(0.0, END_S, (overlap,)))
     status, found, reasons = _align(store, tmp_path / "grids")
