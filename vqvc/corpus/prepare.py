@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, lock, unfinished
 from vqvc.audio import io
 from vqvc.corpus import ids, kaldi_dir, splits
 from vqvc.corpus.source import Item, LeftOut, Source, Speaker
@@ -129,6 +129,41 @@ def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
         replace(item, utt_id=name, text="", start_s=start_s, end_s=end_s, recording_id=recording)
         for name, start_s, end_s in zip(names, edges, edges[1:])
     ]
+
+
+def require_apart(out: Path, sources: Sequence[Path]) -> None:
+    """Raise UsageError where ``out``, or the folder of unfinished work beside it, holds a source or is not ours."""
+    unfinished.require_ours(unfinished.path_of(out))
+    for folder in (out, unfinished.path_of(out)):
+        for path in sources:
+            if path.resolve().is_relative_to(folder.resolve()):
+                raise UsageError(f"{folder}: holds the source {path}; give another --out")
+
+
+def write(
+    sources: Sequence[Source], out: Path, *, split_options: dict, settings: dict, jobs: int = 2, overwrite: bool = False
+) -> dict:
+    """Prepare the sources into ``out``, which appears when all of it is written; returns the contents of prepare.json.
+
+    split_options: keywords of ``splits.split``. settings: what else the result depends on, for ``fingerprint``. Does
+    nothing where ``out`` was made from the same inputs. Raises UsageError where it was made from others and ``overwrite``
+    is False, and as ``prepare`` and ``combine`` do.
+    """
+    with lock.Lock(out):
+        corpus = combine(sources)
+        if out.exists():
+            summary = read_summary(out)
+            if summary["inputs"] == fingerprint(corpus, settings):
+                logger.info("%s: inputs have not changed; nothing to do", out)
+                unfinished.tidy(out)
+                return summary
+            if not overwrite:
+                raise UsageError(f"{out}: was made from other inputs; give --overwrite to replace it")
+            unfinished.require_only(out, WRITTEN)
+        partial = unfinished.begin(out)
+        summary = prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(jobs, 1))
+        unfinished.finish(partial, out, overwrite=overwrite)
+        return summary
 
 
 def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
