@@ -16,7 +16,6 @@ Commands turn these into one line on stderr and an exit status; anything else is
 import errno
 import os
 
-EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
@@ -94,7 +93,7 @@ def explained(
 ) -> VqvcError | None:
     """The sentence for an error of the operating system or of libsndfile; None for any other kind of error.
 
-    path: what it concerns, where the error does not say. needs_bytes: what a write that met a full disk wanted.
+    path: what it concerns, where the error does not name it. needs_bytes: what a write that met a full disk wanted.
     """
     if isinstance(error, VqvcError):
         return error

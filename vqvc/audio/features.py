@@ -3,7 +3,7 @@
 Spectra, filters, cepstra and differences are librosa's, which is imported when the first is made: it takes a second.
 
 Frame i is centred on sample ``(i + 0.5) * hop_length``: the centre of code i of the same hop, so that features, codes
-and phone labels speak of the same moment. Beyond the ends stands silence. A waveform of T samples has
+and phone labels describe the same moment. Beyond the ends stands silence. A waveform of T samples has
 ``ceil(T / hop_length)`` frames, as it has codes.
 """
 
@@ -12,11 +12,6 @@ import numpy as np
 from vqvc.errors import AudioError, UsageError
 
 FLOOR = 1e-5  # added to mel magnitudes before the logarithm (-100 dB)
-
-
-def frame_times_s(length_samples: int, sample_rate: int, hop_length: int) -> np.ndarray:
-    """(frames,) float64: the centre of each frame in seconds."""
-    return (np.arange(-(-length_samples // hop_length)) + 0.5) * hop_length / sample_rate
 
 
 def spectrum(samples: np.ndarray, *, n_fft: int, hop_length: int, win_length: int | None = None) -> np.ndarray:

@@ -31,8 +31,8 @@ class Job:
     out: Path
     shown: str = ""  # what the source is called, where not by its path
 
-    def complain(self, error: VqvcError) -> None:
-        """Log what went wrong, with a name in it."""
+    def log_error(self, error: VqvcError) -> None:
+        """Log an error; the message names the recording."""
         text = str(error) if str(self.src) in str(error) or str(self.out) in str(error) else f"{self.src}: {error}"
         logger.error("%s", text.replace(str(self.src), self.shown) if self.shown else text)
 
@@ -58,7 +58,9 @@ def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Bat
     if not args.src:
         raise UsageError("nothing to convert; type: vqvc-convert --src a.wav --speaker p225")
     if not args.speaker:
-        raise UsageError(f"{args.src}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
+        raise UsageError(
+            f"{args.src}: whose voice? Add --speaker p225, for example; vqvc-convert --list-speakers names all"
+        )
     if args.src == str(STANDARD):
         name = name_for("stdin", args.speaker, suffix(args))
         return Batch([Job(_stdin(stack), args.speaker, place(args.out, name), "stdin")])

@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from vqvc._util.checksum import sha256_of_file
+
 LIST = ".vqvc-convert.jsonl"
 
 logger = logging.getLogger("vqvc.convert")
@@ -29,13 +31,13 @@ class Finished:
         line = self._list(out.parent).get(os.fsencode(out.name).hex())
         if line is None or not out.is_file() or line.get("made") != self._key(more):
             return False
-        return line.get("source") == checksum(source) and line.get("output") == checksum(out)
+        return line.get("source") == sha256_of_file(source) and line.get("output") == sha256_of_file(out)
 
     def add(self, partial: Path, out: Path, source: Path, **more: object) -> None:
         """Note that ``partial`` holds all of ``out``; called before it takes that name."""
         line = {
             "name": os.fsencode(out.name).hex(), "shown": out.name.encode(errors="replace").decode(), "made": self._key(more),
-            "source": checksum(source), "output": checksum(partial),
+            "source": sha256_of_file(source), "output": sha256_of_file(partial),
         }  # fmt: skip
         self._list(out.parent)[line["name"]] = line
         with open(out.parent / LIST, "ab") as file:  # a line that a kill cut is closed first: readers pass it over
@@ -66,12 +68,3 @@ def _read(path: Path) -> dict[str, dict]:
         if isinstance(value, dict) and isinstance(value.get("name"), str):
             lines[value["name"]] = value
     return lines
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()

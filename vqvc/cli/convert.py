@@ -42,6 +42,11 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
+    p.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
+    )
     add_speech_options(p)
     return p
 
@@ -53,7 +58,7 @@ def work(args: argparse.Namespace) -> int:
     options = synthesis_options(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
-        for speaker in header.speakers:
+        for speaker in header.listed_speakers:
             print("\t".join((speaker.name, speaker.gender, speaker.accent)).rstrip())
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
@@ -61,9 +66,9 @@ def work(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs):
-            header.speaker_index(speaker)  # before the weights are read
+            header.speaker_index(speaker)  # fails before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
-                    "subtype": _outputs.subtype(args), **options}  # fmt: skip
+                    "tag": not args.no_tag, "subtype": _outputs.subtype(args), **options}  # fmt: skip
         return _convert(batch, args, options, Finished(settings))
 
 
@@ -91,7 +96,7 @@ def _remove_unfinished(batch: Batch) -> None:
 
 
 def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finished: Finished) -> int:
-    """Convert what is not done and print the names; returns how many could not be converted, having named each."""
+    """Convert what is not done and print the names; logs those that could not be converted and returns their number."""
     import vqvc
 
     converter = vqvc.load(args.model)
@@ -100,7 +105,7 @@ def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finishe
     def report_failed(number: int, error: VqvcError) -> None:
         nonlocal failed
         failed += 1
-        _complain(batch.jobs[number], error)
+        _log_error(batch.jobs[number], error)
 
     pairs = [(batch.sources.get(job.src, job.src), job.speaker) for job in batch.jobs]
     skip = {number for number, job in enumerate(batch.jobs) if job in batch.done}
@@ -110,7 +115,7 @@ def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finishe
         for note in speech.notes:
             logger.info("%s: %s", job.src, note)
         try:
-            _write(speech, job, batch, args, finished)
+            _write(speech, job, batch, args, finished, converter.checksum)
             made_samples += speech.length_at(converter.sample_rate)
         except VqvcError as error:
             report_failed(number, error)
@@ -120,23 +125,26 @@ def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finishe
     return failed
 
 
-def _write(speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
-    """Write a conversion and print its name."""
+def _write(
+    speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished, checksum: str
+) -> None:
+    """Write a conversion and print its name; checksum: of the model file."""
     rate = speech.source_rate if args.rate == "source" else int(args.rate)
 
     def note(partial: Path) -> None:
         if batch.many:
             finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note)
+    tags = None if args.no_tag else _outputs.tags_of(args.model, checksum, job.speaker)
+    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note, tags)
     _outputs.report(job.out)
 
 
-def _complain(job: Job, error: VqvcError) -> None:
-    """Name what went wrong and go on; a full disk ends the batch."""
+def _log_error(job: Job, error: VqvcError) -> None:
+    """Log the error and go on; a full disk ends the batch."""
     if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise error
-    job.complain(error)
+    job.log_error(error)
 
 
 def main(argv: list[str] | None = None) -> int:

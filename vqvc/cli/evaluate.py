@@ -13,7 +13,7 @@ logger = logging.getLogger("vqvc.evaluate")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-evaluate."""
     result = parser(
-        "Convert utterances from outside training, and measure words, voice, pitch, spectrum and codes beside natural speech. "
+        "Convert utterances that the model was not trained on, and measure words, voice, pitch, spectrum and codes beside natural speech. "
         "Writes one JSON in which every figure has its definition and interval, and the recordings.",
         examples="  vqvc-evaluate egs/vctk/exp/small\n"
         "  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"

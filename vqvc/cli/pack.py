@@ -48,7 +48,7 @@ def work(args: argparse.Namespace) -> int:
     _check(args)
     tasks, speakers = pack.read_data(args.data)
     inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
-    if args.out.exists() and _unchanged(args.out, inputs, args.overwrite):
+    if args.out.exists() and pack.is_packed(args.out, inputs, args.overwrite):
         logger.info("%s: inputs have not changed; nothing to do", args.out)
         return _perturb_and_report(args)
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
@@ -75,35 +75,12 @@ def _perturb_and_report(args: argparse.Namespace) -> int:
         from vqvc._util import lock
         from vqvc.corpus import perturbation
 
-        with lock.Hold(args.out):
+        with lock.Lock(args.out):
             store = PackedStore(args.out)
             made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
             for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
                 pass
     return _report(args.out)
-
-
-def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
-    """Whether ``out`` is the store of these inputs; raises UsageError when it is something that stays."""
-    from vqvc._util import lock, unfinished
-    from vqvc.corpus.store import STORE, WRITTEN, PackedStore
-    from vqvc.corpus.store_writer import INPUTS, ITEMS
-
-    if not out.is_dir() or (not (out / STORE).exists() and any(out.iterdir())):
-        raise UsageError(f"{out}: exists and is no packed store; give another --out")
-    try:
-        same = PackedStore(out).inputs == inputs
-    except CorpusError as error:
-        same = False
-        logger.warning("%s", error)
-    if not same and not overwrite:
-        raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
-    if same:
-        with lock.Hold(out):
-            unfinished.tidy(out, (ITEMS, INPUTS))
-    else:
-        unfinished.require_only(out, (*WRITTEN, ITEMS, INPUTS))
-    return same
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -142,7 +119,7 @@ def _report(out: Path) -> int:
     return EXIT_SOME_FAILED
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     return run(make_parser, work, argv)
 

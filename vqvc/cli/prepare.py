@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--jobs", type=int, default=2, help="threads that read headers")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier result of other inputs")
     verbs = result.add_mutually_exclusive_group()
-    verbs.add_argument("--validate", type=Path, metavar="DIR", help="only say what is wrong with a data directory")
+    verbs.add_argument("--validate", type=Path, metavar="DIR", help="only list what is wrong with a data directory")
     verbs.add_argument("--fix", type=Path, metavar="DIR", help="mend a data directory; a backup is kept")
     return result
 
@@ -63,7 +63,6 @@ def work(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from vqvc._util import lock
     from vqvc.corpus import prepare
     from vqvc.corpus.layouts import registry
 
@@ -74,7 +73,7 @@ def _prepare(args: argparse.Namespace) -> int:
         "keep_speakers": keep,
     }
     settings = {**split_options, "mic": args.mic, "layout": args.layout}
-    _refuse_sources_in(args.out, args.source)
+    prepare.require_apart(args.out, args.source)
     sources = [registry.read(path, args.layout, args.mic) for path in args.source]
     for source in sources:
         logger.info(
@@ -87,35 +86,9 @@ def _prepare(args: argparse.Namespace) -> int:
         )
         for note in source.notes:
             logger.info("  %s", note)
-    with lock.Hold(args.out):
-        return _write(args, prepare.combine(sources), split_options, settings)
-
-
-def _refuse_sources_in(out: Path, sources: list[Path]) -> None:
-    from vqvc._util import unfinished
-
-    unfinished.require_ours(unfinished.path_of(out))
-    for folder in (out, unfinished.path_of(out)):
-        for path in sources:
-            if path.resolve().is_relative_to(folder.resolve()):
-                raise UsageError(f"{folder}: holds the source {path}; give another --out")
-
-
-def _write(args: argparse.Namespace, corpus, split_options: dict, settings: dict) -> int:
-    from vqvc._util import unfinished
-    from vqvc.corpus import prepare
-
-    if args.out.exists():
-        if prepare.read_summary(args.out)["inputs"] == prepare.fingerprint(corpus, settings):
-            logger.info("%s: inputs have not changed; nothing to do", args.out)
-            unfinished.tidy(args.out)
-            return _report(prepare.read_summary(args.out), args.out)
-        if not args.overwrite:
-            raise UsageError(f"{args.out}: was made from other inputs; give --overwrite to replace it")
-        unfinished.require_only(args.out, prepare.WRITTEN)
-    partial = unfinished.begin(args.out)
-    summary = prepare.prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(args.jobs, 1))
-    unfinished.finish(partial, args.out, overwrite=args.overwrite)
+    summary = prepare.write(
+        sources, args.out, split_options=split_options, settings=settings, jobs=args.jobs, overwrite=args.overwrite
+    )
     return _report(summary, args.out)
 
 
@@ -158,7 +131,7 @@ def _fix(directory: Path) -> int:
     return _validate(directory)
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     return run(make_parser, work, argv)
 

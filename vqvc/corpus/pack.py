@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvc._util import lock, unfinished
 from vqvc.audio import io, level
 from vqvc.corpus import kaldi_dir, splits
 from vqvc.corpus.prepare import SPEAKERS, read_summary
 from vqvc.corpus.source import Item, LeftOut, Speaker
-from vqvc.corpus.store import FORMAT_VERSION, read_table
-from vqvc.corpus.store_writer import StoreWriter, quantise
-from vqvc.errors import AudioError, CorpusError
+from vqvc.corpus.store import FORMAT_VERSION, STORE, WRITTEN, PackedStore, read_table
+from vqvc.corpus.store_writer import INPUTS, ITEMS, StoreWriter, quantise
+from vqvc.errors import AudioError, CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.corpus")
 
@@ -53,6 +54,28 @@ def read_data(data: Path) -> tuple[list[Task], list[Speaker]]:
     if not tasks:
         raise CorpusError(f"{data}: holds no utterances; run vqvc-prepare again")
     return tasks, read_table(data / SPEAKERS, Speaker)
+
+
+def is_packed(out: Path, inputs: str, overwrite: bool = False) -> bool:
+    """Whether the folder ``out`` is the store of these inputs (``fingerprint``), which is then left as it is.
+
+    Raises UsageError where it is something else that stays: no store, or another one and ``overwrite`` is False.
+    """
+    if not out.is_dir() or (not (out / STORE).exists() and any(out.iterdir())):
+        raise UsageError(f"{out}: exists and is no packed store; give another --out")
+    try:
+        same = PackedStore(out).inputs == inputs
+    except CorpusError as error:
+        same = False
+        logger.warning("%s", error)
+    if not same and not overwrite:
+        raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
+    if same:
+        with lock.Lock(out):
+            unfinished.tidy(out, (ITEMS, INPUTS))
+    else:
+        unfinished.require_only(out, (*WRITTEN, ITEMS, INPUTS))
+    return same
 
 
 def fingerprint(tasks: list[Task], speakers: list[Speaker], sample_rate: int, level_rms: float) -> str:

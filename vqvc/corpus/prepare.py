@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vqvc._util import atomic
+from vqvc._util import atomic, lock, unfinished
 from vqvc.audio import io
 from vqvc.corpus import ids, kaldi_dir, splits
 from vqvc.corpus.source import Item, LeftOut, Source, Speaker
@@ -119,7 +119,7 @@ def _check(item: Item) -> list[Item] | list[LeftOut]:
 
 
 def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
-    """A long utterance as equal pieces, so that memory does not grow with it. Nobody says which words are in which."""
+    """A long utterance as equal pieces, so that memory does not grow with it. The pieces have no text: which words are in which is unknown."""
     count = math.ceil((end_s - start_s) / PIECE_S)
     edges = [start_s + (end_s - start_s) * n / count for n in range(count)] + [end_s]
     recording = item.recording_id or item.utt_id
@@ -131,8 +131,43 @@ def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
     ]
 
 
+def require_apart(out: Path, sources: Sequence[Path]) -> None:
+    """Raise UsageError where ``out``, or the folder of unfinished work beside it, holds a source or is not ours."""
+    unfinished.require_ours(unfinished.path_of(out))
+    for folder in (out, unfinished.path_of(out)):
+        for path in sources:
+            if path.resolve().is_relative_to(folder.resolve()):
+                raise UsageError(f"{folder}: holds the source {path}; give another --out")
+
+
+def write(
+    sources: Sequence[Source], out: Path, *, split_options: dict, settings: dict, jobs: int = 2, overwrite: bool = False
+) -> dict:
+    """Prepare the sources into ``out``, which appears when all of it is written; returns the contents of prepare.json.
+
+    split_options: keywords of ``splits.split``. settings: what else the result depends on, for ``fingerprint``. Does
+    nothing where ``out`` was made from the same inputs. Raises UsageError where it was made from others and ``overwrite``
+    is False, and as ``prepare`` and ``combine`` do.
+    """
+    with lock.Lock(out):
+        corpus = combine(sources)
+        if out.exists():
+            summary = read_summary(out)
+            if summary["inputs"] == fingerprint(corpus, settings):
+                logger.info("%s: inputs have not changed; nothing to do", out)
+                unfinished.tidy(out)
+                return summary
+            if not overwrite:
+                raise UsageError(f"{out}: was made from other inputs; give --overwrite to replace it")
+            unfinished.require_only(out, WRITTEN)
+        partial = unfinished.begin(out)
+        summary = prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(jobs, 1))
+        unfinished.finish(partial, out, overwrite=overwrite)
+        return summary
+
+
 def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
-    """Check, split and write ``out`` (a new directory); returns what prepare.json says. Raises CorpusError when
+    """Check, split and write ``out`` (a new directory); returns the contents of prepare.json. Raises CorpusError when
     nothing is left to train on."""
     usable, unusable = check_headers(corpus.items, jobs)
     if not usable:
@@ -159,9 +194,10 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     if not counts["dev"]["utterances"]:
         logger.warning(
             "nothing is held out for training to be validated on (dev is empty): %d utterances have %d sentences in train; "
-            "give more recordings or a larger --held-out-sentences",
+            "give more recordings (speakers with fewer than %d sentences stay in train) or a larger --held-out-sentences",
             len(usable),
             len({splits.sentence_of(item) for item in usable if split.subset_of.get(item.utt_id) == "train"}),
+            splits.FEW_SENTENCES,
         )
     names = sorted({item.speaker for item in usable}, key=str.encode)
     atomic.write_text(
@@ -188,7 +224,7 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
 
 
 def first_failures(left_out: Sequence[LeftOut]) -> dict[str, str]:
-    """For each reason that is a failure, what was said of the first utterance."""
+    """For each reason that is a failure, the message of the first utterance."""
     result: dict[str, str] = {}
     for item in left_out:
         if item.reason not in EXPECTED:

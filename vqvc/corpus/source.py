@@ -1,7 +1,7 @@
 """What every corpus comes to when it is read: utterances, speakers, and a word on all that is not used."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Item:
     start_s: float | None = None  # within the recording; None for the whole of it
     end_s: float | None = None
     recording_id: str = ""  # name of the recording when it holds several utterances
-    origin: str = ""  # the line that says so, as "segments:12"
+    origin: str = ""  # the line it comes from, as "segments:12"
 
 
 @dataclass
@@ -83,6 +83,11 @@ def subfolders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def find_root(source: Path, is_root: Callable[[Path], bool]) -> Path | None:
+    """The first of ``source`` and the folders in it that ``is_root``; None when none is."""
+    return next((folder for folder in (source, *subfolders(source)) if is_root(folder)), None)
 
 
 def leave_out_rest(result: Source, found: Found, used: Collection[Path]) -> None:

@@ -206,19 +206,6 @@ def format_long(grid: TextGrid) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_short(grid: TextGrid) -> str:
-    """The short text form."""
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", _number(grid.start_s), _number(grid.end_s)]
-    lines += ["<exists>", str(len(grid.tiers))]
-    for tier in grid.tiers:
-        lines += ['"TextTier"' if tier.points else '"IntervalTier"', _quote(tier.name)]
-        lines += [_number(tier.start_s), _number(tier.end_s), str(len(tier.items))]
-        for item in tier.items:
-            lines += [_number(item.time_s)] if tier.points else [_number(item.start_s), _number(item.end_s)]
-            lines.append(_quote(item.text))
-    return "\n".join(lines) + "\n"
-
-
 def write(path: str | Path, grid: TextGrid) -> None:
     """Write the long form as UTF-8, atomically."""
     atomic.write_text(path, format_long(grid))

@@ -19,6 +19,7 @@ from vqvc.corpus.source import (
     Source,
     Speaker,
     clean_text,
+    find_root,
     gender_of,
     leave_out_rest,
     name_problem,
@@ -34,10 +35,11 @@ _SPEAKER = re.compile(r"jvs\d{3}")
 
 def find(source: Path) -> Path | None:
     """The folder that holds the speakers: ``source`` or one below; None when there is none."""
-    for root in (source, *subfolders(source)):
-        if any(next(folder.glob(f"*/{AUDIO}"), None) for folder in subfolders(root) if _SPEAKER.fullmatch(folder.name)):
-            return root
-    return None
+    return find_root(source, lambda root: any(next(folder.glob(f"*/{AUDIO}"), None) for folder in _speakers(root)))
+
+
+def _speakers(root: Path) -> list[Path]:
+    return [folder for folder in subfolders(root) if _SPEAKER.fullmatch(folder.name)]
 
 
 def read(source: str | Path) -> Source:
@@ -47,8 +49,8 @@ def read(source: str | Path) -> Source:
     if root is None:
         raise UsageError(f"{source}: is not laid out as JVS ({PICTURE})")
     result = Source(source, NAME)
-    for folder in subfolders(root):
-        for style in subfolders(folder) if _SPEAKER.fullmatch(folder.name) else []:
+    for folder in _speakers(root):
+        for style in subfolders(folder):
             _read_style(folder.name, style, result)
     if not result.items:
         raise CorpusError(f"{root}: holds no recordings; unpack the corpus again")

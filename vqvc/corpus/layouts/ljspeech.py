@@ -11,7 +11,7 @@ from pathlib import Path
 from vqvc._util import textfile
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus import ids
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, leave_out_rest, name_problem, subfolders
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, find_root, leave_out_rest, name_problem
 from vqvc.errors import CorpusError, UsageError
 
 NAME = "ljspeech"
@@ -21,10 +21,7 @@ _LJ = re.compile(r"LJ\d{3}-\d{4}")
 
 def find(source: Path) -> Path | None:
     """The folder with ``wavs`` and metadata.csv: ``source`` or one below; None when there is none."""
-    for root in (source, *subfolders(source)):
-        if (root / "wavs").is_dir() and (root / "metadata.csv").is_file():
-            return root
-    return None
+    return find_root(source, lambda root: (root / "wavs").is_dir() and (root / "metadata.csv").is_file())
 
 
 def read(source: str | Path) -> Source:

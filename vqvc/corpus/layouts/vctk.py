@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqvc._util import textfile
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, gender_of, read_text_file, subfolders
+from vqvc.corpus.source import Item, LeftOut, Source, Speaker, find_root, gender_of, read_text_file, subfolders
 from vqvc.errors import CorpusError, UsageError
 
 NAME = "vctk"
@@ -37,10 +37,7 @@ RELEASES = (Release("0.92", "wav48_silence_trimmed", True), Release("0.80", "wav
 
 def find(source: Path) -> Path | None:
     """The folder of the corpus: ``source`` or one below; None when it is not VCTK."""
-    for root in (source, *subfolders(source)):
-        if _release(root):
-            return root
-    return None
+    return find_root(source, lambda root: _release(root) is not None)
 
 
 def _release(root: Path) -> Release | None:
