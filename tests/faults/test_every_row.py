@@ -1,6 +1,6 @@
 """Every row of faults has a test that is named after it, and ``docs/faults.md`` lists them."""
 
-from fault_rows import ROWS, TABLE, table_rows, names_by_row, written
+from fault_rows import ROWS, TABLE, names_by_row, table_rows, written
 
 
 def test_every_row_has_a_test_and_no_test_has_another_row():
