@@ -29,7 +29,7 @@ class CodeArchive:
     offsets: np.ndarray  # int64 (n + 1,)
     lengths_samples: np.ndarray  # int64 (n,)
     utt_ids: np.ndarray  # text (n,)
-    speakers: np.ndarray  # text (n,)
+    speakers: np.ndarray  # text (n,), empty where nobody knows
     subsets: np.ndarray  # text (n,)
     hop_length: int  # samples per code
     sample_rate: int  # Hz
@@ -54,7 +54,7 @@ class CodeArchive:
         if len(set(self.utt_ids.tolist())) != count:
             raise CorpusError("codes: an utterance stands twice")
         ids.require(self.utt_ids.tolist(), "codes", "utterance")
-        ids.require(sorted(set(self.speakers.tolist())), "codes", "speaker")
+        ids.require(sorted(set(self.speakers.tolist()) - {""}), "codes", "speaker")
         if len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < self.codebook_size:
             raise CorpusError(
                 f"codes: {int(self.codes.min())} to {int(self.codes.max())} in a codebook of {self.codebook_size}"
