@@ -32,7 +32,7 @@ class Widths:
 
     @classmethod
     def of(cls, net: WaveNet) -> "Widths":
-        """Those of a network, whose hints tell whether it has a mixture."""
+        """Those of a network, which takes LPC inputs when its output is a mixture."""
         stack, outputs = net.stack, net.out.weight.shape[0]
         mixtures = outputs // 3 if net.lpc_input is not None else 0
         return cls(
@@ -95,7 +95,7 @@ class Packed:
         """The weights' part of the arguments of the kernel."""
         names = (
             "layer_weights skip_weights mix_weights out_weights residual_bias skip_bias mix_bias out_bias "
-            "embed hint amplitudes edges dilations starts"
+            "embed lpc_input amplitudes edges dilations starts"
         )
         return {name: getattr(self, name) for name in names.split()}
 
