@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vqvc.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    from vqvc.conversion.voice_file import EnrolledVoice
 
 LONG_S = 60.0  # a longer recording is converted in pieces
 TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
@@ -77,7 +81,7 @@ class VoiceConverter:
     def decode(
         self,
         codes: np.ndarray,
-        speaker: str,
+        speaker: "str | EnrolledVoice",
         *,
         seed: int = 0,
         temperature: float = TEMPERATURE,
@@ -89,14 +93,16 @@ class VoiceConverter:
         from vqvc.conversion import pipeline as convert
 
         codes = self._checked(codes)
-        request = convert.Request(codes, self._package.speaker_index(speaker), seed)
+        index, voice = self._target(speaker)
+        request = convert.Request(codes, index, seed, voice=voice)
         return convert.synthesize(self.model, self._sampler, [request], temperature, fold, postfilter, progress)[0]
 
     def convert(
         self,
         recording: np.ndarray | str | Path,
-        speaker: str,
+        speaker: "str | EnrolledVoice | None" = None,
         *,
+        voice: "EnrolledVoice | str | Path | None" = None,
         seed: int = 0,
         temperature: float = TEMPERATURE,
         fold: str = "auto",
@@ -104,8 +110,13 @@ class VoiceConverter:
     ) -> np.ndarray:
         """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was.
 
+        speaker: a name of ``speakers``; voice: instead of it, an enrolled voice or the path of its file.
         A recording on disk that is longer than ``LONG_S`` is converted in pieces.
         """
+        if (speaker is None) == (voice is None):
+            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
+        if voice is not None:
+            speaker = self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
         if isinstance(recording, (str, Path)):
             from vqvc.audio import io
 
@@ -120,7 +131,7 @@ class VoiceConverter:
 
     def convert_batch(
         self,
-        pairs: Sequence[tuple[np.ndarray | str | Path, str]],
+        pairs: "Sequence[tuple[np.ndarray | str | Path, str | EnrolledVoice]]",
         *,
         seed: int = 0,
         temperature: float = TEMPERATURE,
@@ -148,7 +159,7 @@ class VoiceConverter:
 
     def synthesize(
         self,
-        pairs: Sequence[tuple["Analysis", str]],
+        pairs: "Sequence[tuple[Analysis, str | EnrolledVoice]]",
         *,
         seed: int = 0,
         temperature: float = TEMPERATURE,
@@ -159,10 +170,10 @@ class VoiceConverter:
         """What was heard, in other voices: (T,) float32 each, as long and as loud as the recording was."""
         from vqvc.conversion import pipeline as convert
 
-        requests = [
-            convert.Request(heard.codes, self._package.speaker_index(speaker), seed, heard.loudness, heard.f0_contour)
-            for heard, speaker in pairs
-        ]
+        requests = []
+        for heard, speaker in pairs:
+            index, voice = self._target(speaker)
+            requests.append(convert.Request(heard.codes, index, seed, heard.loudness, heard.f0_contour, voice=voice))
         said = convert.synthesize(self.model, self._sampler, requests, temperature, fold, postfilter, progress)
         return [
             samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
@@ -172,7 +183,7 @@ class VoiceConverter:
     def convert_file(
         self,
         recording: str | Path,
-        speaker: str,
+        speaker: "str | EnrolledVoice",
         *,
         seed: int = 0,
         temperature: float = TEMPERATURE,
@@ -187,13 +198,52 @@ class VoiceConverter:
         """
         from vqvc.conversion import chunking
 
-        index = self._package.speaker_index(speaker)
+        index, voice = self._target(speaker)
         found = chunking.survey(recording, self.model)
         blocks = chunking.stream(
             recording, found, self.model, self._sampler, index,
-            seed=seed, temperature=temperature, folding=fold, postfilter=postfilter, progress=progress,
+            seed=seed, temperature=temperature, folding=fold, postfilter=postfilter, progress=progress, voice=voice,
         )  # fmt: skip
         return Speech(blocks, found.sample_rate, found.length_samples)
+
+    def enroll(
+        self,
+        recordings: Sequence[np.ndarray | str | Path] | np.ndarray | str | Path,
+        *,
+        name: str = "enrolled",
+        sources: Sequence[str] | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> "EnrolledVoice":
+        """A voice that the model was not trained on, from recordings of one person: good from 30 s, possible from 10 s.
+
+        Recordings are paths, or samples (T,) float at ``sample_rate``. ``EnrolledVoice.save`` writes the voice file, ``convert``
+        takes the voice as ``voice=``. It takes under a minute on two cores. sources: names of the recordings for the voice's provenance,
+        those of the files when None; progress: is called with the share that is done.
+        Enroll only voices whose owners agree. Raises AudioError for recordings that are too short or hold no speech of one person.
+        """
+        from vqvc.conversion import enrollment
+
+        one = isinstance(recordings, (str, Path)) or (isinstance(recordings, np.ndarray) and recordings.ndim == 1)
+        listed = [recordings] if one else list(recordings)
+        if sources is None:
+            sources = [Path(each).name if isinstance(each, (str, Path)) else "samples" for each in listed]
+        samples = [self._samples(each) for each in listed]
+        return enrollment.enroll(self.model, samples, name, self.checksum, sources=sources, progress=progress)
+
+    def read_voice(self, path: str | Path) -> "EnrolledVoice":
+        """An enrolled voice from its file; raises ModelError for a damaged file and for a voice of another model."""
+        from vqvc.conversion import voice_file
+
+        voice = voice_file.read(path)
+        self._target(voice)
+        return voice
+
+    def _target(self, speaker: "str | EnrolledVoice") -> "tuple[int, EnrolledVoice | None]":
+        """The index in the speaker table, or the enrolled voice with an index that means nothing."""
+        if isinstance(speaker, str):
+            return self._package.speaker_index(speaker), None
+        speaker.require_model(self.checksum, self._package.config.decoder.speaker_dim, self._package.path)
+        return 0, speaker
 
     def _samples(self, recording: np.ndarray | str | Path) -> np.ndarray:
         if isinstance(recording, (str, Path)):

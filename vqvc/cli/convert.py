@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from vqvc._util.checksum import sha256_of_file
 from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
@@ -28,11 +29,13 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-convert --src recordings/ --speaker p225 --out b/ --format flac --subtype 24\n"
         "  vqvc-convert --src - --speaker p225 --out - <a.wav >b.wav\n"
         "  vqvc-convert --pairs list.tsv                               (lines of source<TAB>speaker<TAB>output)\n"
+        "  vqvc-convert --src a.wav --voice me.voice                   (made by vqvc-enroll; writes a_me.wav)\n"
         "  vqvc-convert --list-speakers",
     )
     add_model(p)
     p.add_argument("--src", help="a recording, a folder of them, or - for stdin")
     p.add_argument("--speaker", help="the target speaker")
+    p.add_argument("--voice", type=Path, help="a voice file of vqvc-enroll instead of --speaker")
     p.add_argument(
         "--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given"
     )
@@ -56,16 +59,33 @@ def work(args: argparse.Namespace) -> int:
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
+    voice = _voice(args, header)
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
-        for speaker in dict.fromkeys(job.speaker for job in batch.jobs):
+        for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
             header.speaker_index(speaker)  # said before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
                     "subtype": _outputs.subtype(args), **how}  # fmt: skip
-        return _convert(batch, args, how, Finished(settings))
+        if voice is not None:
+            settings["voice"] = sha256_of_file(args.voice)
+        return _convert(batch, args, how, Finished(settings), voice)
 
 
-def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finished) -> int:
+def _voice(args: argparse.Namespace, header):
+    """The enrolled voice of ``--voice``, whose name stands in for ``--speaker``; None without."""
+    if args.voice is None:
+        return None
+    from vqvc.conversion import voice_file
+
+    if args.speaker or args.pairs:
+        raise UsageError("--voice takes the place of --speaker and --pairs; leave those out")
+    voice = voice_file.read(args.voice)
+    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
+    args.speaker = voice.name
+    return voice
+
+
+def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finished, voice=None) -> int:
     total = len(batch.jobs) + batch.failed
     _conversions.check(batch, args, finished)
     _remove_unfinished(batch)
@@ -78,7 +98,7 @@ def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finish
 
         converter = vqvc.load(args.model)
         meter, spoken = Meter(0, converter.sample_rate), 0
-        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how})
+        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how}, voice)
         for group in groups:
             not_converted, said = convert(group)
             failed += not_converted
@@ -120,10 +140,11 @@ def _groups(batch: Batch) -> Iterator[list[Job]]:
 
 
 class _Conversion:
-    """Converts groups of jobs. how: keywords of the converter."""
+    """Converts groups of jobs. how: keywords of the converter; voice: the enrolled voice of all jobs, or None."""
 
-    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, how: dict):
+    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, how: dict, voice=None):
         self.converter, self.batch, self.args, self.finished, self.how = converter, batch, args, finished, how
+        self.voice = voice
 
     def __call__(self, group: list[Job]) -> tuple[int, int]:
         """Convert some recordings together; returns how many failed, and the samples said."""
@@ -143,7 +164,7 @@ class _Conversion:
                         job.src,
                         self.batch.lengths_s[job.src] / 60,
                     )
-                    speech = self.converter.convert_file(job.src, job.speaker, **self.how)
+                    speech = self.converter.convert_file(job.src, self.voice or job.speaker, **self.how)
                     spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
                     continue
                 if job.src not in sources:
@@ -156,7 +177,9 @@ class _Conversion:
                 failed += 1
                 self._complain(job, error)
         results = (
-            self.converter.synthesize([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
+            self.converter.synthesize([(heard, self.voice or job.speaker) for job, _, heard in pairs], **self.how)
+            if pairs
+            else []
         )
         for (job, recording, _), samples in zip(pairs, results):
             if job in self.batch.done:

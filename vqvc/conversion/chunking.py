@@ -13,6 +13,7 @@ import numpy as np
 
 from vqvc.audio import io, level, resample
 from vqvc.conversion import encoding, pipeline
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
 from vqvc.engine.protocol import Engine
 from vqvc.nn.vqvae import VQVAE
@@ -170,6 +171,7 @@ def stream(
     folding: str = "auto",
     postfilter: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
+    voice: EnrolledVoice | None = None,
 ) -> Iterator[np.ndarray]:
     """The recording in another voice: blocks at the model's rate, as long and as loud together as the recording.
 
@@ -189,6 +191,7 @@ def stream(
             first,
             -(-window.end // hop),
             window.position,
+            voice,
         )
         return pipeline.synthesize(model, sampler, [request], temperature, folding, postfilter, progress)[0][
             : window.end - first * hop

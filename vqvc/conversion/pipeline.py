@@ -9,6 +9,7 @@ import torch
 from vqvc.audio import level, mulaw
 from vqvc.conversion.encoding import encode_blocks
 from vqvc.conversion.postfilter import PostFilter
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.cpu.sampler import Job
 from vqvc.engine.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.engine.protocol import Engine
@@ -30,6 +31,7 @@ class Request:
     f0_contour: (3, T) of the source, see ``nn.pitch.F0Conditioner``; None leaves it to the model.
     first, last: the codes to say, all when None; those on either side are context that the conditioning looks at.
     position: of the first code in its recording, in samples: draws belong to places.
+    voice: an enrolled voice, which takes the place of the speaker of the table.
     """
 
     codes: np.ndarray
@@ -40,6 +42,12 @@ class Request:
     first: int = 0
     last: int | None = None
     position: int = 0
+    voice: EnrolledVoice | None = None
+
+    @property
+    def speaker(self) -> torch.Tensor:
+        """What ``VQVAE.condition`` takes: (1,) index, or (1, speaker_dim) vector."""
+        return torch.tensor([self.speaker_index]) if self.voice is None else self.voice.vector[None]
 
     @property
     def span(self) -> slice:
@@ -117,9 +125,7 @@ def plan(model: VQVAE, sampler: Engine, requests: Sequence[Request], folding: st
     for request in requests:
         codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None]
         f0_contour_of = torch.from_numpy(request.f0_contour)[None] if request.f0_contour is not None else None
-        conditioning = model.condition(
-            model.quantizer.lookup(codes), torch.tensor([request.speaker_index]), f0_contour_of
-        )
+        conditioning = model.condition(model.quantizer.lookup(codes), request.speaker, f0_contour_of)
         said = slice(request.span.start * repeat, request.span.stop * repeat)  # frames
         frames = conditioning.frames[0, said].float().numpy()
         predictor = conditioning.predictor[0, said].numpy() if conditioning.predictor is not None else None
@@ -189,5 +195,8 @@ def synthesize(
         return joined
     shape = PostFilter(model)
     return [
-        shape(said, one.predicted_mel, request.speaker_index) for said, one, request in zip(joined, plans, requests)
+        shape(
+            said, one.predicted_mel, request.speaker_index if request.voice is None else request.voice.global_variance
+        )
+        for said, one, request in zip(joined, plans, requests)
     ]

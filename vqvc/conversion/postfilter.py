@@ -29,7 +29,8 @@ LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 class PostFilter:
     """(samples (T,), told (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
 
-    conditioning: log-mel frames from ``VQVAE.predicted_mel``; speaker: index in the model's table.
+    conditioning: log-mel frames from ``VQVAE.predicted_mel``; speaker: index in the model's table, or the global variance
+    (coefficients,) of a voice outside it.
     """
 
     def __init__(self, model: VQVAE):
@@ -39,9 +40,10 @@ class PostFilter:
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, conditioning: Tensor, speaker: int) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, conditioning: Tensor, speaker: int | Tensor) -> np.ndarray:
         waveform = torch.from_numpy(samples)
-        gain = self.gain(self.mel(waveform[None])[0].T, conditioning, self.global_variance[speaker])
+        variance = self.global_variance[speaker] if isinstance(speaker, int) else speaker
+        gain = self.gain(self.mel(waveform[None])[0].T, conditioning, variance)
         shaped = self._apply(waveform, gain @ self.of_bin)
         return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).numpy()  # as loud as it was
 
