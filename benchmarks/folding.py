@@ -158,7 +158,7 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     seconds = sum(one.length_samples for one in heard) / rate
     logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
     plans, off = (pipeline.plan(model, sampler, requests, how) for how in ("auto", "off"))
-    said = [pipeline.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
+    said = [pipeline.sample(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
     measured, clips = [], ([], [])
     shape = PostFilter(model) if model.has_mel else lambda samples, predicted_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):
@@ -166,7 +166,7 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
-            shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: heard[i].length_samples]
+            shaped = shape(samples, plan.predicted_mel, requests[i].speaker)[: heard[i].length_samples]
             group.append(
                 EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True)
             )

@@ -1,14 +1,15 @@
-"""The Python face: what it gives back is as long and as loud as what it was given, and its errors are sentences."""
+"""The Python API: what it gives back is as long and as loud as what it was given, and its errors are sentences."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
-from vqvc.audio import io
+from vqvc.audio import io, resample
 from vqvc.conversion import model_file
 from vqvc.errors import AudioError, ModelError, UsageError
 
@@ -29,7 +30,7 @@ def test_facts(converter):
     assert converter.codebook.shape == (16, 8) and len(converter.checksum) == 64
 
 
-def test_a_path_and_its_samples_are_heard_alike(converter, tmp_path, speechlike):
+def test_a_path_and_its_samples_have_the_same_codes(converter, tmp_path, speechlike):
     io.write(tmp_path / "a.wav", speechlike(0.5), 16000)
     codes = converter.encode(tmp_path / "a.wav")
     assert np.array_equal(codes, converter.encode(str(tmp_path / "a.wav")))
@@ -59,12 +60,13 @@ def test_one_seed_one_result(converter, speechlike):
 
 def test_many_at_once_are_each_alone_when_not_folded(converter, speechlike):
     pairs = [(speechlike(0.3 + 0.1 * n, seed=n), speaker) for n, speaker in enumerate(("p225", "p226", "p225"))]
-    together = converter.convert_batch(pairs, fold="off")
+    sources, speakers = map(list, zip(*pairs))
+    together = converter.convert(sources, speakers, fold="off")
     for (samples, speaker), found in zip(pairs, together):
         assert np.array_equal(found, converter.convert(samples, speaker, fold="off"))
 
 
-def test_decode_says_every_code(converter):
+def test_decode_makes_a_hop_for_every_code(converter):
     assert len(converter.decode(np.arange(16), "p225")) == 16 * 64
 
 
@@ -83,7 +85,7 @@ def test_codes_that_are_none_are_refused(converter, codes):
         (np.ones((2, 6400)), "one channel"), (np.sin(np.arange(63.0)), "at least 64"),
     ],
 )  # fmt: skip
-def test_recordings_that_cannot_be_heard(converter, samples, says):
+def test_recordings_that_cannot_be_converted(converter, samples, says):
     with pytest.raises(AudioError, match=says):
         converter.convert(samples, "p225")
 
@@ -96,6 +98,80 @@ def test_unknown_speaker_and_other_wrong_words(converter, speechlike):
         converter.convert(samples, "p225", fold="on")
     with pytest.raises(UsageError, match="temperature"):
         converter.convert(samples, "p225", temperature=0)
+
+
+def test_samples_bring_their_rate(converter, speechlike):
+    samples = speechlike(0.5, 44100)
+    found = converter.convert((samples, 44100), "p225")
+    assert len(found) == resample.resampled_length(len(samples), 44100, 16000)
+    assert np.array_equal(found, converter.convert(resample.resample(samples, 44100, 16000), "p225"))
+    with pytest.raises(AudioError, match="sample rate of 0 Hz"):
+        converter.convert((samples, 0), "p225")
+
+
+def test_a_batch_is_written_at_the_rate_of_its_sources(converter, speechlike, tmp_path):
+    outs = [tmp_path / "a.wav", tmp_path / "b.flac"]
+    sources = [(speechlike(0.4, 22050), 22050), (speechlike(0.3, 8000), 8000)]
+    assert converter.convert(sources, "p226", out=outs) == outs
+    for (samples, rate), out in zip(sources, outs):
+        assert (io.info(out).sample_rate, io.info(out).length_samples) == (rate, len(samples))
+    before = outs[0].read_bytes()
+    with pytest.raises(UsageError, match="exists already; give overwrite=True"):
+        converter.convert(sources, "p225", out=outs)
+    assert outs[0].read_bytes() == before
+    assert converter.convert(sources[0], "p225", out=outs[0], overwrite=True) == outs[0]
+    assert outs[0].read_bytes() != before
+
+
+def test_a_batch_needs_as_many_speakers_as_sources(converter, speechlike, tmp_path):
+    with pytest.raises(UsageError, match="1 sources, 2 speakers"):
+        converter.convert([speechlike(0.3)], ["p225", "p226"])
+    with pytest.raises(UsageError, match="same name"):
+        converter.convert([speechlike(0.3)] * 2, "p225", out=[tmp_path / "a.wav"] * 2)
+
+
+def test_one_that_fails_does_not_end_a_batch(converter, speechlike, tmp_path):
+    sources = [speechlike(0.3), np.zeros(6400, np.float32), tmp_path / "none.wav", speechlike(0.4)]
+    failed = {}
+    made = dict(converter.stream([(one, "p225") for one in sources], failed=failed.__setitem__))
+    assert list(made) == [0, 3] and [len(made[n].samples()) for n in made] == [len(sources[0]), len(sources[3])]
+    assert "silence" in str(failed[1]) and "no such file" in str(failed[2])
+    with pytest.raises(AudioError, match="silence"):
+        list(converter.stream([(one, "p225") for one in sources[:2]]))
+
+
+def test_what_is_skipped_changes_nothing_else(converter, speechlike):
+    pairs = [(speechlike(0.3 + n / 10, seed=n), "p226") for n in range(3)]
+    whole = {n: speech.samples() for n, speech in converter.stream(pairs)}
+    rest = {n: speech.samples() for n, speech in converter.stream(pairs, skip={0, 2})}
+    assert list(rest) == [1] and np.array_equal(rest[1], whole[1])
+
+
+def test_progress_counts_what_is_made(converter, speechlike):
+    made = []
+    found = converter.convert(speechlike(0.5), "p225", fold="off", progress=made.append)
+    assert sum(made) == -(-len(found) // 64) * 64
+    with pytest.raises(TypeError, match="unexpected keyword tempo"):
+        converter.convert(speechlike(0.5), "p225", tempo=2)
+
+
+def test_the_device_is_named_as_in_torch(converter, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model_file.write(path, tiny_model(), SPEAKERS, {})
+    assert str(vqvc.load(path, device="cpu").device) == "cpu"
+    with pytest.raises(UsageError, match="is no device"):
+        vqvc.load(path, device="gpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_all_of_a_conversion_runs_on_the_device(speechlike, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model_file.write(path, tiny_model(f0=True), SPEAKERS, {})
+    cpu, gpu = (vqvc.load(path, device=device) for device in ("cpu", "cuda"))
+    assert {tensor.device.type for tensor in gpu.model.state_dict().values()} == {"cuda"}
+    samples = speechlike(1.0)
+    assert (cpu.encode(samples) == gpu.encode(samples)).mean() > 0.98
+    assert gpu.convert(samples, "p225").shape == samples.shape
 
 
 def test_a_missing_model_is_a_sentence(tmp_path):

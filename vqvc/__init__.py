@@ -1,14 +1,24 @@
 """vqvc: voice conversion through discrete speech codes."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vqvc.api import VoiceConverter
+
 __version__ = "0.2.0"
 
 
-def load(path=None):
+def load(path: "str | Path | None" = None, device: str | None = None) -> "VoiceConverter":
     """The model in the file at ``path``, or the released one, as a :class:`vqvc.api.VoiceConverter`.
 
-    >>> vqvc.load().convert("a.wav", "p225")
+    device: "cpu", "cuda", "cuda:1" or "mps", as in PyTorch; a CUDA GPU where there is one, else the CPU, when None. All of a
+    conversion runs there. Raises ModelError for a file that is no model, UsageError for a device that is not there.
+
+    >>> vqvc.load().convert("a.wav", "p225", out="a_p225.wav")
     """
     from vqvc.api import VoiceConverter  # torch is imported only when a model is asked for
     from vqvc.models import RELEASED
 
-    return VoiceConverter.load(RELEASED if path is None else path)
+    return VoiceConverter.load(RELEASED if path is None else path, device)

@@ -1,236 +1,296 @@
-"""The Python face: a model file as an object that listens, says and converts."""
+"""The Python API: a model file as an object that encodes, decodes and converts.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+A source is a path, samples (T,) at the model's rate, or a pair of samples and their rate in Hz. It may have any length:
+what is longer than ``chunking.LONG_S`` is converted in pieces, with level and mean pitch of the whole.
+"""
+
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
-from vqvc.errors import AudioError, UsageError
+from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
+    from vqvc.audio.io import Recording
+    from vqvc.conversion.analysis import Analysis
+    from vqvc.conversion.model_file import ModelFile
+    from vqvc.conversion.source import Given, Source
+    from vqvc.conversion.speech import Speech
     from vqvc.conversion.voice_file import EnrolledVoice
 
-LONG_S = 60.0  # a longer recording is converted in pieces
+logger = logging.getLogger("vqvc.convert")
+
+TOGETHER_S = 60.0  # recordings are converted together up to this length
 TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
+PathLike = str | Path
+Speaker: TypeAlias = "str | EnrolledVoice"  # a name of the speaker table, or a voice of ``enroll``
+Voice: TypeAlias = "EnrolledVoice | PathLike | None"
+Item = TypeVar("Item", bound="Given")
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """A recording as the model heard it."""
+class Synthesis(TypedDict, total=False):
+    """Keywords of everything that synthesizes."""
 
-    codes: np.ndarray  # (T,) int64
-    loudness: np.ndarray  # (T,) energy at each code
-    f0_contour: np.ndarray | None  # (3, T), for a model that is told one
-    gain_db: float  # what brought it to the level of training
-    length_samples: int
-
-
-@dataclass(frozen=True)
-class Speech:
-    """A conversion that is made as it is read."""
-
-    blocks: Iterator[np.ndarray]  # (T,) float32 each, at the model's rate
-    source_rate: int  # Hz
-    source_length_samples: int  # at that rate
+    seed: int  # of the draws; 0
+    temperature: float  # of the draws; TEMPERATURE
+    fold: str  # "auto" cuts speech into streams that are made at once, "off" leaves it whole
+    postfilter: bool  # correct the spectrum, see ``conversion.postfilter``; True
+    progress: Callable[[int], object] | None  # called with the number of samples that were just made
 
 
 class VoiceConverter:
     """A trained model. Make one with :func:`vqvc.load`.
 
-    sample_rate: Hz, of everything that goes in and out as an array; hop_length: samples per code;
-    speakers: names that ``speaker`` may take; checksum: of the model file; model: the network, in evaluation mode.
+    sample_rate: Hz, of the samples that it returns; hop_length: samples per code; speakers: names that ``speaker`` may take;
+    checksum: of the model file; device: where it runs; model: the network, in evaluation mode.
+
+    Keywords of ``convert``, ``stream``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
+    postfilter, progress. Same keywords, same machine: same samples.
     """
 
-    def __init__(self, package):
+    def __init__(self, model_file: "ModelFile", device: str | None = None) -> None:
+        from vqvc._util import devices
         from vqvc.engine.gpu.sampler import make_sampler
 
-        self._package, self.model = package, package.model
-        self._sampler = make_sampler(package.model)
-        self.sample_rate: int = package.config.audio.sample_rate
-        self.hop_length: int = package.config.hop_length
-        self.speakers: tuple[str, ...] = tuple(voice.name for voice in package.speakers)
-        self.checksum: str = package.checksum
+        self.device = devices.choose(device or "auto")
+        self._file, self.model = model_file, model_file.model.to(self.device)
+        self._sampler = make_sampler(self.model, device=self.device)
+        self.sample_rate: int = model_file.config.audio.sample_rate
+        self.hop_length: int = model_file.config.hop_length
+        self.speakers: tuple[str, ...] = tuple(speaker.name for speaker in model_file.speakers)
+        self.checksum: str = model_file.checksum
 
     @classmethod
-    def load(cls, path: str | Path) -> "VoiceConverter":
+    def load(cls, path: PathLike, device: str | None = None) -> "VoiceConverter":
         """Read a model file; raises ModelError when it is missing, damaged or of another format."""
-        from vqvc.conversion import model_file as package
+        from vqvc.conversion import model_file
 
-        return cls(package.read(path))
+        return cls(model_file.read(path), device)
 
     @property
-    def codebook(self) -> np.ndarray:
+    def codebook(self) -> np.ndarray[Any, Any]:
         """(K, D) float32."""
-        return self.model.quantizer.codebook.detach().numpy()
+        return self.model.quantizer.codebook.detach().cpu().numpy()
 
-    def encode(self, recording: np.ndarray | str | Path) -> np.ndarray:
-        """Codes (ceil(T / hop_length),) int64 of a recording: a path, or samples (T,) float at ``sample_rate``.
+    # --- from a source to codes
 
-        A recording that is read from a path may have any length: it is encoded in pieces, whose codes are those of the whole.
+    def encode(self, source: "Given") -> np.ndarray[Any, Any]:
+        """Codes (ceil(T / hop_length),) int64 of a recording of any length; those of pieces are those of the whole.
+
         Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
         """
-        from vqvc.conversion import encoding
-        from vqvc.conversion import pipeline as convert
+        from vqvc.conversion import analysis, chunking, encoding
 
-        if isinstance(recording, (str, Path)):
-            return encoding.encode_recording(self.model, recording)[0]
-        return convert.encode(self.model, convert.levelled(self.model, self._samples(recording)).samples)
+        source = self._source(source)
+        if source.path is not None or source.duration_s > chunking.LONG_S:
+            return encoding.encode_recording(self.model, source)[0]
+        return encoding.encode(self.model, analysis.levelled(self.model, source.read(self.sample_rate).samples).samples)
+
+    def analyse(self, source: "Given") -> "Analysis":
+        """All that a conversion takes from a recording of any length; raises AudioError as ``encode`` does."""
+        from vqvc.conversion import chunking
+
+        source = self._source(source)
+        if source.duration_s > chunking.LONG_S:
+            return chunking.analyse(source, self.model)
+        return self._analyse(source.read(self.sample_rate).samples)
+
+    def _analyse(self, samples: np.ndarray[Any, Any]) -> "Analysis":
+        from vqvc.conversion import analysis
+
+        level = analysis.levelled(self.model, samples)
+        return analysis.analyse(self.model, level.samples, level.gain_db)
+
+    # --- from codes to speech
 
     def decode(
-        self,
-        codes: np.ndarray,
-        speaker: "str | EnrolledVoice",
-        *,
-        seed: int = 0,
-        temperature: float = TEMPERATURE,
-        fold: str = "auto",
-        postfilter: bool = True,
-        progress: Callable[[int], None] = lambda samples: None,
-    ) -> np.ndarray:
-        """Speech (T * hop_length,) float32 of codes (T,), at the level of training, in the voice of ``speaker``."""
-        from vqvc.conversion import pipeline as convert
+        self, codes: np.ndarray[Any, Any], speaker: Speaker, **options: Unpack[Synthesis]
+    ) -> np.ndarray[Any, Any]:
+        """Speech (T * hop_length,) float32 of codes (T,) as a speaker, at the level of training."""
+        from vqvc.conversion import pipeline
 
-        codes = self._checked(codes)
-        index, voice = self._target(speaker)
-        request = convert.Request(codes, index, seed, voice=voice)
-        return convert.synthesize(self.model, self._sampler, [request], temperature, fold, postfilter, progress)[0]
+        seed, rest = _settled(options)
+        request = pipeline.Request(self._checked(codes), self._target(speaker), seed)
+        return pipeline.synthesize(self.model, self._sampler, [request], **rest)[0]
+
+    def synthesize(
+        self, pairs: "Sequence[tuple[Analysis, Speaker]]", **options: Unpack[Synthesis]
+    ) -> list[np.ndarray[Any, Any]]:
+        """Analyses as other speakers, all at once: (T,) float32 each, as long and as loud as the recording was."""
+        from vqvc.conversion import pipeline
+
+        seed, rest = _settled(options)
+        requests = [pipeline.Request.of(source, self._target(speaker), seed) for source, speaker in pairs]
+        made = pipeline.synthesize(self.model, self._sampler, requests, **rest) if requests else []
+        return [_as_source(samples, source) for samples, (source, _) in zip(made, pairs)]
+
+    # --- from a source to speech
+
+    @overload
+    def convert(
+        self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None, out: None = None,
+        **options: Unpack[Synthesis],
+    ) -> list[np.ndarray[Any, Any]]: ...  # fmt: skip
+
+    @overload
+    def convert(
+        self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
+        out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
+        overwrite: bool = False, **options: Unpack[Synthesis],
+    ) -> list[Path]: ...  # fmt: skip
+
+    @overload
+    def convert(
+        self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: None = None,
+        **options: Unpack[Synthesis],
+    ) -> np.ndarray[Any, Any]: ...  # fmt: skip
+
+    @overload
+    def convert(
+        self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
+        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, overwrite: bool = False,
+        **options: Unpack[Synthesis],
+    ) -> Path: ...  # fmt: skip
 
     def convert(
-        self,
-        recording: np.ndarray | str | Path,
-        speaker: "str | EnrolledVoice | None" = None,
-        *,
-        voice: "EnrolledVoice | str | Path | None" = None,
-        seed: int = 0,
-        temperature: float = TEMPERATURE,
-        fold: str = "auto",
-        postfilter: bool = True,
-    ) -> np.ndarray:
-        """The recording in the voice of ``speaker``: (T,) float32 at ``sample_rate``, as long and as loud as it was.
+        self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None, subtype: str | None = None,
+        normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
+    ) -> Any:  # fmt: skip
+        """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
-        speaker: a name of ``speakers``; voice: instead of it, an enrolled voice or the path of its file.
-        A recording on disk that is longer than ``LONG_S`` is converted in pieces.
+        voice: in place of ``speaker``, an enrolled voice or the path of its file. source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
+        out: a sound file to write instead, whose name is returned, at ``sample_rate`` Hz (the source's when None), in the
+        format that its suffix names; one for each of a batch. It is written while it is made, so memory does not grow with its
+        length. subtype, normalise: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
+        is none and, without ``overwrite``, for a file that exists.
         """
+        from vqvc.conversion.speech import require_free
+
         if (speaker is None) == (voice is None):
             raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
         if voice is not None:
             speaker = self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
-        if isinstance(recording, (str, Path)):
-            from vqvc.audio import io
+        batch = isinstance(source, list)
+        sources = source if batch else [source]
+        speakers = (
+            list(speaker)
+            if isinstance(speaker, Sequence) and not isinstance(speaker, str)
+            else [speaker] * len(sources)
+        )
+        outs = [None] * len(sources) if out is None else list(out) if batch else [out]
+        if len(speakers) != len(sources) or len(outs) != len(sources):
+            raise UsageError(
+                f"{len(sources)} sources, {len(speakers)} speakers, {len(outs)} outputs: give as many of each"
+            )
+        require_free([Path(path) for path in outs if path is not None], overwrite)
+        made: list[Any] = []
+        for index, speech in self.stream(zip(sources, speakers), **options):
+            path = outs[index]
+            made.append(
+                speech.samples()
+                if path is None
+                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise)
+            )
+        return made if batch else made[0]
 
-            if io.info(recording).duration_s > LONG_S:
-                speech = self.convert_file(
-                    recording, speaker, seed=seed, temperature=temperature, fold=fold, postfilter=postfilter
-                )
-                return np.concatenate(list(speech.blocks))
-        return self.convert_batch(
-            [(recording, speaker)], seed=seed, temperature=temperature, fold=fold, postfilter=postfilter
-        )[0]
-
-    def convert_batch(
+    def stream(
         self,
-        pairs: "Sequence[tuple[np.ndarray | str | Path, str | EnrolledVoice]]",
+        pairs: "Iterable[tuple[Given, Speaker]]",
         *,
-        seed: int = 0,
-        temperature: float = TEMPERATURE,
-        fold: str = "auto",
-        postfilter: bool = True,
-        progress: Callable[[int], None] = lambda samples: None,
-    ) -> list[np.ndarray]:
-        """Many recordings at once, which is faster than one after the other: (recording, speaker) -> samples."""
-        sources = {id(recording): recording for recording, _ in pairs}  # one with several targets is read once
-        heard = {key: self.analyse(recording) for key, recording in sources.items()}
-        return self.synthesize(
-            [(heard[id(recording)], speaker) for recording, speaker in pairs],
-            seed=seed, temperature=temperature, fold=fold, postfilter=postfilter, progress=progress,
-        )  # fmt: skip
+        skip: Container[int] = (),
+        failed: Callable[[int, VqvcError], object] | None = None,
+        **options: Unpack[Synthesis],
+    ) -> "Iterator[tuple[int, Speech]]":
+        """Convert (source, speaker) one after the other: yields the number of each pair with its speech, in their order.
 
-    def analyse(self, recording: np.ndarray | str | Path) -> "Analysis":
-        """What a conversion needs of a recording; raises AudioError as ``encode`` does."""
-        from vqvc.conversion import pipeline as convert
-
-        level = convert.levelled(self.model, self._samples(recording))
-        codes = convert.encode(self.model, level.samples)
-        loudness = convert.loudness(level.samples, self.hop_length)
-        f0_contour = convert.f0_contour(self.model, level.samples)
-        return Analysis(codes, loudness, f0_contour, level.gain_db, len(level.samples))
-
-    def synthesize(
-        self,
-        pairs: "Sequence[tuple[Analysis, str | EnrolledVoice]]",
-        *,
-        seed: int = 0,
-        temperature: float = TEMPERATURE,
-        fold: str = "auto",
-        postfilter: bool = True,
-        progress: Callable[[int], None] = lambda samples: None,
-    ) -> list[np.ndarray]:
-        """What was heard, in other voices: (T,) float32 each, as long and as loud as the recording was."""
-        from vqvc.conversion import pipeline as convert
-
-        requests = []
-        for heard, speaker in pairs:
-            index, voice = self._target(speaker)
-            requests.append(convert.Request(heard.codes, index, seed, heard.loudness, heard.f0_contour, voice=voice))
-        said = convert.synthesize(self.model, self._sampler, requests, temperature, fold, postfilter, progress)
-        return [
-            samples[: heard.length_samples] * np.float32(10 ** (-heard.gain_db / 20))
-            for samples, (heard, _) in zip(said, pairs)
-        ]
-
-    def convert_file(
-        self,
-        recording: str | Path,
-        speaker: "str | EnrolledVoice",
-        *,
-        seed: int = 0,
-        temperature: float = TEMPERATURE,
-        fold: str = "auto",
-        postfilter: bool = True,
-        progress: Callable[[int], None] = lambda samples: None,
-    ) -> "Speech":
-        """A recording of any length in the voice of ``speaker``, in pieces that memory holds one at a time.
-
-        What belongs to all of it (level, mean pitch) is found in passes over the file before; raises AudioError as
-        ``encode`` does.
+        Short recordings are converted together, which is faster, a long one as its blocks are read; read one's blocks
+        before going on to the next. skip: numbers of pairs that are not wanted; the others are what they are without it.
+        failed: called with number and error of a pair that cannot be converted; the error is raised when None.
         """
-        from vqvc.conversion import chunking
+        group: list[tuple[int, Source, int | EnrolledVoice]] = []
+        seconds = 0.0
+        for number, (given, speaker) in enumerate(pairs):
+            try:
+                item = number, self._source(given), self._target(speaker)
+            except VqvcError as error:
+                _report(failed, number, error)
+                continue
+            if group and seconds + item[1].duration_s > TOGETHER_S:
+                yield from self._group(group, skip, failed, options)
+                group, seconds = [], 0.0
+            group.append(item)
+            seconds += item[1].duration_s
+        yield from self._group(group, skip, failed, options)
 
-        index, voice = self._target(speaker)
-        found = chunking.survey(recording, self.model)
-        blocks = chunking.stream(
-            recording, found, self.model, self._sampler, index,
-            seed=seed, temperature=temperature, folding=fold, postfilter=postfilter, progress=progress, voice=voice,
-        )  # fmt: skip
-        return Speech(blocks, found.sample_rate, found.length_samples)
+    def _group(
+        self,
+        group: "list[tuple[int, Source, int | EnrolledVoice]]",
+        skip: Container[int],
+        failed: Callable[[int, VqvcError], object] | None,
+        options: Synthesis,
+    ) -> "Iterator[tuple[int, Speech]]":
+        """Speech made together depends on each other a little (where streams are cut), so all of a group is made or none."""
+        from vqvc.conversion import chunking
+        from vqvc.conversion.pipeline import Request, synthesize
+        from vqvc.conversion.speech import Speech
+
+        if all(number in skip for number, _, _ in group):
+            return
+        seed, rest = _settled(options)
+        requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
+        read: dict[Any, tuple[Recording, Analysis]] = {}
+        for number, source, target in group:
+            try:
+                if source.duration_s > chunking.LONG_S:
+                    logger.info(
+                        "%s: %.1f min; read through first, then converted in pieces",
+                        source.name,
+                        source.duration_s / 60,
+                    )
+                    whole = chunking.survey(source, self.model)
+                    blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
+                    facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
+                    yield number, Speech(blocks, self.sample_rate, *facts)
+                    continue
+                key = source.path, id(source.samples), source.sample_rate
+                if key not in read:  # one with several targets is read once
+                    recording = source.read(self.sample_rate)
+                    read[key] = recording, self._analyse(recording.samples)
+                requests.append((number, *read[key], target))
+            except VqvcError as error:
+                _report(failed, number, error)
+        wanted = [Request.of(found, target, seed) for _, _, found, target in requests]
+        made = synthesize(self.model, self._sampler, wanted, **rest) if requests else []
+        for (number, recording, found, _), samples in zip(requests, made):
+            if number not in skip:
+                given = recording.source_rate, recording.source_length_samples, recording.notes
+                yield number, Speech(iter([_as_source(samples, found)]), self.sample_rate, *given)
+
+    # --- voices outside the speaker table
 
     def enroll(
         self,
-        recordings: Sequence[np.ndarray | str | Path] | np.ndarray | str | Path,
+        recordings: "Given | list[Given]",
         *,
         name: str = "enrolled",
-        sources: Sequence[str] | None = None,
-        progress: Callable[[float], None] = lambda share: None,
+        progress: Callable[[float], object] | None = None,
     ) -> "EnrolledVoice":
         """A voice that the model was not trained on, from recordings of one person: good from 30 s, possible from 10 s.
 
-        Recordings are paths, or samples (T,) float at ``sample_rate``. ``EnrolledVoice.save`` writes the voice file, ``convert``
-        takes the voice as ``voice=``. It takes under a minute on two cores. sources: names of the recordings for the voice's provenance,
-        those of the files when None; progress: is called with the share that is done.
-        Enroll only voices whose owners agree. Raises AudioError for recordings that are too short or hold no speech of one person.
+        recordings: a source, see the module, or a list of them; progress: called with the share that is done. Enroll only voices
+        whose owners agree. Raises AudioError for recordings that are too short or hold no speech. ``EnrolledVoice.save`` writes it.
         """
         from vqvc.conversion import enrollment
 
-        one = isinstance(recordings, (str, Path)) or (isinstance(recordings, np.ndarray) and recordings.ndim == 1)
-        listed = [recordings] if one else list(recordings)
-        if sources is None:
-            sources = [Path(each).name if isinstance(each, (str, Path)) else "samples" for each in listed]
-        samples = [self._samples(each) for each in listed]
-        return enrollment.enroll(self.model, samples, name, self.checksum, sources=sources, progress=progress)
+        given = recordings if isinstance(recordings, list) else [recordings]
+        return enrollment.enroll(
+            self.model, [self._source(each) for each in given], name, self.checksum, progress=progress
+        )
 
-    def read_voice(self, path: str | Path) -> "EnrolledVoice":
+    def read_voice(self, path: PathLike) -> "EnrolledVoice":
         """An enrolled voice from its file; raises ModelError for a damaged file and for a voice of another model."""
         from vqvc.conversion import voice_file
 
@@ -238,24 +298,19 @@ class VoiceConverter:
         self._target(voice)
         return voice
 
-    def _target(self, speaker: "str | EnrolledVoice") -> "tuple[int, EnrolledVoice | None]":
-        """The index in the speaker table, or the enrolled voice with an index that means nothing."""
+    def _target(self, speaker: Speaker) -> "int | EnrolledVoice":
+        """What ``pipeline.Request`` takes: an index in the speaker table, or the enrolled voice, which must be one of this model."""
         if isinstance(speaker, str):
-            return self._package.speaker_index(speaker), None
-        speaker.require_model(self.checksum, self._package.config.decoder.speaker_dim, self._package.path)
-        return 0, speaker
+            return self._file.speaker_index(speaker)
+        speaker.require_model(self.checksum, self._file.config.decoder.speaker_dim, self._file.path)
+        return speaker
 
-    def _samples(self, recording: np.ndarray | str | Path) -> np.ndarray:
-        if isinstance(recording, (str, Path)):
-            from vqvc.audio import io
+    def _source(self, given: "Given") -> "Source":
+        from vqvc.conversion.source import Source
 
-            return io.read(recording, self.sample_rate).samples
-        samples = np.asarray(recording, np.float32)
-        if samples.ndim != 1:
-            raise AudioError(f"samples of shape {samples.shape}: give one channel, (T,)")
-        return samples
+        return Source.of(given, self.sample_rate)
 
-    def _checked(self, codes: np.ndarray) -> np.ndarray:
+    def _checked(self, codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         codes = np.asarray(codes)
         if codes.ndim != 1 or not len(codes) or codes.dtype.kind not in "iu":
             raise UsageError(f"codes of shape {codes.shape} and type {codes.dtype}: give whole numbers, (T,)")
@@ -263,3 +318,31 @@ class VoiceConverter:
         if codes.min() < 0 or codes.max() >= size:
             raise UsageError(f"codes from {codes.min()} to {codes.max()}: this model's codebook has 0 to {size - 1}")
         return codes.astype(np.int64)
+
+
+def _as_source(samples: np.ndarray[Any, Any], source: "Analysis") -> np.ndarray[Any, Any]:
+    """Samples at the level of training, as long and as loud as their source."""
+    level: np.ndarray[Any, Any] = samples[: source.length_samples] * np.float32(10 ** (-source.gain_db / 20))
+    return level
+
+
+def _settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
+    """The seed, and keywords of ``pipeline.synthesize`` for the rest; raises TypeError for a keyword that is none."""
+    unknown = options.keys() - Synthesis.__annotations__.keys()
+    if unknown:
+        raise TypeError(
+            f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
+        )
+    rest = {
+        "temperature": options.get("temperature", TEMPERATURE),
+        "folding": options.get("fold", "auto"),
+        "postfilter": options.get("postfilter", True),
+        "progress": options.get("progress") or (lambda samples: None),
+    }
+    return options.get("seed", 0), rest
+
+
+def _report(failed: Callable[[int, VqvcError], object] | None, number: int, error: VqvcError) -> None:
+    if failed is None:
+        raise error
+    failed(number, error)

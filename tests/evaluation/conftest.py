@@ -47,8 +47,8 @@ class Toy:
     def __init__(self, known: dict):
         self.known = known  # samples as bytes -> phones
 
-    def convert_batch(self, jobs, **_):
-        return [synthesize(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in jobs]
+    def convert(self, sources, speakers, **_):
+        return [synthesize(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in zip(sources, speakers)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from tiny_voice import tiny_model
 
 from vqvc.config import from_dict
-from vqvc.conversion import encoding, pipeline
+from vqvc.conversion import analysis, encoding
 from vqvc.errors import AudioError
 from vqvc.nn.vqvae import VQVAE
 
@@ -58,7 +58,7 @@ def test_row_74_codes_of_pieces_are_those_of_the_whole(model):
         for piece_s in (0.01, 0.1, 0.5, 60.0):
             parts = list(encoding.encode_blocks(model, blocks_of(samples, rng), piece_s))
             assert np.array_equal(np.concatenate(parts), whole), (length, piece_s)
-        assert np.array_equal(pipeline.encode(model, samples), whole)
+        assert np.array_equal(encoding.encode(model, samples), whole)
     assert len(np.unique(whole)) > 2
 
 
@@ -79,12 +79,12 @@ def test_row_74_the_context_is_what_a_code_depends_on(model):
 
 
 def test_row_74_a_file_has_the_codes_of_its_samples(tmp_path, speechlike):
-    """Read in blocks, levelled by what was measured over all of it: the codes of ``convert.levelled`` of the whole."""
+    """Read in blocks, levelled by what was measured over all of it: the codes of ``analysis.levelled`` of the whole."""
     model, samples = tiny_model(), speechlike(5.0, seed=4) + np.float32(0.01)
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     codes, length = encoding.encode_recording(model, tmp_path / "a.wav", piece_s=1.0)
     assert length == len(samples)
-    assert np.array_equal(codes, pipeline.encode(model, pipeline.levelled(model, samples).samples))
+    assert np.array_equal(codes, encoding.encode(model, analysis.levelled(model, samples).samples))
 
 
 def test_row_74_memory_does_not_grow_with_the_recording(tmp_path, speechlike):

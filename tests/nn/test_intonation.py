@@ -86,14 +86,14 @@ def test_a_decoder_without_a_melody_still_speaks_and_with_one_listens():
 
 
 def test_converted_speech_is_told_the_melody_of_its_source():
-    from vqvc.conversion import pipeline
+    from vqvc.conversion import analysis
 
     config = from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}})
     model = VQVAE(config, 2).eval()
     samples = _voice(120.0, 6401 / RATE)[0].numpy()
-    f0_contour = pipeline.f0_contour(model, samples)
+    f0_contour = analysis.f0_contour(model, samples)
     assert f0_contour.dtype == np.float32 and f0_contour.shape == (3, -(-len(samples) // HOP))
-    assert pipeline.f0_contour(VQVAE(from_dict({"decoder": {"layers": 2}}), 2), samples) is None
+    assert analysis.f0_contour(VQVAE(from_dict({"decoder": {"layers": 2}}), 2), samples) is None
 
 
 def test_a_long_recording_is_heard_a_stretch_at_a_time(monkeypatch):

@@ -9,11 +9,15 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvc._util import textfile
 from vqvc.cli._finished import LIST, Finished
 from vqvc.cli._outputs import STANDARD, check_form, check_output, form_of, name_for, place, suffix
 from vqvc.errors import AudioError, UsageError, VqvcError, explained
+
+if TYPE_CHECKING:
+    from vqvc.conversion.source import Source
 
 logger = logging.getLogger("vqvc.convert")
 
@@ -28,7 +32,7 @@ class Job:
     shown: str = ""  # what the source is called, where not by its path
 
     def complain(self, error: VqvcError) -> None:
-        """Say what went wrong, with a name in it."""
+        """Log what went wrong, with a name in it."""
         text = str(error) if str(self.src) in str(error) or str(self.out) in str(error) else f"{self.src}: {error}"
         logger.error("%s", text.replace(str(self.src), self.shown) if self.shown else text)
 
@@ -41,7 +45,7 @@ class Batch:
     many: bool = False  # a list of what is finished is kept
     done: set[Job] = field(default_factory=set)  # those that an earlier run of the same command finished
     failed: int = 0  # recordings that cannot be read at all
-    lengths_s: dict[Path, float] = field(default_factory=dict)  # of the sources, where their headers say
+    sources: dict[Path, "Source"] = field(default_factory=dict)  # those whose headers can be read
 
 
 def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Batch:
@@ -126,9 +130,9 @@ def _stdin(stack: contextlib.ExitStack) -> Path:
 def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
     """Refuse, before any work, outputs that would replace something or each other, or that cannot be written.
 
-    Finds out what an earlier run of the same command has finished, and how long the sources are.
+    Finds out what an earlier run of the same command has finished, and opens the sources.
     """
-    from vqvc.audio import io
+    from vqvc.conversion.source import Source
 
     sources: dict[Path, Path] = {}
     for job in batch.jobs:
@@ -145,8 +149,8 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
         else:
             check_output(job.out, args.overwrite, job.src)
         try:
-            facts = io.info(job.src)
-        except VqvcError:  # said when it is read
+            source = batch.sources.get(job.src) or Source.of(job.src, 0)
+        except VqvcError:  # reported when it is converted
             continue
-        batch.lengths_s[job.src] = facts.duration_s
-        check_form(job.out, form, facts.sample_rate if args.rate == "source" else int(args.rate))
+        batch.sources[job.src] = source
+        check_form(job.out, form, source.sample_rate if args.rate == "source" else int(args.rate))

@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import errno
 import logging
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvc._util.checksum import sha256_of_file
 from vqvc.cli import _conversions, _outputs
@@ -15,8 +15,12 @@ from vqvc.cli._finished import Finished
 from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
+if TYPE_CHECKING:
+    from vqvc.conversion.model_file import Header
+    from vqvc.conversion.speech import Speech
+    from vqvc.conversion.voice_file import EnrolledVoice
+
 logger = logging.getLogger("vqvc.convert")
-TOGETHER_S = 60.0  # recordings are converted together up to this length; a longer one goes by pieces
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -51,11 +55,11 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.conversion import model_file
 
-    how = synthesis_options(args)
+    options = synthesis_options(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
-        for voice in header.speakers:
-            print("\t".join((voice.name, voice.gender, voice.accent)).rstrip())
+        for speaker in header.speakers:
+            print("\t".join((speaker.name, speaker.gender, speaker.accent)).rstrip())
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
@@ -63,15 +67,15 @@ def work(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
-            header.speaker_index(speaker)  # said before the weights are read
+            header.speaker_index(speaker)  # before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
-                    "subtype": _outputs.subtype(args), **how}  # fmt: skip
+                    "subtype": _outputs.subtype(args), **options}  # fmt: skip
         if voice is not None:
             settings["voice"] = sha256_of_file(args.voice)
-        return _convert(batch, args, how, Finished(settings), voice)
+        return _convert(batch, args, options, Finished(settings), voice)
 
 
-def _voice(args: argparse.Namespace, header):
+def _voice(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | None":
     """The enrolled voice of ``--voice``, whose name stands in for ``--speaker``; None without."""
     if args.voice is None:
         return None
@@ -85,27 +89,17 @@ def _voice(args: argparse.Namespace, header):
     return voice
 
 
-def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finished, voice=None) -> int:
+def _convert(
+    batch: Batch, args: argparse.Namespace, options: dict, finished: Finished, voice: "EnrolledVoice | None"
+) -> int:
     total = len(batch.jobs) + batch.failed
     _conversions.check(batch, args, finished)
     _remove_unfinished(batch)
     if batch.done:
         logger.info("%d of %d recordings were converted before", len(batch.done), total)
     failed = batch.failed
-    groups = [group for group in _groups(batch) if not batch.done.issuperset(group)]
-    if groups:
-        import vqvc
-
-        converter = vqvc.load(args.model)
-        meter, spoken = Meter(0, converter.sample_rate), 0
-        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how}, voice)
-        for group in groups:
-            not_converted, said = convert(group)
-            failed += not_converted
-            spoken += said
-        line = meter.line(spoken)
-        if spoken:
-            logger.info("%s", line)
+    if len(batch.done) < len(batch.jobs):
+        failed += _convert_jobs(batch, args, options, finished, voice)
     if failed:
         logger.error("%d of %d recordings were not converted", failed, total)
         return EXIT_SOME_FAILED if failed < total else EXIT_FAILED
@@ -120,100 +114,55 @@ def _remove_unfinished(batch: Batch) -> None:
             atomic.remove_stale_partials(folder)
 
 
-def _groups(batch: Batch) -> Iterator[list[Job]]:
-    """Jobs in their order, together as far as their lengths allow, whether they are done or not.
+def _convert_jobs(
+    batch: Batch, args: argparse.Namespace, options: dict, finished: Finished, voice: "EnrolledVoice | None"
+) -> int:
+    """Convert what is not done and print the names; returns how many could not be converted, having named each."""
+    import vqvc
 
-    What is said together depends on each other a little (where streams are cut): a batch that goes on makes the groups
-    that it would have made, and so the same speech.
-    """
-    group: list[Job] = []
-    seconds = 0.0
-    for job in batch.jobs:
-        length = batch.lengths_s.get(job.src, 0.0)
-        if group and seconds + length > TOGETHER_S:
-            yield group
-            group, seconds = [], 0.0
-        group.append(job)
-        seconds += length
-    if group:
-        yield group
+    converter = vqvc.load(args.model)
+    meter, made_samples, failed = Meter(0, converter.sample_rate), 0, 0
+
+    def report_failed(number: int, error: VqvcError) -> None:
+        nonlocal failed
+        failed += 1
+        _complain(batch.jobs[number], error)
+
+    pairs = [(batch.sources.get(job.src, job.src), voice or job.speaker) for job in batch.jobs]
+    skip = {number for number, job in enumerate(batch.jobs) if job in batch.done}
+    made = converter.stream(pairs, skip=skip, failed=report_failed, seed=args.seed, progress=meter, **options)
+    for number, speech in made:
+        job = batch.jobs[number]
+        for note in speech.notes:
+            logger.info("%s: %s", job.src, note)
+        try:
+            _write(speech, job, batch, args, finished)
+            made_samples += speech.length_at(converter.sample_rate)
+        except VqvcError as error:
+            report_failed(number, error)
+    line = meter.line(made_samples)
+    if made_samples:
+        logger.info("%s", line)
+    return failed
 
 
-class _Conversion:
-    """Converts groups of jobs. how: keywords of the converter; voice: the enrolled voice of all jobs, or None."""
+def _write(speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
+    """Write a conversion and print its name."""
+    rate = speech.source_rate if args.rate == "source" else int(args.rate)
 
-    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, how: dict, voice=None):
-        self.converter, self.batch, self.args, self.finished, self.how = converter, batch, args, finished, how
-        self.voice = voice
+    def note(partial: Path) -> None:
+        if batch.many:
+            finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-    def __call__(self, group: list[Job]) -> tuple[int, int]:
-        """Convert some recordings together; returns how many failed, and the samples said."""
-        from vqvc.audio import io
+    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note)
+    _outputs.report(job.out)
 
-        failed, spoken, pairs = 0, 0, []
-        sources: dict[Path, tuple] = {}
-        for job in group:
-            try:
-                if self.batch.lengths_s.get(job.src, 0.0) > TOGETHER_S:
-                    if job in self.batch.done:
-                        continue
-                    for note in io.notes_on(job.src, self.converter.sample_rate):
-                        logger.info("%s: %s", job.src, note)
-                    logger.info(
-                        "%s: %.1f min; read through first, then converted in pieces",
-                        job.src,
-                        self.batch.lengths_s[job.src] / 60,
-                    )
-                    speech = self.converter.convert_file(job.src, self.voice or job.speaker, **self.how)
-                    spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
-                    continue
-                if job.src not in sources:
-                    recording = io.read(job.src, self.converter.sample_rate)
-                    sources[job.src] = recording, self.converter.analyse(recording.samples)
-                    for note in recording.notes:
-                        logger.info("%s: %s", job.src, note)
-                pairs.append((job, *sources[job.src]))
-            except VqvcError as error:
-                failed += 1
-                self._complain(job, error)
-        results = (
-            self.converter.synthesize([(heard, self.voice or job.speaker) for job, _, heard in pairs], **self.how)
-            if pairs
-            else []
-        )
-        for (job, recording, _), samples in zip(pairs, results):
-            if job in self.batch.done:
-                continue
-            try:
-                spoken += self._write(job, [samples], recording.source_rate, recording.source_length_samples)
-            except VqvcError as error:
-                failed += 1
-                self._complain(job, error)
-        return failed, spoken
 
-    def _write(self, job: Job, blocks, source_rate: int, source_length: int) -> int:
-        """Write a conversion, blocks (T,) at the model's rate, and print its name; returns its samples at that rate."""
-        from vqvc.audio import resample
-
-        model_rate = self.converter.sample_rate
-        out_rate = source_rate if self.args.rate == "source" else int(self.args.rate)
-        length = resample.resampled_length(source_length, source_rate, out_rate)
-
-        def note(partial: Path) -> None:
-            if self.batch.many:
-                self.finished.add(partial, job.out, job.src, speaker=job.speaker)
-
-        _outputs.deliver(
-            job.out, resample.resample_blocks(blocks, model_rate, out_rate), out_rate, length, self.args, note
-        )
-        _outputs.report(job.out)
-        return resample.resampled_length(source_length, source_rate, model_rate)
-
-    def _complain(self, job: Job, error: VqvcError) -> None:
-        """Say it and go on; a full disk ends the batch."""
-        if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise error
-        job.complain(error)
+def _complain(job: Job, error: VqvcError) -> None:
+    """Name what went wrong and go on; a full disk ends the batch."""
+    if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    job.complain(error)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -45,9 +45,9 @@ def work(args: argparse.Namespace) -> None:
         raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
     if args.speaker is None:
         raise UsageError(f"{args.codes}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
-    how = synthesis_options(args)
+    options = synthesis_options(args)
     header = model_file.read_header(args.model)
-    header.speaker_index(args.speaker)  # said before the weights are read
+    header.speaker_index(args.speaker)  # before the weights are read
     stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
     out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))
     form = _outputs.form_of(out, args)
@@ -59,7 +59,7 @@ def work(args: argparse.Namespace) -> None:
 
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
-    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **how)[:length]
+    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **options)[:length]
     logger.info("%s", meter.line(len(samples)))
     _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
     _outputs.report(out)

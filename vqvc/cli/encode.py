@@ -57,7 +57,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc.audio import io
 
     if args.recording is not None:
-        io.info(args.recording)  # said before the model is read
+        io.info(args.recording)  # before the model is read
     prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
 
     from vqvc._util.atomic import write_text
@@ -115,7 +115,7 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     import torch
 
     from vqvc._util.platform import cores
-    from vqvc.conversion import pipeline
+    from vqvc.conversion import encoding
     from vqvc.corpus.store import PackedStore
 
     store, sample_rate = PackedStore(args.store), found.config.audio.sample_rate
@@ -124,7 +124,7 @@ def _encode_store(found, args: argparse.Namespace) -> list[tuple]:
     meter = Meter(store.total_samples, store.sample_rate)
 
     def encode(utterance) -> tuple:
-        codes = pipeline.encode(found.model, store.waveform(utterance)).astype(np.int16)
+        codes = encoding.encode(found.model, store.waveform(utterance)).astype(np.int16)
         meter(utterance.length_samples)
         return utterance.utt_id, utterance.speaker, utterance.subset, utterance.length_samples, codes
 

@@ -38,7 +38,7 @@ def work(args: argparse.Namespace) -> None:
 
     if not args.src:
         raise UsageError("no recordings; type: vqvc-enroll --src me.wav --name me")
-    header = model_file.read_header(args.model)
+    model_file.read_header(args.model)  # before the recordings are read
     name = args.name or Path(args.src[0]).resolve().stem
     voice_file.require_name(name)
     out = _outputs.place(args.out, _outputs.name_for(name, "", "").rstrip("_") + voice_file.SUFFIX)
@@ -51,15 +51,12 @@ def work(args: argparse.Namespace) -> None:
     from vqvc.audio import io
 
     begin = time.perf_counter()
-    samples = []
-    for path in sources:
-        recording = io.read(path, header.config.audio.sample_rate)
-        for note in recording.notes:
-            logger.info("%s: %s", path, note)
-        samples.append(recording.samples)
     converter = vqvc.load(args.model)
+    for path in sources:
+        for note in io.notes_on(path, converter.sample_rate):
+            logger.info("%s: %s", path, note)
     with _bar() as bar:
-        voice = converter.enroll(samples, name=name, sources=[path.name for path in sources], progress=bar)
+        voice = converter.enroll(sources, name=name, progress=bar)
     for warning in voice.provenance["warnings"]:
         logger.warning("%s", warning)
     voice.save(out)

@@ -1,24 +1,26 @@
 """Recordings of any length in pieces: memory does not grow with them, and no piece differs from the whole.
 
 What belongs to a whole recording (its mean, its level, the mean of its pitch) is found in passes before the conversion.
-A piece is then analysed with as much of its surroundings as the network can see, said from a little before its beginning
-until the decoder's past is filled, and faded into what came before.
+A piece is then analysed with as much of its surroundings as the network can see, synthesized from a little before its
+beginning, so that the decoder's past is filled, and faded into what came before.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from vqvc.audio import io, level, resample
-from vqvc.conversion import encoding, pipeline
+from vqvc.audio import level, resample
+from vqvc.conversion import analysis, encoding, pipeline
+from vqvc.conversion.analysis import Analysis
+from vqvc.conversion.source import Given, Source
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
 from vqvc.engine.protocol import Engine
 from vqvc.nn.vqvae import VQVAE
 
-PIECE_S = 40.0  # a longer recording is converted in pieces of about this length
+LONG_S = 60.0  # a longer recording is converted in pieces
+PIECE_S = 40.0  # of about this length
 SEARCH_S = 8.0  # a piece ends at the quietest place of its last so many seconds
 FRAME_S = 0.02
 MARGIN_S = 0.25  # of context beside what the network's own layers reach: windows of pitch and spectra
@@ -29,11 +31,11 @@ WHOLE_CONTEXT_S = 8.0  # of context for an encoder that takes its mean over the 
 class Survey:
     """What belongs to all of a recording."""
 
-    sample_rate: int  # Hz, of the file
-    length_samples: int  # what its decoder delivers, at that rate
+    sample_rate: int  # Hz, of the source
+    length_samples: int  # what was read of it, at that rate
     dc: float  # of full scale, to be taken off
     gain: float  # what brings it to the level of training then
-    pitch: float | None = None  # mean of log2 of Hz, weighted by voicing; None where nothing is voiced or told
+    pitch: float | None = None  # mean of log2 of Hz, weighted by voicing; None for a model that takes no F0 contour
 
 
 @dataclass(frozen=True)
@@ -51,29 +53,29 @@ class Window:
         return self.position + self.begin == 0
 
 
-def survey(path: str | Path, model: VQVAE) -> Survey:
+def survey(recording: Given, model: VQVAE) -> Survey:
     """Read the recording through, twice where the model takes its pitch; raises AudioError as reading does, and for silence."""
     settings = model.config.audio
-    facts = io.info(path)
+    source = Source.of(recording, settings.sample_rate)
     meter, length = level.LevelMeter(settings.sample_rate), 0
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal length
-        for block in io.stream(path):
+        for block in source.stream():
             length += len(block)
             yield block
 
-    for block in resample.resample_blocks(counted(), facts.sample_rate, settings.sample_rate):
+    for block in resample.resample_blocks(counted(), source.sample_rate, settings.sample_rate):
         meter.add(block)
-    found = Survey(facts.sample_rate, length, *meter.result(settings.level_rms))
+    found = Survey(source.sample_rate, length, *meter.result(settings.level_rms))
     if model.f0_conditioner is None:
         return found
     weighted = weight = 0.0
     for window in windows(
-        levelled(path, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
+        levelled(source, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
     ):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
-        sums = pipeline.pitch_sums(model, window.samples, first, last)
+        sums = analysis.pitch_sums(model, window.samples, first, last)
         weighted, weight = weighted + sums[0], weight + sums[1]
     pitch = weighted / max(weight, 1e-6)
     return Survey(found.sample_rate, found.length_samples, found.dc, found.gain, pitch)
@@ -88,9 +90,9 @@ def context(model: VQVAE) -> int:
     return -(-reach // hop) * hop
 
 
-def levelled(path: str | Path, found: Survey, model_hz: int) -> Iterator[np.ndarray]:
+def levelled(recording: Given, found: Survey, model_hz: int) -> Iterator[np.ndarray]:
     """The recording in blocks at ``model_hz`` and at the level of training."""
-    for block in resample.resample_blocks(io.stream(path), found.sample_rate, model_hz):
+    for block in resample.resample_blocks(Source.of(recording, model_hz).stream(), found.sample_rate, model_hz):
         yield (block - np.float32(found.dc)) * np.float32(found.gain)
 
 
@@ -122,12 +124,12 @@ def _window(before: np.ndarray, held: np.ndarray, length: int, around: int, posi
     return Window(samples, len(before), len(before) + length, position - len(before))
 
 
-def said(
+def joined(
     pieces: Iterable[Window], synthesize: Callable[[Window, int], np.ndarray], lead: int, hop: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
     """Pieces in another voice, in blocks that together are as long as they: joined as the streams of an utterance are.
 
-    say: (window, samples before its piece that it says too) -> samples; it says ``lead`` before all but the first piece.
+    synthesize: (window, samples before its piece that are wanted too) -> samples; ``lead`` before all but the first piece.
     hop: of frames, that ``lead`` is a multiple of. A piece of digital silence stays silent.
     """
     tail = None
@@ -139,7 +141,7 @@ def said(
         else:
             result = synthesize(window, before)
         if tail is not None:
-            result = _joined(tail, result, before, hop, sample_rate)
+            result = _join(tail, result, before, hop, sample_rate)
         kept = min(lead, len(result))
         yield result[: len(result) - kept]
         tail = result[len(result) - kept :]
@@ -147,7 +149,7 @@ def said(
         yield tail
 
 
-def _joined(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_rate: int) -> np.ndarray:
+def _join(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_rate: int) -> np.ndarray:
     """``tail``, its last ``before`` samples fading into those that ``result`` begins with, and the rest of ``result``."""
     kept, fading = tail[: len(tail) - before], tail[len(tail) - before :]
     if not before:
@@ -159,45 +161,55 @@ def _joined(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_
     return np.concatenate([kept, mixed[: len(result)]])
 
 
+def analyse(recording: Given, model: VQVAE) -> Analysis:
+    """The whole analysis of a recording of any length; memory holds its codes, and samples of a piece."""
+    source, hop, rate = (
+        Source.of(recording, model.config.audio.sample_rate),
+        model.hop_length,
+        model.config.audio.sample_rate,
+    )
+    found, parts, length = survey(source, model), [], 0
+    for window in windows(levelled(source, found, rate), rate, hop, context(model)):
+        one = analysis.analyse(model, window.samples, f0_centre=found.pitch)
+        span = slice(window.begin // hop, -(-window.end // hop))
+        contour = one.f0_contour[:, span] if one.f0_contour is not None else None
+        parts.append((one.codes[span], one.loudness[span], contour))
+        length += window.end - window.begin
+    codes, loudness, contours = zip(*parts)
+    contour = np.concatenate(contours, axis=1) if model.f0_conditioner is not None else None
+    gain_db = float(20 * np.log10(found.gain))
+    return Analysis(np.concatenate(codes), np.concatenate(loudness), contour, gain_db, length)
+
+
 def stream(
-    path: str | Path,
+    recording: Given,
     found: Survey,
     model: VQVAE,
     sampler: Engine,
-    speaker_index: int,
+    speaker: int | EnrolledVoice,
     *,
     seed: int = 0,
     temperature: float = 1.0,
     folding: str = "auto",
     postfilter: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
-    voice: EnrolledVoice | None = None,
 ) -> Iterator[np.ndarray]:
     """The recording in another voice: blocks at the model's rate, as long and as loud together as the recording.
 
-    found: what ``survey`` says of it. Codes, pitch and level are those that the recording has as a whole.
+    found: its ``survey``. Codes, pitch and level are those that the recording has as a whole.
     """
     hop, rate = model.hop_length, model.config.audio.sample_rate
     lead = -(-pipeline.warm_up_frames(model, sampler) * sampler.hop // hop) * hop
 
     def synthesize(window: Window, before: int) -> np.ndarray:
         first = (window.begin - before) // hop
-        request = pipeline.Request(
-            pipeline.encode(model, window.samples),
-            speaker_index,
-            seed,
-            pipeline.loudness(window.samples, hop),
-            pipeline.f0_contour(model, window.samples, found.pitch),
-            first,
-            -(-window.end // hop),
-            window.position,
-            voice,
-        )
-        return pipeline.synthesize(model, sampler, [request], temperature, folding, postfilter, progress)[0][
-            : window.end - first * hop
-        ]
+        source = analysis.analyse(model, window.samples, f0_centre=found.pitch)
+        place = {"first": first, "last": -(-window.end // hop), "position": window.position}
+        request = pipeline.Request.of(source, speaker, seed, **place)
+        made = pipeline.synthesize(model, sampler, [request], temperature, folding, postfilter, progress)[0]
+        return made[: window.end - first * hop]
 
     around = max(context(model), lead)
-    pieces = windows(levelled(path, found, rate), rate, hop, around)
-    for block in said(pieces, synthesize, lead, hop, rate):
+    pieces = windows(levelled(recording, found, rate), rate, hop, around)
+    for block in joined(pieces, synthesize, lead, hop, rate):
         yield block * np.float32(1 / found.gain)

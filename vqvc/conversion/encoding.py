@@ -6,12 +6,12 @@ with that much more at its ends, whose codes are thrown away: the codes are thos
 
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from vqvc.audio import io, level, resample
+from vqvc.audio import level, resample
+from vqvc.conversion.source import Given, Source
 from vqvc.errors import AudioError
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.vqvae import VQVAE
@@ -38,10 +38,16 @@ def context_codes(model: VQVAE) -> int | None:
     return math.ceil(frames * samples_per_frame / hop) + model.encoder.norm_reach + model.encoder.context_codes
 
 
-def listening_precision(model: VQVAE) -> torch.autocast:
-    """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
-    dtype = working_dtype(model.config.training.precision, "cpu")
-    return torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
+def device_of(model: VQVAE) -> torch.device:
+    """Where the network is."""
+    return model.quantizer.codebook.device
+
+
+def encoder_precision(model: VQVAE) -> torch.autocast:
+    """Context in which the encoder runs as it was trained: bfloat16 where the device has it, else float32."""
+    device = device_of(model)
+    dtype = working_dtype(model.config.training.precision, device)
+    return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
 
 
 @torch.inference_mode()
@@ -73,20 +79,29 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray], piece_s: float = P
 
 
 def _encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
-    with listening_precision(model):
-        return model.encode(torch.from_numpy(samples)[None])[0].numpy()
+    with encoder_precision(model):
+        return model.encode(torch.from_numpy(samples)[None].to(device_of(model)))[0].cpu().numpy()
 
 
-def encode_recording(model: VQVAE, path: str | Path, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
-    """Codes (ceil(T / hop),) int64 of the recording at ``path``, and T, its length at the model's rate.
+def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
+    """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
 
-    The file is read twice, for its level and for its codes, a block at a time. Raises AudioError for a recording that is
+    Raises AudioError for fewer samples than one code stands for.
+    """
+    return np.concatenate(list(encode_blocks(model, [samples])))
+
+
+def encode_recording(model: VQVAE, recording: Given, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
+    """Codes (ceil(T / hop),) int64 of a recording of any length, and T, its length at the model's rate.
+
+    It is read twice, for its level and for its codes, a block at a time. Raises AudioError for a recording that is
     unreadable, silent, not finite or shorter than one code.
     """
-    settings, rate = model.config.audio, io.info(path).sample_rate
+    settings = model.config.audio
+    source = Source.of(recording, settings.sample_rate)
 
     def blocks() -> Iterator[np.ndarray]:
-        return resample.resample_blocks(io.stream(path), rate, settings.sample_rate)
+        return resample.resample_blocks(source.stream(), source.sample_rate, settings.sample_rate)
 
     meter = level.LevelMeter(settings.sample_rate)
     for block in blocks():
@@ -96,6 +111,6 @@ def encode_recording(model: VQVAE, path: str | Path, piece_s: float = PIECE_S) -
         levelled = ((block - np.float32(dc)) * np.float32(gain) for block in blocks())
         parts = list(encode_blocks(model, levelled, piece_s))
     except AudioError as error:
-        text = str(error)
-        raise AudioError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
+        text, name = str(error), f"{source.name}: "
+        raise AudioError(text if source.path is None or text.startswith(name) else name + text) from None
     return np.concatenate(parts), meter.length

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from vqvc import __version__
 from vqvc.audio import level
-from vqvc.conversion import pipeline, suitability
-from vqvc.conversion.voice_file import EnrolledVoice
+from vqvc.conversion import analysis, suitability
+from vqvc.conversion.encoding import device_of, encode
+from vqvc.conversion.source import Given, Source
+from vqvc.conversion.voice_file import EnrolledVoice, require_name
 from vqvc.errors import AudioError, UsageError
 from vqvc.nn.cepstra import Cepstra, global_variance
 from vqvc.nn.precision import working_dtype
@@ -59,44 +61,48 @@ class Crops:
 
 def enroll(
     model: VQVAE,
-    recordings: Sequence[np.ndarray],
+    recordings: Sequence[Given],
     name: str,
     checksum: str,
     *,
-    sources: Sequence[str] = (),
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], object] | None = None,
 ) -> EnrolledVoice:
-    """The voice of recordings (T,) float32 of one person at the model's rate.
+    """The voice of recordings of one person.
 
-    checksum: of the model file; sources: names of the recordings, for the provenance; seed: of the order of the crops.
-    Raises UsageError for a model without the auxiliary log-mel head and AudioError for recordings that hold too little speech,
-    noise or music; what is doubtful stands in ``provenance["warnings"]``.
+    checksum: of the model file; seed: of the order of the crops; progress: called with the share that is done. Raises UsageError
+    for a model without the auxiliary log-mel head and AudioError for recordings that hold too little speech, noise or music;
+    what is doubtful stands in ``provenance["warnings"]``.
     """
+    require_name(name)
     if not model.has_mel:
         raise UsageError(
-            "this model has no auxiliary log-mel head, which enrollment fits; take one with training.mel_weight above 0"
+            "enrollment fits the auxiliary log-mel head, which this model lacks (training.mel_weight is 0)"
         )
     settings = model.config.audio
-    levelled = []
-    for samples, source in zip(recordings, sources or [""] * len(recordings)):
+    levelled, sources, seconds = [], [], 0.0
+    for source in (Source.of(given, settings.sample_rate) for given in recordings):
+        samples = source.read(settings.sample_rate).samples
         try:
             levelled.append(level.normalise(samples, settings.sample_rate, settings.level_rms).samples)
         except AudioError as error:
-            raise AudioError(f"{source}: {error}" if source else str(error)) from None
+            raise AudioError(f"{source.name}: {error}") from None
+        sources.append(source.name if source.path is None else source.path.name)
+        seconds += len(samples) / settings.sample_rate
     found = suitability.assess(levelled, settings.sample_rate)
     crops = make_crops(model, levelled, found.f0[0])
     vector, error, steps = fit(model, crops, seed=seed, progress=progress)
     provenance = {
-        "recordings": list(sources),
-        "seconds": round(sum(map(len, recordings)) / settings.sample_rate, 3),
+        "recordings": sources,
+        "seconds": round(seconds, 3),
         "speech_s": round(found.speech_s, 3),
         "held_out_mel_error": round(error, 5),
         "steps": steps,
         "warnings": list(found.warnings),
         "vqvc": __version__,
     }
-    return EnrolledVoice(name, vector, global_variance(model.mel, levelled), found.f0, checksum, provenance)
+    variance = global_variance(model.mel, levelled)
+    return EnrolledVoice(name, vector, variance.cpu(), found.f0, checksum, provenance)
 
 
 @torch.no_grad()
@@ -110,15 +116,16 @@ def make_crops(model: VQVAE, recordings: Sequence[np.ndarray], centre: float) ->
     per_code = config.hop_length // config.decoder.conditioning_hop
     length = max(1, round(CROP_S * config.code_rate_hz))
     longest = round(LONGEST_S * config.code_rate_hz)
-    cepstra = Cepstra(model.mel.filters.shape[0])
+    device = device_of(model)
+    cepstra = Cepstra(model.mel.filters.shape[0]).to(device)
     z_q, contours, mels, counted = [], [], [], []
     for samples in recordings:
         padded = np.pad(samples, (0, -len(samples) % config.hop_length))
-        codes = torch.from_numpy(pipeline.encode(model, padded))
-        log_mel = model.mel(torch.from_numpy(padded)[None])[0].T
-        contour = pipeline.f0_contour(model, padded, centre)
+        codes = torch.from_numpy(encode(model, padded)).to(device)
+        log_mel = model.mel(torch.from_numpy(padded)[None].to(device))[0].T
+        contour = analysis.f0_contour(model, padded, centre)
         z_q.append(model.quantizer.lookup(codes[None])[0])
-        contours.append(torch.from_numpy(contour) if contour is not None else None)
+        contours.append(torch.from_numpy(contour).to(device) if contour is not None else None)
         mels.append(log_mel)
         counted.append(cepstra.loud(cepstra(log_mel)).float())
     together = torch.cat(z_q, dim=1)[:, :longest]
@@ -143,8 +150,9 @@ def make_crops(model: VQVAE, recordings: Sequence[np.ndarray], centre: float) ->
 
 def mel_error(model: VQVAE, crops: Crops, vector: Tensor) -> Tensor:
     """Mean absolute error, a scalar, of the log-mel frames that codes and the speaker vector (speaker_dim,) predict."""
-    dtype = working_dtype(model.config.training.precision, "cpu")
-    with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+    device = device_of(model)
+    dtype = working_dtype(model.config.training.precision, device)
+    with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
         conditioning = model.condition(crops.z_q, vector.expand(len(crops), -1), crops.f0_contour)
         predicted = model.predicted_mel(conditioning)
     error = (predicted - crops.log_mel).abs().mean(2) * crops.counted
@@ -155,9 +163,11 @@ def whitening(table: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (S,) and factor L (S, S) of the rows (N, S) of a speaker table: rows are mean + L u with u of about unit variance."""
     table = table.detach().float()
     mean, size = table.mean(0), table.shape[1]
-    covariance = torch.cov(table.T) if len(table) > 1 else torch.zeros(size, size)
+    covariance = torch.cov(table.T) if len(table) > 1 else table.new_zeros(size, size)
     spread = covariance.diagonal().mean().clamp(min=1e-6)
-    covariance = (1 - SHRINKAGE) * covariance.reshape(size, size) + SHRINKAGE * spread * torch.eye(size)
+    covariance = (1 - SHRINKAGE) * covariance.reshape(size, size) + SHRINKAGE * spread * torch.eye(
+        size, device=table.device
+    )
     return mean, torch.linalg.cholesky(covariance)
 
 
@@ -168,7 +178,7 @@ def fit(
     ridge: float = RIDGE,
     steps: int = STEPS,
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], object] | None = None,
 ) -> tuple[Tensor, float, int]:
     """The speaker vector (speaker_dim,), its mean absolute log-mel error on held-out crops, and the steps that gave it.
 
@@ -189,7 +199,8 @@ def fit(
                 error = float(mel_error(model, judged, mean + factor @ u))
             if error < best_error:
                 best, best_error, best_step = u.detach().clone(), error, step
-            progress(step / max(steps, 1))
+            if progress is not None:
+                progress(step / max(steps, 1))
         if step == steps:
             break
         if len(order) < min(BATCH, len(rows)):
@@ -199,4 +210,4 @@ def fit(
         loss = mel_error(model, crops[batch], mean + factor @ u) + ridge / seconds * u.square().mean()
         (u.grad,) = torch.autograd.grad(loss, [u])
         optimizer.step()
-    return mean + factor @ best, best_error, best_step
+    return (mean + factor @ best).cpu(), best_error, best_step

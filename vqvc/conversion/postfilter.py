@@ -1,13 +1,13 @@
-"""The post-filter: speech gets the spectral envelope that the WaveNet was told, and the liveliness that noise took from it.
+"""The post-filter: corrects the spectral envelope and the global variance of synthesized speech.
 
 Samples drawn from distributions that are a little too wide are a little too noisy: noise lifts what should be quiet and
-fills the valleys between formants, most of all in a voice that the source's codes were never heard with. Both show in the
-cepstra of log-mel frames, and both are put right there, by one gain for every band and frame:
+fills the valleys between formants, most of all for speakers with whom the source's codes did not occur in training. Both show
+in the cepstra of log-mel frames, and both are corrected there, by one gain for every band and frame:
 
-    corrected = said + smooth(told - said)                       told: the auxiliary head's frames, from codes and speaker
-    gain = average + spread (corrected - average) - said         spread: from the voice's global variance
+    corrected = made + smooth(predicted - made)             predicted: the auxiliary head's frames, from codes and speaker
+    gain = average + spread (corrected - average) - made    spread: from the speaker's global variance
 
-``spread`` brings the variance of each coefficient to that of the voice's natural speech (Toda & Tokuda 2007), which the
+``spread`` brings the variance of each coefficient to that of the speaker's natural speech (Toda & Tokuda 2007), which the
 model keeps for each speaker.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.nn.cepstra import Cepstra
 from vqvc.nn.vqvae import VQVAE
 
@@ -27,33 +28,37 @@ LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 
 
 class PostFilter:
-    """(samples (T,), told (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
+    """(samples (T,), predicted (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
 
-    conditioning: log-mel frames from ``VQVAE.predicted_mel``; speaker: index in the model's table, or the global variance
-    (coefficients,) of a voice outside it.
+    predicted: log-mel frames of ``VQVAE.predicted_mel``; speaker: index in the model's table, or an enrolled voice.
     """
 
     def __init__(self, model: VQVAE):
         self.mel, self.global_variance = model.mel, model.global_variance
-        self.cepstra = Cepstra(self.mel.filters.shape[0])
+        self.cepstra = Cepstra(self.mel.filters.shape[0]).to(self.mel.filters.device)
         self.rate = model.config.audio.sample_rate / self.mel.hop  # frames a second
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, conditioning: Tensor, speaker: int | Tensor) -> np.ndarray:
-        waveform = torch.from_numpy(samples)
-        variance = self.global_variance[speaker] if isinstance(speaker, int) else speaker
-        gain = self.gain(self.mel(waveform[None])[0].T, conditioning, variance)
+    def __call__(self, samples: np.ndarray, predicted: Tensor, speaker: int | EnrolledVoice) -> np.ndarray:
+        waveform = torch.from_numpy(samples).to(self.of_bin.device)
+        gain = self.gain(self.mel(waveform[None])[0].T, predicted, self._variance(speaker))
         shaped = self._apply(waveform, gain @ self.of_bin)
-        return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).numpy()  # as loud as it was
+        return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).cpu().numpy()  # as loud as it was
 
-    def gain(self, said: Tensor, conditioning: Tensor, variance: Tensor) -> Tensor:
-        """Nepers (F, bands) that bring the log-mel frames ``said`` (F, bands) to those ``conditioning`` and to ``variance``.
+    def _variance(self, speaker: int | EnrolledVoice) -> Tensor:
+        if isinstance(speaker, int):
+            return self.global_variance[speaker]
+        own = speaker.global_variance
+        return torch.zeros_like(self.global_variance[0]) if own is None else own.to(self.global_variance.device)
 
-        variance: (coefficients,) of the voice's natural speech; zeros where it is not known.
+    def gain(self, made: Tensor, predicted: Tensor, variance: Tensor) -> Tensor:
+        """Nepers (F, bands) that bring the log-mel frames ``made`` (F, bands) to those ``predicted`` and to ``variance``.
+
+        variance: (coefficients,) of the speaker's natural speech; zeros where it is not known.
         """
-        before = self.cepstra(said)
-        after = before + _smooth(self.cepstra(conditioning - said), self.rate * SMOOTH_S)
+        before = self.cepstra(made)
+        after = before + _smooth(self.cepstra(predicted - made), self.rate * SMOOTH_S)
         loud = self.cepstra.loud(after)
         average = after[loud].mean(0)
         sure = loud.sum() / (loud.sum() + self.rate * UNSURE_S)
@@ -74,14 +79,14 @@ class PostFilter:
         )  # frames past the end, which reach back
         shaped = torch.fft.irfft(torch.fft.rfft(windows) * gain.exp(), n=n_fft) * self.mel.window
         weight = self.mel.window.square().expand(len(windows), -1)
-        said = _overlap_add(shaped, hop) / _overlap_add(weight, hop).clamp(min=1e-3)
-        return said[left : left + len(waveform)]
+        made = _overlap_add(shaped, hop) / _overlap_add(weight, hop).clamp(min=1e-3)
+        return made[left : left + len(waveform)]
 
 
 def _smooth(frames: Tensor, length: float) -> Tensor:
     """Frames (F, C) averaged over time by a Hann window of about ``length`` frames; the ends go on as they are."""
     half = round(length) // 2
-    window = torch.hann_window(2 * half + 3, periodic=False)[1:-1]
+    window = torch.hann_window(2 * half + 3, periodic=False, device=frames.device)[1:-1]
     padded = nn.functional.pad(frames.T[:, None], (half, half), mode="replicate")
     return nn.functional.conv1d(padded, (window / window.sum())[None, None])[:, 0].T
 

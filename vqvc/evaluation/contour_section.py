@@ -29,7 +29,7 @@ def contour_figures(
     encoder: SpeakerEncoder,
     count: int,
     seed: int = 0,
-    how: Mapping | None = None,
+    options: Mapping | None = None,
 ) -> dict:
     """Similarity to target and source, and the way between them, of ``count`` conversions with four contours.
 
@@ -63,7 +63,7 @@ def contour_figures(
             )
             for clip in chosen
         ]
-        made = converter.synthesize(pairs, seed=seed, **(how or {}))
+        made = converter.synthesize(pairs, seed=seed, **(options or {}))
         items = [
             Embedded(row, clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id].measured["embedding"])
             for clip, row in zip(chosen, encoder.embed(made, store.sample_rate), strict=True)

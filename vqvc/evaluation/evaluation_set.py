@@ -164,7 +164,7 @@ def make(
     targets: Sequence[str],
     out: Path,
     seed: int = 0,
-    how: Mapping | None = None,
+    options: Mapping | None = None,
     *,
     each: int = 0,
     few: Sequence[str] = (),
@@ -172,7 +172,7 @@ def make(
 ) -> list[EvaluationClip]:
     """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav.
 
-    how: more keywords of the converter (temperature, fold, postfilter). each, few: see ``assign``. ready: is called with
+    options: more keywords of the converter (temperature, fold, postfilter). each, few: see ``assign``. ready: is called with
     recordings as soon as there are some, so that they can be judged while others are made.
     """
     from vqvc.audio import io
@@ -209,8 +209,8 @@ def make(
     with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
         for begin in range(0, len(jobs), TOGETHER):
             batch = jobs[begin : begin + TOGETHER]
-            pairs = [(natural[item.utt_id], voice) for _, item, voice in batch]
-            outputs = converter.convert_batch(pairs, seed=seed, progress=bar.update, **(how or {}))
+            given, names = [natural[item.utt_id] for _, item, _ in batch], [name for _, _, name in batch]
+            outputs = converter.convert(given, names, seed=seed, progress=bar.update, **(options or {}))
             made = [
                 clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(natural[item.utt_id])])
                 for (kind, item, voice), output in zip(batch, outputs, strict=True)

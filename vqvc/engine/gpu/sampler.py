@@ -28,13 +28,13 @@ STREAMS = 256  # rows of a launch
 SPAN = 8  # frames between two looks at the list of jobs
 
 
-def make_sampler(model: VQVAE, unit: str | None = None) -> Engine:
-    """The engine for this machine: the GPU's where there is one, the compiled loop of ``sampler`` elsewhere.
+def make_sampler(model: VQVAE, unit: str | None = None, device: torch.device | None = None) -> Engine:
+    """The engine for a device, that of this machine when None: a CUDA GPU's, or the compiled loop of ``cpu.sampler``.
 
     unit: one of the processor's, see ``units.choose``, which leaves the GPU aside.
     """
-    if unit is None and torch.cuda.is_available():
-        return GpuSampler(model)
+    if unit is None and (torch.cuda.is_available() if device is None else device.type == "cuda"):
+        return GpuSampler(model, device=None if device is None else str(device))
     from vqvc.engine.cpu.sampler import Sampler
 
     return Sampler(model, unit=unit)

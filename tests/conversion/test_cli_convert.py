@@ -105,7 +105,7 @@ def test_list_speakers(run):
 
 
 def test_row_10_a_long_recording_goes_by_pieces(run, tmp_path, monkeypatch, speechlike):
-    monkeypatch.setattr(convert, "TOGETHER_S", 1.0)
+    monkeypatch.setattr(long, "LONG_S", 1.0)
     monkeypatch.setattr(long, "PIECE_S", 0.8)
     monkeypatch.setattr(long, "SEARCH_S", 0.3)
     samples = speechlike(3.0, 22050)

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
-import vqvc.api
 from vqvc.audio import io, resample
 from vqvc.audio.level import LevelMeter, normalise
+from vqvc.conversion import analysis, encoding, pipeline, source
 from vqvc.conversion import chunking as long
 from vqvc.conversion import model_file as package
-from vqvc.conversion import pipeline
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.errors import AudioError
 from vqvc.nn.pitch import PitchTracker
@@ -77,7 +76,7 @@ def turn_file(path, out, out_hz=None) -> None:
         meter.add(block)
     found = long.Survey(facts.sample_rate, facts.length_samples, *meter.result())
     pieces = long.windows(long.levelled(path, found, RATE), RATE, HOP, 640)
-    blocks = (block / found.gain for block in long.said(pieces, turned, 640, 16, RATE))
+    blocks = (block / found.gain for block in long.joined(pieces, turned, 640, 16, RATE))
     rate = out_hz or facts.sample_rate
     length = resample.resampled_length(facts.length_samples, facts.sample_rate, rate)
     io.write_blocks(out, resample.resample_blocks(blocks, RATE, rate), rate, length)
@@ -145,14 +144,14 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
     model, sampler = pitched
     samples = resample.resample(glide(5.0, 100, 200), RATE, rate)
     io.write(tmp_path / "a.wav", samples, rate, "FLOAT")
-    whole = pipeline.levelled(model, io.read(tmp_path / "a.wav", RATE).samples)
+    whole = analysis.levelled(model, io.read(tmp_path / "a.wav", RATE).samples)
     requests = []
     monkeypatch.setattr(
-        pipeline, "say", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)]
+        pipeline, "synthesize", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)]
     )
     found = long.survey(tmp_path / "a.wav", model)
     list(long.stream(tmp_path / "a.wav", found, model, sampler, 1))
-    codes, f0_contour = pipeline.encode(model, whole.samples), pipeline.f0_contour(model, whole.samples)
+    codes, f0_contour = encoding.encode(model, whole.samples), analysis.f0_contour(model, whole.samples)
     assert len(requests) >= 4
     speaker, covered = torch.tensor([1]), 0
     together = model.condition(
@@ -182,14 +181,8 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
 def test_row_68_long_and_short_are_equal_speech_and_seams_do_not_click(tmp_path, pitched):
     model, sampler = pitched
     io.write(tmp_path / "a.wav", glide(5.0, 110, 180), RATE, "FLOAT")
-    whole = pipeline.levelled(model, io.read(tmp_path / "a.wav").samples)
-    request = pipeline.Request(
-        pipeline.encode(model, whole.samples),
-        1,
-        3,
-        pipeline.loudness(whole.samples, HOP),
-        pipeline.f0_contour(model, whole.samples),
-    )
+    whole = analysis.levelled(model, io.read(tmp_path / "a.wav").samples)
+    request = pipeline.Request.of(analysis.analyse(model, whole.samples), 1, seed=3)
     short = pipeline.synthesize(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (
         -whole.gain_db / 20
     )
@@ -208,22 +201,66 @@ def test_row_68_the_pitch_of_parts_is_told_relative_to_their_recording():
     samples = torch.from_numpy(glide(2.0, 100, 200))[None]
     model = tiny_model(f0=True)
     pitch, voicing = PitchTracker(RATE, HOP)(samples)
-    sums = pipeline.pitch_sums(model, samples[0].numpy(), 0, samples.shape[1] // HOP)
+    sums = analysis.pitch_sums(model, samples[0].numpy(), 0, samples.shape[1] // HOP)
     assert sums == pytest.approx((float((pitch * voicing).sum()), float(voicing.sum())), rel=1e-4)
-    half = pipeline.f0_contour(model, samples[0, RATE:].numpy(), sums[0] / sums[1])
-    whole = pipeline.f0_contour(model, samples[0].numpy())
+    half = analysis.f0_contour(model, samples[0, RATE:].numpy(), sums[0] / sums[1])
+    whole = analysis.f0_contour(model, samples[0].numpy())
     assert np.abs(half[:, 20:] - whole[:, RATE // HOP + 20 :]).max() < 1e-3
 
 
-def test_row_68_the_api_converts_a_file_of_any_length(tmp_path, monkeypatch):
+@pytest.fixture
+def converter(tmp_path):
+    """The API's object for a tiny model that takes the pitch of its source."""
     package.write(tmp_path / "model.safetensors", tiny_model(f0=True), SPEAKERS, {"steps": 0})
-    io.write(tmp_path / "a.flac", resample.resample(glide(3.0, 110, 180), RATE, 22050), 22050)
-    converter = vqvc.load(tmp_path / "model.safetensors")
+    return vqvc.load(tmp_path / "model.safetensors")
+
+
+def test_row_68_the_api_converts_a_recording_of_any_length(tmp_path, monkeypatch, converter):
+    samples = resample.resample(glide(3.0, 110, 180), RATE, 22050)
+    io.write(tmp_path / "a.flac", samples, 22050)
     whole = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
-    monkeypatch.setattr(vqvc.api, "LONG_S", 1.0)
+    monkeypatch.setattr(long, "LONG_S", 1.0)
     pieces = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
     assert len(pieces) == len(whole) == len(io.read(tmp_path / "a.flac", RATE).samples)
     assert (np.abs(pieces - whole) < 0.02 * np.abs(whole).max()).mean() > 0.98
-    speech = converter.convert_file(tmp_path / "a.flac", "p226", seed=1, fold="off")
-    assert np.array_equal(np.concatenate(list(speech.blocks)), pieces)
+    ((number, speech),) = converter.stream([(tmp_path / "a.flac", "p226")], seed=1, fold="off")
+    assert number == 0 and np.array_equal(speech.samples(), pieces)
     assert (speech.source_rate, speech.source_length_samples) == (22050, io.info(tmp_path / "a.flac").length_samples)
+    written = converter.convert(
+        tmp_path / "a.flac", "p226", seed=1, fold="off", out=tmp_path / "b.wav", sample_rate=RATE
+    )
+    assert np.abs(io.read(written).samples - pieces).max() < 1e-4
+    read = io.read(tmp_path / "a.flac").samples
+    assert np.array_equal(converter.convert((read, 22050), "p226", seed=1, fold="off"), pieces)
+
+
+def test_row_68_the_analysis_of_pieces_is_that_of_the_whole(tmp_path, monkeypatch, converter):
+    io.write(tmp_path / "a.wav", glide(3.3, 110, 180)[:-7], RATE, "FLOAT")
+    whole = converter.analyse(tmp_path / "a.wav")
+    monkeypatch.setattr(long, "LONG_S", 1.0)
+    pieces = converter.analyse(tmp_path / "a.wav")
+    assert pieces.length_samples == whole.length_samples == round(3.3 * RATE) - 7
+    assert pieces.codes.shape == whole.codes.shape and (pieces.codes == whole.codes).mean() > 0.995
+    assert np.allclose(pieces.loudness, whole.loudness, rtol=1e-3, atol=1e-9)
+    assert np.abs(pieces.f0_contour - whole.f0_contour).max() < 0.02
+    assert pieces.gain_db == pytest.approx(whole.gain_db, abs=1e-3)
+    assert np.array_equal(converter.encode(tmp_path / "a.wav"), pieces.codes)
+
+
+@pytest.mark.parametrize("as_file", [True, False], ids=["file", "samples"])
+def test_row_10_the_api_writes_what_it_makes_while_it_makes_it(tmp_path, monkeypatch, converter, as_file):
+    """Memory does not grow with the recording, from the API as from the command."""
+    monkeypatch.setattr(long, "LONG_S", 1.0)
+    monkeypatch.setattr(source, "BLOCK_S", 0.7)
+    monkeypatch.setattr(pipeline, "synthesize", lambda *given: [np.zeros(len(given[2][0].codes) * HOP, np.float32)])
+    peaks = []
+    for seconds in (5, 25):
+        samples = glide(seconds, 110, 180)
+        io.write(tmp_path / f"{seconds}.wav", samples, RATE)
+        recording = tmp_path / f"{seconds}.wav" if as_file else samples
+        tracemalloc.start()
+        out = converter.convert(recording, "p226", out=tmp_path / f"out{seconds}.wav")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert io.info(out).length_samples == seconds * RATE
+    assert peaks[1] < 1.3 * peaks[0]

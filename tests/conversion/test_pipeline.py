@@ -9,7 +9,7 @@ import torch
 
 import vqvc
 from vqvc.audio.mulaw import decode as mulaw_decode
-from vqvc.conversion import pipeline
+from vqvc.conversion import analysis, encoding, pipeline
 from vqvc.conversion.pipeline import Request
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.engine.fold import OVERLAP_S, cuts
@@ -30,7 +30,7 @@ def codes_of(length: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("length", [64, 65, 127, 128, 1000, 6400])
 def test_a_code_for_every_hop_begun(make_model, length):
-    codes = pipeline.encode(make_model(), 0.1 * np.sin(np.arange(length, dtype=np.float32)))
+    codes = encoding.encode(make_model(), 0.1 * np.sin(np.arange(length, dtype=np.float32)))
     assert codes.shape == (-(-length // 64),) and codes.dtype == np.int64
     assert 0 <= codes.min() <= codes.max() < 16
 
@@ -38,17 +38,17 @@ def test_a_code_for_every_hop_begun(make_model, length):
 @pytest.mark.parametrize("length", [0, 1, 63])
 def test_less_than_a_code_is_refused_with_the_minimum(make_model, length):
     with pytest.raises(AudioError, match=r"at least 64 \(4 ms\)"):
-        pipeline.encode(make_model(), np.ones(length, np.float32))
+        encoding.encode(make_model(), np.ones(length, np.float32))
 
 
 def test_silence_is_refused(make_model):
     with pytest.raises(AudioError, match="silence"):
-        pipeline.levelled(make_model(), np.zeros(6400, np.float32))
+        analysis.levelled(make_model(), np.zeros(6400, np.float32))
 
 
 def test_the_level_is_that_of_training_and_the_length_is_kept(make_model, speechlike):
     samples = speechlike(1.0)
-    found = [pipeline.levelled(make_model(), gain * samples) for gain in (0.01, 1.0, 5.0)]
+    found = [analysis.levelled(make_model(), gain * samples) for gain in (0.01, 1.0, 5.0)]
     assert all(len(one.samples) == len(samples) for one in found)
     for one in found:
         np.testing.assert_allclose(one.samples, found[1].samples, atol=2e-4)
@@ -57,13 +57,13 @@ def test_the_level_is_that_of_training_and_the_length_is_kept(make_model, speech
 def test_loudness_has_one_value_for_each_code():
     samples = np.zeros(1000, np.float32)
     samples[512:576] = 1.0  # the ninth code
-    found = pipeline.loudness(samples, 64)
+    found = analysis.loudness(samples, 64)
     assert found.shape == (16,) and set(np.flatnonzero(found)) == {6, 7, 8, 9, 10}
 
 
 @pytest.mark.parametrize("codes", [1, 2, 4, 5])
 def test_loudness_of_a_few_codes_has_no_more_values_than_codes(codes):
-    assert pipeline.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
+    assert analysis.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
 
 
 def test_speech_is_as_long_as_its_codes(speaking):

@@ -1,0 +1,29 @@
+"""The tiny model as fixtures, and the processor's units."""
+
+from pathlib import Path
+
+import pytest
+from tiny_voice import SPEAKERS, tiny_model
+
+from vqvc.conversion import model_file as package
+from vqvc.engine.cpu import units
+
+
+@pytest.fixture(params=units.available())
+def unit(request) -> str:
+    """Every unit of this processor in turn that the sampling loop can make its products with."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """``tiny_model``."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory) -> Path:
+    """A released model file, of the mixture output."""
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    package.write(path, tiny_model(), SPEAKERS, {"steps": 0})
+    return path

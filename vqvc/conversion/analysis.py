@@ -1,0 +1,77 @@
+"""All that is taken from a source: codes, loudness and F0 contour, at the level of training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vqvc.audio import level
+from vqvc.conversion.encoding import device_of, encode
+from vqvc.nn.vqvae import VQVAE
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a conversion needs of a recording. T codes stand for T * hop samples at the model's rate."""
+
+    codes: np.ndarray  # (T,) int64
+    loudness: np.ndarray  # (T,) energy at each code
+    f0_contour: np.ndarray | None  # (3, T), see ``nn.pitch.F0Conditioner``; None for a model that takes none
+    gain_db: float  # what brought the recording to the level of training
+    length_samples: int  # of the recording, at the model's rate
+
+
+def analyse(model: VQVAE, samples: np.ndarray, gain_db: float = 0.0, f0_centre: float | None = None) -> Analysis:
+    """The analysis of samples (T,) float32 at the model's rate and at the level of training.
+
+    gain_db: what brought them there, kept in the result. f0_centre: mean pitch (log2 of Hz) of the recording that the samples
+    are a part of; their own when None. Raises AudioError for fewer samples than one code stands for.
+    """
+    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
+    codes = encode(model, padded if len(samples) >= model.hop_length else samples)
+    contour = f0_contour(model, padded, f0_centre)
+    return Analysis(codes, loudness(padded, model.hop_length), contour, gain_db, len(samples))
+
+
+def levelled(model: VQVAE, samples: np.ndarray) -> level.Levelled:
+    """Samples (T,) at the level of training, their length kept; raises AudioError for silence."""
+    settings = model.config.audio
+    return level.normalise(samples, settings.sample_rate, settings.level_rms, trim=False)
+
+
+def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
+    """Energy (ceil(T / hop),) of each code's samples, smoothed over five codes."""
+    frames = np.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
+    return np.convolve((frames**2).mean(1), np.ones(5) / 5)[2:-2]  # mode "same" would make five of fewer
+
+
+@torch.inference_mode()
+def f0_contour(model: VQVAE, samples: np.ndarray, centre: float | None = None) -> np.ndarray | None:
+    """The F0 contour (3, ceil(T / hop)) of samples (T,); None for a model that is not conditioned on one.
+
+    centre: mean pitch (log2 of Hz) of the recording that the samples are a part of; their own when None.
+    """
+    if model.f0_conditioner is None:
+        return None
+    waveform = _waveform(model, samples)
+    mean = None if centre is None else torch.tensor([centre], dtype=torch.float32, device=waveform.device)
+    return model.f0_conditioner(waveform, mean)[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def pitch_sums(model: VQVAE, samples: np.ndarray, first: int, last: int) -> tuple[float, float]:
+    """Of codes first to last of samples (T,): the sum of log2 pitch in Hz times voicing, and the sum of voicing.
+
+    The first by the second is the ``centre`` of ``f0_contour``; 0, 0 for a model that is not conditioned on F0.
+    """
+    if model.f0_conditioner is None:
+        return 0.0, 0.0
+    tracked = model.f0_conditioner.track(_waveform(model, samples))
+    pitch, voicing = (rows[0, first:last].cpu().double() for rows in tracked)
+    return float((pitch * voicing).sum()), float(voicing.sum())
+
+
+def _waveform(model: VQVAE, samples: np.ndarray) -> torch.Tensor:
+    """(1, T) on the model's device, padded to a whole number of codes."""
+    padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
+    return torch.from_numpy(padded)[None].to(device_of(model))
