@@ -36,6 +36,7 @@ CHECK_EVERY = 10  # steps between two looks at the held-out crops
 HELD_OUT = 5  # one crop in so many is held out
 LEARNING_RATE = 0.2  # of Adam at the first step, in standard deviations of the table; falls to a tenth
 RIDGE = 1.0  # of the pull towards the table: log-mel error times seconds
+EXAGGERATION = 1.5  # how far the voice goes beyond the fit, seen from the table's mean, see ``enroll``
 SHRINKAGE = 0.1  # share of the covariance that is made isotropic, as a table of few speakers needs
 
 
@@ -73,6 +74,9 @@ def enroll(
     checksum: of the model file; seed: of the order of the crops; progress: called with the share that is done. Raises UsageError
     for a model without the auxiliary log-mel head and AudioError for recordings that hold too little speech, noise or music;
     what is doubtful stands in ``provenance["warnings"]``.
+
+    The codes of the recordings carry a part of the voice, which the vector then need not explain, and codes of another person
+    carry theirs: the fitted vector is moved away from the table's mean by ``EXAGGERATION``.
     """
     require_name(name)
     if not model.has_mel:
@@ -92,6 +96,8 @@ def enroll(
     found = suitability.assess(levelled, settings.sample_rate)
     crops = make_crops(model, levelled, found.f0[0])
     vector, error, steps = fit(model, crops, seed=seed, progress=progress)
+    mean = model.conditioning.speaker.weight.detach().float().mean(0).cpu()
+    vector = mean + EXAGGERATION * (vector - mean)
     provenance = {
         "recordings": sources,
         "seconds": round(seconds, 3),
