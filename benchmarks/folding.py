@@ -95,9 +95,10 @@ def compare(joins: Sequence[np.ndarray], others: Sequence[np.ndarray], seed: int
 
 def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     """{figure: folded, plain, difference, each (value, low, high)} of clips in the same order."""
-    from vqvc.evaluation import content, speaker_verification, suite
     from vqvc.evaluation.figures import difference_interval, ratio_interval
     from vqvc.evaluation.judges.recognisers import PocketsphinxRecogniser
+    from vqvc.evaluation.metrics import pitch, speaker_mfcc
+    from vqvc.evaluation.metrics.words import count_errors
 
     def row(ours: np.ndarray, theirs: np.ndarray, totals: np.ndarray) -> dict:
         difference = (float(ours.sum() - theirs.sum()) / totals.sum(), *difference_interval(ours, theirs, totals, seed))
@@ -105,18 +106,18 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
         return {"folded": alone[0], "plain": alone[1], "difference": difference}
 
     rate, rows = store.sample_rate, {}
-    logger.info("listening to the words")
-    hear = PocketsphinxRecogniser().words
-    heard = [[hear(clip.samples, rate) for clip in clips] for clips in (folded, plain)]
+    logger.info("transcribing")
+    recognise = PocketsphinxRecogniser().words
+    transcripts = [[recognise(clip.samples, rate) for clip in clips] for clips in (folded, plain)]
     for unit in ("word", "character"):
-        ours, theirs = (content.count_errors([clip.text for clip in plain], words, unit) for words in heard)
+        ours, theirs = (count_errors([clip.text for clip in plain], words, unit) for words in transcripts)
         rows[f"{unit} error, %"] = row(100 * ours.edits, 100 * theirs.edits, ours.lengths)
-    logger.info("learning the voices from natural speech")
-    judge = speaker_verification.identifier(plain, store, seed)[0]
+    logger.info("fitting the speaker identifier")
+    judge = speaker_mfcc.identifier(plain, store, seed)[0]
     named, near = [], []
     for clips in (folded, plain):
-        suite.add_pitch(clips, rate)
-        features = np.stack([speaker_verification.clip_features(clip, rate) for clip in clips])
+        pitch.add_pitch(clips, rate)
+        features = np.stack([speaker_mfcc.clip_features(clip, rate) for clip in clips])
         named.append(np.array([100.0 * (name == clip.voice) for name, clip in zip(judge.names_of(features), clips)]))
         near.append(np.array([judge.similarities(one[None], clip.voice)[0] for one, clip in zip(features, clips)]))
     rows["named as wanted, %"] = row(*named, np.ones(len(plain)))
@@ -124,7 +125,7 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     return rows
 
 
-def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[dict]]:
+def synthesized_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[dict]]:
     """Clips folded and plain, and of each utterance the figures at its joins, there in plain speech, and elsewhere."""
     import vqvc
     from vqvc.api import TEMPERATURE
@@ -156,7 +157,7 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     sampler = Sampler(model)
     sampler.streams = STREAMS
     seconds = sum(one.length_samples for one in heard) / rate
-    logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
+    logger.info("synthesizing %d utterances of %.0f s, folded and plain", len(sources), seconds)
     plans, off = (pipeline.plan(model, sampler, requests, how) for how in ("auto", "off"))
     said = [pipeline.sample(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
     measured, clips = [], ([], [])
@@ -199,7 +200,7 @@ def work(args: argparse.Namespace) -> None:
     if args.utterances < 1:
         raise UsageError(f"--utterances {args.utterances}: give at least 1")
     store = PackedStore(args.store)
-    folded, plain, measured = said_both_ways(args, store)
+    folded, plain, measured = synthesized_both_ways(args, store)
     joins = sum(len(one["joins"]["step"]) for one in measured)
     print(f"{len(plain)} utterances, {joins} joins; seed {args.seed}; {args.model.name}")
     rows = judged(folded, plain, store, args.seed)

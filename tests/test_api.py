@@ -133,17 +133,17 @@ def test_a_batch_needs_as_many_speakers_as_sources(converter, speechlike, tmp_pa
 def test_one_that_fails_does_not_end_a_batch(converter, speechlike, tmp_path):
     sources = [speechlike(0.3), np.zeros(6400, np.float32), tmp_path / "none.wav", speechlike(0.4)]
     failed = {}
-    made = dict(converter.stream([(one, "p225") for one in sources], failed=failed.__setitem__))
+    made = dict(converter.convert_each([(one, "p225") for one in sources], failed=failed.__setitem__))
     assert list(made) == [0, 3] and [len(made[n].samples()) for n in made] == [len(sources[0]), len(sources[3])]
     assert "silence" in str(failed[1]) and "no such file" in str(failed[2])
     with pytest.raises(AudioError, match="silence"):
-        list(converter.stream([(one, "p225") for one in sources[:2]]))
+        list(converter.convert_each([(one, "p225") for one in sources[:2]]))
 
 
 def test_what_is_skipped_changes_nothing_else(converter, speechlike):
     pairs = [(speechlike(0.3 + n / 10, seed=n), "p226") for n in range(3)]
-    whole = {n: speech.samples() for n, speech in converter.stream(pairs)}
-    rest = {n: speech.samples() for n, speech in converter.stream(pairs, skip={0, 2})}
+    whole = {n: speech.samples() for n, speech in converter.convert_each(pairs)}
+    rest = {n: speech.samples() for n, speech in converter.convert_each(pairs, skip={0, 2})}
     assert list(rest) == [1] and np.array_equal(rest[1], whole[1])
 
 

@@ -47,7 +47,7 @@ class VoiceConverter:
     sample_rate: Hz, of the samples that it returns; hop_length: samples per code; speakers: names that ``speaker`` may take;
     checksum: of the model file; device: where it runs; model: the network, in evaluation mode.
 
-    Keywords of ``convert``, ``stream``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
+    Keywords of ``convert``, ``convert_each``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
     postfilter, progress. Same keywords, same machine: same samples.
     """
 
@@ -133,31 +133,35 @@ class VoiceConverter:
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None, out: None = None,
         **options: Unpack[Synthesis],
-    ) -> list[np.ndarray[Any, Any]]: ...  # fmt: skip
+    ) -> list[np.ndarray[Any, Any]]:  # fmt: skip
+        """A batch as samples."""
 
     @overload
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
         out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
         overwrite: bool = False, **options: Unpack[Synthesis],
-    ) -> list[Path]: ...  # fmt: skip
+    ) -> list[Path]:  # fmt: skip
+        """A batch written to files."""
 
     @overload
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: None = None,
         **options: Unpack[Synthesis],
-    ) -> np.ndarray[Any, Any]: ...  # fmt: skip
+    ) -> np.ndarray[Any, Any]:  # fmt: skip
+        """One recording as samples."""
 
     @overload
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
         sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, overwrite: bool = False,
         **options: Unpack[Synthesis],
-    ) -> Path: ...  # fmt: skip
+    ) -> Path:  # fmt: skip
+        """One recording written to a file."""
 
     def convert(
-        self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None, subtype: str | None = None,
-        normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
+        self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None,
+        subtype: str | None = None, normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Any:  # fmt: skip
         """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
@@ -187,7 +191,7 @@ class VoiceConverter:
             )
         require_free([Path(path) for path in outs if path is not None], overwrite)
         made: list[Any] = []
-        for index, speech in self.stream(zip(sources, speakers), **options):
+        for index, speech in self.convert_each(zip(sources, speakers), **options):
             path = outs[index]
             made.append(
                 speech.samples()
@@ -196,7 +200,7 @@ class VoiceConverter:
             )
         return made if batch else made[0]
 
-    def stream(
+    def convert_each(
         self,
         pairs: "Iterable[tuple[Given, Speaker]]",
         *,
@@ -245,11 +249,8 @@ class VoiceConverter:
         for number, source, target in group:
             try:
                 if source.duration_s > chunking.LONG_S:
-                    logger.info(
-                        "%s: %.1f min; read through first, then converted in pieces",
-                        source.name,
-                        source.duration_s / 60,
-                    )
+                    minutes = source.duration_s / 60
+                    logger.info("%s: %.1f min; read through first, then converted in pieces", source.name, minutes)
                     whole = chunking.survey(source, self.model)
                     blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
@@ -285,10 +286,8 @@ class VoiceConverter:
         """
         from vqvc.conversion import enrollment
 
-        given = recordings if isinstance(recordings, list) else [recordings]
-        return enrollment.enroll(
-            self.model, [self._source(each) for each in given], name, self.checksum, progress=progress
-        )
+        given = [self._source(each) for each in (recordings if isinstance(recordings, list) else [recordings])]
+        return enrollment.enroll(self.model, given, name, self.checksum, progress=progress)
 
     def read_voice(self, path: PathLike) -> "EnrolledVoice":
         """An enrolled voice from its file; raises ModelError for a damaged file and for a voice of another model."""

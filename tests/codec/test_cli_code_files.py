@@ -7,7 +7,7 @@ from tiny_prior import random_prior, write_prior
 
 from vqvc.cli import decode, encode, sample
 from vqvc.codec import code_file
-from vqvc.conversion import model_file as package
+from vqvc.conversion import model_file as model_files
 
 SIZE = 16  # of the tiny model's codebook
 
@@ -17,7 +17,7 @@ def folder(tmp_path_factory, model_file, speechlike):
     """model.safetensors with its prior beside it, a recording, and a prior of another model."""
     path = tmp_path_factory.mktemp("run")
     (path / "model.safetensors").write_bytes(model_file.read_bytes())
-    checksum = package.read_header(model_file).checksum
+    checksum = model_files.read_header(model_file).checksum
     write_prior(path / "prior" / "prior.safetensors", random_prior(SIZE), codes_of_model=checksum, codebook_size=SIZE)
     write_prior(path / "foreign.safetensors", random_prior(SIZE), codes_of_model="00" * 32, codebook_size=SIZE)
     write_prior(path / "second.safetensors", random_prior(SIZE, seed=1), codes_of_model=checksum, codebook_size=SIZE)

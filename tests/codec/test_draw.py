@@ -14,7 +14,7 @@ def prior():
     return in_integers(random_prior())
 
 
-def test_first_codes_are_drawn_as_often_as_the_prior_says(prior):
+def test_first_codes_are_drawn_with_the_prior_s_probabilities(prior):
     rng = np.random.default_rng(0)
     drawn = np.bincount([draw(prior, 1, rng=rng)[0] for _ in range(3000)], minlength=SIZE) / 3000
     expected = prior.frequencies(prior.stepper().logits) / TOTAL
@@ -30,7 +30,7 @@ def test_draws_cost_what_the_prior_expects(prior):
     assert abs(lpc_residual.mean() - entropy.mean()) < 4 * lpc_residual.std() / np.sqrt(2000)
 
 
-def test_the_seed_decides_and_an_opening_is_heard(prior):
+def test_the_seed_decides_and_an_opening_conditions_what_follows(prior):
     same = [draw(prior, 30, rng=np.random.default_rng(7)) for _ in range(2)]
     assert np.array_equal(*same)
     assert not np.array_equal(same[0], draw(prior, 30, rng=np.random.default_rng(8)))

@@ -15,7 +15,7 @@ def written(tmp_path):
     return path, write_prior(path, random_prior())
 
 
-def test_what_is_read_says_what_was_written(written):
+def test_what_is_read_is_what_was_written(written):
     path, checksum = written
     found, codes = prior_file.read(path), torch.tensor([[1, 2, 3, 4]])
     with torch.inference_mode():
@@ -42,7 +42,7 @@ def test_a_cut_file_is_refused(written, kept):
         prior_file.read(path)
 
 
-def test_another_file_or_another_model_is_said(written, model_file):
+def test_another_file_or_another_model_is_named(written, model_file):
     with pytest.raises(ModelError, match="is not a prior; vqvc-prior writes prior.safetensors"):
         prior_file.read(model_file)
     with pytest.raises(ModelError, match="no such file; train a prior with vqvc-prior"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_voice import SPEAKERS, tiny_model
 
-from vqvc.conversion import model_file as package
+from vqvc.conversion import model_file as model_files
 from vqvc.engine.cpu import units
 
 
@@ -25,5 +25,5 @@ def make_model():
 def model_file(tmp_path_factory) -> Path:
     """A released model file, of the mixture output."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    package.write(path, tiny_model(), SPEAKERS, {"steps": 0})
+    model_files.write(path, tiny_model(), SPEAKERS, {"steps": 0})
     return path

@@ -12,9 +12,8 @@ from tiny_voice import SPEAKERS, tiny_model
 import vqvc
 from vqvc.audio import io, resample
 from vqvc.audio.level import LevelMeter, normalise
-from vqvc.conversion import analysis, encoding, pipeline, source
-from vqvc.conversion import chunking as long
-from vqvc.conversion import model_file as package
+from vqvc.conversion import analysis, chunking, encoding, pipeline, source
+from vqvc.conversion import model_file as model_files
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.errors import AudioError
 from vqvc.nn.pitch import PitchTracker
@@ -24,8 +23,8 @@ RATE, HOP = 16000, 64
 
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch):
-    monkeypatch.setattr(long, "PIECE_S", 1.0)
-    monkeypatch.setattr(long, "SEARCH_S", 0.4)
+    monkeypatch.setattr(chunking, "PIECE_S", 1.0)
+    monkeypatch.setattr(chunking, "SEARCH_S", 0.4)
     monkeypatch.setattr(io.stream, "__defaults__", (0.7,))
 
 
@@ -43,7 +42,7 @@ def test_row_10_pieces_together_are_the_blocks(lengths, seed, around):
     rng = np.random.default_rng(seed)
     blocks = [rng.standard_normal(length).astype(np.float32) for length in lengths]
     whole = np.concatenate([np.zeros(0, np.float32), *blocks])
-    found = list(long.windows(blocks, RATE, HOP, around))
+    found = list(chunking.windows(blocks, RATE, HOP, around))
     pieces = [window.samples[window.begin : window.end] for window in found]
     assert np.array_equal(np.concatenate([np.zeros(0), *pieces]), whole)
     assert all(0 < len(piece) <= 1.4 * RATE for piece in pieces)
@@ -58,13 +57,13 @@ def test_row_10_pieces_together_are_the_blocks(lengths, seed, around):
 
 def test_pieces_end_where_it_is_quiet(speechlike):
     samples = np.concatenate([speechlike(0.7, seed=n, silence_s=0.1) for n in range(6)])
-    cuts = np.cumsum([window.end - window.begin for window in long.windows([samples], RATE, HOP, 0)])[:-1]
+    cuts = np.cumsum([window.end - window.begin for window in chunking.windows([samples], RATE, HOP, 0)])[:-1]
     assert len(cuts) >= 4
     for cut in cuts:
         assert np.abs(samples[cut : cut + 320]).max() < 0.01  # the frame that was found quiet
 
 
-def turned(window: long.Window, before: int) -> np.ndarray:
+def turned(window: chunking.Window, before: int) -> np.ndarray:
     return -window.samples[window.begin - before : window.end]
 
 
@@ -74,9 +73,9 @@ def turn_file(path, out, out_hz=None) -> None:
     meter = LevelMeter(RATE)
     for block in resample.resample_blocks(io.stream(path), facts.sample_rate, RATE):
         meter.add(block)
-    found = long.Survey(facts.sample_rate, facts.length_samples, *meter.result())
-    pieces = long.windows(long.levelled(path, found, RATE), RATE, HOP, 640)
-    blocks = (block / found.gain for block in long.joined(pieces, turned, 640, 16, RATE))
+    found = chunking.Survey(facts.sample_rate, facts.length_samples, *meter.result())
+    pieces = chunking.windows(chunking.levelled(path, found, RATE), RATE, HOP, 640)
+    blocks = (block / found.gain for block in chunking.joined(pieces, turned, 640, 16, RATE))
     rate = out_hz or facts.sample_rate
     length = resample.resampled_length(facts.length_samples, facts.sample_rate, rate)
     io.write_blocks(out, resample.resample_blocks(blocks, RATE, rate), rate, length)
@@ -103,7 +102,7 @@ def test_silent_pieces_stay_silent_and_all_silent_is_refused(tmp_path, speechlik
     assert np.abs(found + io.read(tmp_path / "a.wav").samples).max() < 2e-3
     io.write(tmp_path / "q.wav", quiet, RATE)
     with pytest.raises(AudioError, match="silence"):
-        long.survey(tmp_path / "q.wav", tiny_model())
+        chunking.survey(tmp_path / "q.wav", tiny_model())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "b.wav", "q.wav"]  # nothing half-made
 
 
@@ -149,8 +148,8 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
     monkeypatch.setattr(
         pipeline, "synthesize", lambda model, sampler, given, *rest: [requests.append(*given) or np.zeros(9**6)]
     )
-    found = long.survey(tmp_path / "a.wav", model)
-    list(long.stream(tmp_path / "a.wav", found, model, sampler, 1))
+    found = chunking.survey(tmp_path / "a.wav", model)
+    list(chunking.stream(tmp_path / "a.wav", found, model, sampler, 1))
     codes, f0_contour = encoding.encode(model, whole.samples), analysis.f0_contour(model, whole.samples)
     assert len(requests) >= 4
     speaker, covered = torch.tensor([1]), 0
@@ -186,9 +185,9 @@ def test_row_68_long_and_short_are_equal_speech_and_seams_do_not_click(tmp_path,
     short = pipeline.synthesize(model, sampler, [request], 0.3, "off")[0][: len(whole.samples)] * 10 ** (
         -whole.gain_db / 20
     )
-    found = long.survey(tmp_path / "a.wav", model)
+    found = chunking.survey(tmp_path / "a.wav", model)
     speech = np.concatenate(
-        list(long.stream(tmp_path / "a.wav", found, model, sampler, 1, seed=3, temperature=0.3, folding="off"))
+        list(chunking.stream(tmp_path / "a.wav", found, model, sampler, 1, seed=3, temperature=0.3, folding="off"))
     )
     assert len(speech) == len(short)
     unlike = np.abs(speech - short) > 0.02 * np.abs(short).max()
@@ -197,7 +196,7 @@ def test_row_68_long_and_short_are_equal_speech_and_seams_do_not_click(tmp_path,
     assert steps.max() <= 1.2 * np.abs(np.diff(short)).max()
 
 
-def test_row_68_the_pitch_of_parts_is_told_relative_to_their_recording():
+def test_row_68_the_pitch_of_parts_is_relative_to_their_recording():
     samples = torch.from_numpy(glide(2.0, 100, 200))[None]
     model = tiny_model(f0=True)
     pitch, voicing = PitchTracker(RATE, HOP)(samples)
@@ -211,7 +210,7 @@ def test_row_68_the_pitch_of_parts_is_told_relative_to_their_recording():
 @pytest.fixture
 def converter(tmp_path):
     """The API's object for a tiny model that takes the pitch of its source."""
-    package.write(tmp_path / "model.safetensors", tiny_model(f0=True), SPEAKERS, {"steps": 0})
+    model_files.write(tmp_path / "model.safetensors", tiny_model(f0=True), SPEAKERS, {"steps": 0})
     return vqvc.load(tmp_path / "model.safetensors")
 
 
@@ -219,11 +218,11 @@ def test_row_68_the_api_converts_a_recording_of_any_length(tmp_path, monkeypatch
     samples = resample.resample(glide(3.0, 110, 180), RATE, 22050)
     io.write(tmp_path / "a.flac", samples, 22050)
     whole = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
-    monkeypatch.setattr(long, "LONG_S", 1.0)
+    monkeypatch.setattr(chunking, "LONG_S", 1.0)
     pieces = converter.convert(tmp_path / "a.flac", "p226", seed=1, fold="off")
     assert len(pieces) == len(whole) == len(io.read(tmp_path / "a.flac", RATE).samples)
     assert (np.abs(pieces - whole) < 0.02 * np.abs(whole).max()).mean() > 0.98
-    ((number, speech),) = converter.stream([(tmp_path / "a.flac", "p226")], seed=1, fold="off")
+    ((number, speech),) = converter.convert_each([(tmp_path / "a.flac", "p226")], seed=1, fold="off")
     assert number == 0 and np.array_equal(speech.samples(), pieces)
     assert (speech.source_rate, speech.source_length_samples) == (22050, io.info(tmp_path / "a.flac").length_samples)
     written = converter.convert(
@@ -237,7 +236,7 @@ def test_row_68_the_api_converts_a_recording_of_any_length(tmp_path, monkeypatch
 def test_row_68_the_analysis_of_pieces_is_that_of_the_whole(tmp_path, monkeypatch, converter):
     io.write(tmp_path / "a.wav", glide(3.3, 110, 180)[:-7], RATE, "FLOAT")
     whole = converter.analyse(tmp_path / "a.wav")
-    monkeypatch.setattr(long, "LONG_S", 1.0)
+    monkeypatch.setattr(chunking, "LONG_S", 1.0)
     pieces = converter.analyse(tmp_path / "a.wav")
     assert pieces.length_samples == whole.length_samples == round(3.3 * RATE) - 7
     assert pieces.codes.shape == whole.codes.shape and (pieces.codes == whole.codes).mean() > 0.995
@@ -250,7 +249,7 @@ def test_row_68_the_analysis_of_pieces_is_that_of_the_whole(tmp_path, monkeypatc
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "samples"])
 def test_row_10_the_api_writes_what_it_makes_while_it_makes_it(tmp_path, monkeypatch, converter, as_file):
     """Memory does not grow with the recording, from the API as from the command."""
-    monkeypatch.setattr(long, "LONG_S", 1.0)
+    monkeypatch.setattr(chunking, "LONG_S", 1.0)
     monkeypatch.setattr(source, "BLOCK_S", 0.7)
     monkeypatch.setattr(pipeline, "synthesize", lambda *given: [np.zeros(len(given[2][0].codes) * HOP, np.float32)])
     peaks = []

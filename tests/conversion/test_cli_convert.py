@@ -13,8 +13,8 @@ from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.audio import io
 from vqvc.cli import convert, decode, encode
-from vqvc.conversion import chunking as long
-from vqvc.conversion import model_file as package
+from vqvc.conversion import chunking
+from vqvc.conversion import model_file as model_files
 from vqvc.corpus.codes import CodeArchive
 
 
@@ -105,9 +105,9 @@ def test_list_speakers(run):
 
 
 def test_row_10_a_long_recording_goes_by_pieces(run, tmp_path, monkeypatch, speechlike):
-    monkeypatch.setattr(long, "LONG_S", 1.0)
-    monkeypatch.setattr(long, "PIECE_S", 0.8)
-    monkeypatch.setattr(long, "SEARCH_S", 0.3)
+    monkeypatch.setattr(chunking, "LONG_S", 1.0)
+    monkeypatch.setattr(chunking, "PIECE_S", 0.8)
+    monkeypatch.setattr(chunking, "SEARCH_S", 0.3)
     samples = speechlike(3.0, 22050)
     io.write(tmp_path / "a.wav", samples, 22050)
     assert run(convert, *synthesize(tmp_path / "a.wav", tmp_path / "b.wav"))[0] == 0
@@ -191,7 +191,7 @@ def test_row_25_unknown_speaker_before_the_weights(run, tmp_path, wav, model_fil
         assert status == 2 and "'p22' is not a speaker" in err and "p225" in err and "--list-speakers" in err
 
 
-def test_row_27_outputs_are_not_replaced_unless_told(run, tmp_path, wav):
+def test_row_27_outputs_are_not_replaced_without_overwrite(run, tmp_path, wav):
     before = wav.read_bytes()
     (tmp_path / "a.txt").write_text("1 2 3")
     for name in ("b.wav", "c.npz"):
@@ -321,7 +321,7 @@ def test_row_37_another_format_and_another_models_codes(run, tmp_path, wav, mode
     status, _, err = run(convert, *synthesize(wav, tmp_path / "b.wav"), model=newer)
     assert status == 1 and "format_version is 9" in err
 
-    package.write(tmp_path / "other.safetensors", tiny_model(seed=1), SPEAKERS, {})
+    model_files.write(tmp_path / "other.safetensors", tiny_model(seed=1), SPEAKERS, {})
     assert run(encode, wav, "--out", tmp_path / "a.npz", model=tmp_path / "other.safetensors")[0] == 0
     status, _, err = run(decode, tmp_path / "a.npz", "--speaker", "p225", "--out", tmp_path / "b.wav")
     assert status == 2 and "another model" in err and not (tmp_path / "b.wav").exists()

@@ -48,7 +48,7 @@ def written(tmp_path):
     return path, model
 
 
-def test_what_is_read_speaks_as_what_was_written(written):
+def test_a_model_that_is_read_synthesizes_as_the_one_that_was_written(written):
     path, model = written
     found = model_file.read(path)
     assert found.config == model.config and found.training == {"steps": 3}

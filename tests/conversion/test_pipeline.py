@@ -78,7 +78,7 @@ def test_speech_is_as_long_as_its_codes(speaking):
         assert sum(made) == sum(map(len, said)) or folding == "auto"
 
 
-def test_unfolded_speech_is_what_one_stream_says(speaking):
+def test_unfolded_speech_is_that_of_one_stream(speaking):
     model, sampler = speaking
     request = Request(codes_of(20), 2, seed=9)
     said = pipeline.synthesize(model, sampler, [request], folding="off")[0]
@@ -118,7 +118,7 @@ def test_row_49_a_stream_that_forgets_folds_exactly(make_model):
     assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
 
 
-def test_a_plan_is_what_is_said(speaking):
+def test_a_plan_is_what_is_synthesized(speaking):
     model, sampler = speaking
     requests = [Request(codes_of(length, length), 1, seed=length) for length in (3, 150, 400)]
     plans = pipeline.plan(model, sampler, requests)

@@ -47,7 +47,7 @@ def _distance_db(one: np.ndarray, other: np.ndarray) -> float:
     return float((difference - difference.mean()).abs().mean())
 
 
-def test_speech_that_is_as_it_was_told_stays_as_it_is(shape, speech):
+def test_speech_that_is_as_predicted_stays_as_it_is(shape, speech):
     np.testing.assert_allclose(shape(speech, _frames(speech), 0), speech, atol=1e-5)
 
 
@@ -67,7 +67,7 @@ def test_silence_stays_silent():
     assert not PostFilter(Voice(0.1))(silence, _frames(silence), 0).any()
 
 
-def test_noise_that_was_not_told_is_taken_away(shape, speech):
+def test_noise_that_was_not_predicted_is_removed(shape, speech):
     noisy = speech + (0.003 * np.random.default_rng(0).standard_normal(len(speech))).astype(np.float32)
     filtered = shape(noisy, _frames(speech), 0)
     assert _distance_db(filtered, speech) < 0.6 * _distance_db(noisy, speech)  # its silence is limited to -20 dB
@@ -80,7 +80,7 @@ def test_another_envelope_is_put_right(shape, speech):
 
 
 @pytest.mark.parametrize(("seconds", "sure"), [(16.0, 0.9), (1.0, 0.6), (0.1, 0.05)])
-def test_the_variance_comes_to_that_of_the_voice_and_more_so_the_longer_it_speaks(seconds, sure):
+def test_the_variance_comes_to_that_of_the_speaker_and_more_so_in_longer_speech(seconds, sure):
     """Conditioning what it said, only the spread moves, and not that of loudness."""
     shape = PostFilter(Voice(0.04))
     time = torch.arange(round(seconds * RATE / HOP))[:, None]
@@ -102,7 +102,7 @@ def test_gains_stay_within_their_limits(shape):
     assert float(decibels.max()) == pytest.approx(postfilter.HIGHEST_DB, abs=1e-3)
 
 
-def test_what_is_said_is_filtered_by_what_was_told_unless_it_is_off():
+def test_synthesized_speech_is_filtered_by_what_was_predicted_unless_it_is_off():
     torch.manual_seed(0)
     model = VQVAE(tiny_config(), speakers=2).eval()
     model.global_variance[1] = 0.3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation import abx
+from vqvc.evaluation.metrics import abx
 
 Segment = namedtuple("Segment", "start_s duration_s phone")
 

@@ -55,7 +55,7 @@ def test_a_run_folder_is_enough_for_the_probe(run, capsys):
         ("exp/small", "work/exp/small: no such folder; give the folder of a training run"),
     ],
 )
-def test_what_a_run_lacks_is_said_with_the_command_that_makes_it(run, capsys, missing, says):
+def test_what_a_run_lacks_is_named_with_the_command_that_makes_it(run, capsys, missing, says):
     path = run.parent.parent / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert probe.main(["work/exp/small"]) == 2
@@ -84,12 +84,12 @@ def test_a_run_beside_its_store_is_found_too(tmp_path, monkeypatch):
         (["--model", "m.safetensors", "--codes", "a.npz"], "--model: is for the built-in voices"),
     ],
 )
-def test_half_of_the_long_form_says_the_other_half(capsys, words, says):
+def test_half_of_the_long_form_names_the_other_half(capsys, words, says):
     assert probe.main(words) == 2
     assert says in _error(capsys)
 
 
-def test_the_probe_alone_has_the_built_in_voices_speak_and_prints_an_accuracy(tmp_path, monkeypatch, capsys):
+def test_the_probe_alone_synthesizes_a_corpus_and_prints_an_accuracy(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader")
     from vqvc.evaluation import builtin_corpus
 
@@ -110,7 +110,7 @@ def test_the_probe_alone_has_the_built_in_voices_speak_and_prints_an_accuracy(tm
     assert result["fitted_on"]["utterances"] == 18 and result["sets"]["test"]["speakers"] == 1
 
 
-def test_the_probe_alone_without_espeak_says_which_extra_to_install(monkeypatch, capsys):
+def test_the_probe_alone_without_espeak_names_the_extra_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     assert probe.main([]) == 1
     assert "pip install 'vqvc[synthetic]'" in _error(capsys)
@@ -125,7 +125,7 @@ def recording(tmp_path, monkeypatch, speechlike):
     return "in/a.wav"
 
 
-def test_encoding_writes_into_the_current_folder_and_says_so(recording, tmp_path, capsys):
+def test_encoding_writes_into_the_current_folder_and_prints_the_name(recording, tmp_path, capsys):
     assert encode.main(["--model", "model.safetensors", recording]) == 0
     assert capsys.readouterr().out.endswith("  a.vqc\n") and (tmp_path / "a.vqc").is_file()
     assert encode.main(["--model", "model.safetensors", recording]) == 2

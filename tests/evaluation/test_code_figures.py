@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation import codes
+from vqvc.evaluation.metrics import codes
 
 
 def test_usage_by_hand():

@@ -9,8 +9,9 @@ import pytest
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, UsageError
 from vqvc.evaluation import evaluation_set as clips
-from vqvc.evaluation import speaker_verification, suite, tables, word_section
+from vqvc.evaluation import suite, tables
 from vqvc.evaluation.judges.recognisers import plain_words
+from vqvc.evaluation.metrics import pitch, speaker_mfcc, spectrum, words
 
 
 class Recogniser:
@@ -49,7 +50,7 @@ def test_targets_are_of_both_genders_and_unknown_ones_are_named(toy, store):
         clips.choose_targets(store, toy.converter.speakers, ["p55"], 1)
 
 
-def test_sources_are_unheard_speech_and_leave_some_of_each_unseen_voice(toy, store):
+def test_sources_are_held_out_speech_and_leave_some_of_each_unseen_speaker(toy, store):
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 100)
     assert {item.subset for item in sources} == {"dev", "test"}
     for name in ("p7", "p8"):
@@ -69,45 +70,43 @@ def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, ma
             assert clip.speaker in toy.converter.speakers
 
 
-def test_a_converter_that_reaches_the_voice_is_heard_as_the_target(made, store):
-    found = speaker_verification.speaker_figures(made, store)
-    assert found["natural"]["named_rightly"]["value"] > 90
-    assert found["conversion"]["named_target"]["value"] > 90
-    assert found["conversion"]["named_source"]["value"] < 10
-    assert found["copy"]["named_target"]["value"] < 10 < 90 < found["copy"]["named_source"]["value"]
-    assert found["source"]["named_target"]["value"] > 90  # natural: the wanted voice is its own
-    assert found["conversion"]["equal_error"]["value"] < 20
-    assert (
-        np.array(found["conversion"]["confusion"]["counts"]).sum() == found["conversion"]["named_target"]["utterances"]
-    )
+def test_a_converter_that_reaches_the_target_is_named_as_the_target(made, store):
+    found = speaker_mfcc.measure(made, store)
+    assert found["natural"]["named_rightly"].value > 90
+    assert found["conversion"]["named_target"].value > 90
+    assert found["conversion"]["named_source"].value < 10
+    assert found["copy"]["named_target"].value < 10 < 90 < found["copy"]["named_source"].value
+    assert found["source"]["named_target"].value > 90  # natural: the wanted voice is its own
+    assert found["conversion"]["equal_error"].value < 20
+    counts = speaker_mfcc.confusions(made)["conversion"]["counts"]
+    assert np.array(counts).sum() == found["conversion"]["named_target"].n
 
 
-def test_a_converter_that_copies_is_heard_as_the_source(toy, store, tmp_path):
+def test_a_converter_that_copies_is_named_as_the_source(toy, store, tmp_path):
     class Copy(type(toy.converter)):
         def convert(self, sources, speakers, **_):
             return sources
 
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
     made = clips.make(Copy(toy.converter.known), store, sources, ["p1", "p2"], tmp_path)
-    found = speaker_verification.speaker_figures(made, store)
-    assert found["conversion"]["named_source"]["value"] > 90
-    pitch = suite.prosody_figures(made, 16000)
-    assert pitch["conversion"]["pitch_correlation"]["value"] == pytest.approx(1)
-    assert pitch["conversion"]["pitch_rmse"]["value"] == pytest.approx(0, abs=1e-6)
-    assert pitch["conversion"]["voicing_error"]["value"] == 0
-    spectrum = suite.spectrum_figures(made, store)
-    assert spectrum["conversion"]["distortion_to_target"] == spectrum["copy"]["distortion_to_target"] | {
-        "definition": spectrum["conversion"]["distortion_to_target"]["definition"]
-    }
-    assert spectrum["reconstruction"]["distortion_to_source"]["value"] == 0
+    found = speaker_mfcc.measure(made, store)
+    assert found["conversion"]["named_source"].value > 90
+    prosody = pitch.measure(made, 16000)
+    assert prosody["conversion"]["pitch_correlation"].value == pytest.approx(1)
+    assert prosody["conversion"]["pitch_rmse"].value == pytest.approx(0, abs=1e-6)
+    assert prosody["conversion"]["voicing_error"].value == 0
+    distortion = spectrum.measure(made, store)
+    ours, copied = (distortion[kind]["distortion_to_target"] for kind in ("conversion", "copy"))
+    assert (ours.value, ours.interval) == (copied.value, copied.interval)
+    assert distortion["reconstruction"]["distortion_to_source"].value == 0
 
 
-def test_pitch_of_the_voice_that_was_asked_for(made, store):
-    found = suite.prosody_figures(made, 16000, 0, suite.natural_clips(made, store))
-    assert found["conversion"]["pitch_to_voice"]["value"] < 1 < found["copy"]["pitch_to_voice"]["value"]
+def test_pitch_reaches_that_of_the_target(made, store):
+    found = pitch.measure(made, 16000, 0, pitch.natural_clips(made, store))
+    assert found["conversion"]["pitch_to_voice"].value < 1 < found["copy"]["pitch_to_voice"].value
     wanted = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215}
     expected = np.mean([wanted[clip.voice] for clip in made if clip.kind == "conversion"])
-    assert found["conversion"]["median_pitch"]["value"] == pytest.approx(expected, rel=0.1)
+    assert found["conversion"]["median_pitch"].value == pytest.approx(expected, rel=0.1)
 
 
 def test_words_are_summed_over_clips_of_a_kind(made):
@@ -117,10 +116,10 @@ def test_words_are_summed_over_clips_of_a_kind(made):
         clip = next(clip for clip in made if clip.samples is samples)
         return clip.text if answers[clip.kind] is None else answers[clip.kind]
 
-    found = word_section.content_figures(made, Recogniser(hear), 16000)
-    assert found["source"]["word_error"]["value"] == 0
-    assert found["reconstruction"]["word_error"]["value"] == 100
-    assert found["source"]["word_error"]["interval_95"] == [0, 0]
+    found = words.measure(made, Recogniser(hear), 16000)
+    assert found["source"]["word_error"].value == 0
+    assert found["reconstruction"]["word_error"].value == 100
+    assert found["source"]["word_error"].interval == (0, 0)
 
 
 def test_what_cannot_be_measured_is_left_out_with_its_reason():
@@ -139,7 +138,7 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
         "vqvc.evaluation.judges.recognisers.PocketsphinxRecogniser", lambda: Recogniser(lambda samples: "see the cat")
     )
     quality = SimpleNamespace(name="overall", recipe="planted", checksum="", score=lambda samples, rate: 3.0)
-    monkeypatch.setattr("vqvc.evaluation.suite.available_judges", lambda: [quality])
+    monkeypatch.setattr("vqvc.evaluation.metrics.quality.available_judges", lambda: [quality])
     out = toy.exp / "eval"
     args = [
         *map(
@@ -153,7 +152,7 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
     assert {row.section for row in rows} - {"quality"} == {"content", "speaker", "prosody", "spectrum", "codes"}
     assert result["provenance"]["recogniser"] == {"name": "planted", "sha256": "abc"}
     assert "--speaker-encoder" in result["figures"]["encoder"]["left_out"]
-    assert all(row.figure["definition"] and row.figure["unit"] for row in rows)
+    assert all(row.metric.definition and row.metric.unit for row in rows)
     codes = result["figures"]["codes"]
     assert (
         codes["abx"]["mfcc"]["within"]["value"]

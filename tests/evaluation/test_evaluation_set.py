@@ -11,9 +11,9 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError
 from vqvc.evaluation import evaluation_set
 from vqvc.evaluation.background import BackgroundJudges
-from vqvc.evaluation.contour_section import flat, with_height_of
-from vqvc.evaluation.encoder_section import encoder_figures, enrol
 from vqvc.evaluation.evaluation_set import EvaluationClip
+from vqvc.evaluation.metrics.contour import flat, with_height_of
+from vqvc.evaluation.metrics.speaker import enrol, measure
 from vqvc.evaluation.strangers import WithStrangers
 
 
@@ -29,7 +29,7 @@ def test_targets_take_turns_and_none_is_the_source():
     assert pairs == evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
 
 
-def test_voices_of_few_sentences_get_as_many_conversions_each():
+def test_speakers_of_few_sentences_get_as_many_conversions_each():
     pairs = evaluation_set.assign(sources(*"abab"), ["c"], each=1, few=["x", "y", "a"], few_each=2)
     counts = Counter(voice for _, voice in pairs)
     assert counts == {"c": 4, "x": 2, "y": 2, "a": 2}
@@ -41,7 +41,7 @@ def clip(kind, seen=True, few=False):
     return EvaluationClip(kind, "u", "a", "b", "", "", np.zeros(1), seen, few=few)
 
 
-def test_unseen_speakers_and_voices_of_few_sentences_are_kinds_of_their_own():
+def test_unseen_speakers_and_targets_of_few_sentences_are_kinds_of_their_own():
     made = [
         clip("source"),
         clip("source", False),
@@ -134,12 +134,12 @@ def test_recordings_are_judged_while_others_are_made_and_figures_follow(toy, tmp
         made = evaluation_set.make(toy.converter, store, chosen, ["p1", "p3", "p6"], tmp_path, ready=ready)
         judges.wait()
     assert sum(handed) == len(made) and len(handed) > 1
-    assert all(clip.measured["heard"] == "see the cat" and len(clip.measured["embedding"]) for clip in made)
+    assert all(clip.measured["transcript"] == "see the cat" and len(clip.measured["embedding"]) for clip in made)
     voices = enrol(store, ["p1", "p3", "p6"], [clip.utt_id for clip in made], encoder)
-    figures = encoder_figures(made, voices, encoder, store.sample_rate)
-    assert figures["natural"]["named_target"]["value"] > 90 < figures["conversion"]["named_target"]["value"]
-    assert figures["copy"]["similarity_to_source"]["value"] == pytest.approx(1)
-    assert figures["copy"]["named_target"]["value"] < figures["conversion"]["named_target"]["value"]
+    figures = measure(made, voices, encoder, store.sample_rate)
+    assert figures["natural"]["named_target"].value > 90 < figures["conversion"]["named_target"].value
+    assert figures["copy"]["similarity_to_source"].value == pytest.approx(1)
+    assert figures["copy"]["named_target"].value < figures["conversion"]["named_target"].value
     assert {"conversion_of_seen", "conversion_of_unseen"} <= set(figures)
 
 

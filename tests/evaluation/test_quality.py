@@ -9,7 +9,7 @@ import pytest
 from vqvc.errors import MissingExtraError
 from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.judges.quality import DistillMos, Dnsmos
-from vqvc.evaluation.suite import quality_figures
+from vqvc.evaluation.metrics.quality import measure
 
 RATE = 16000
 
@@ -34,8 +34,8 @@ def test_noise_costs_quality():
     rng = np.random.default_rng(0)
     clean = _vowels(rng)
     noisy = (clean + 0.06 * rng.standard_normal(len(clean))).astype(np.float32)
-    found = quality_figures([_clip("source", clean), _clip("conversion", noisy)], RATE, judges=[Dnsmos()])
-    assert 1 <= found["conversion"]["overall"]["value"] < found["source"]["overall"]["value"] <= 5
+    found = measure([_clip("source", clean), _clip("conversion", noisy)], RATE, judges=[Dnsmos()])
+    assert 1 <= found["conversion"]["overall"].value < found["source"]["overall"].value <= 5
 
 
 def test_every_kind_has_its_mean(monkeypatch):
@@ -48,8 +48,8 @@ def test_every_kind_has_its_mean(monkeypatch):
     monkeypatch.setitem(sys.modules, "speechmos", ModuleType("speechmos"))
     monkeypatch.setitem(sys.modules, "speechmos.dnsmos", SimpleNamespace(run=run))
     clips = [_clip("source", np.full(9, 2.0)), _clip("source", np.zeros(9)), _clip("conversion", np.zeros(9))]
-    found = quality_figures(clips, RATE, judges=[Dnsmos()])
-    assert found["source"]["overall"]["value"] == pytest.approx(2.5) and found["conversion"]["overall"]["value"] == 4
+    found = measure(clips, RATE, judges=[Dnsmos()])
+    assert found["source"]["overall"].value == pytest.approx(2.5) and found["conversion"]["overall"].value == 4
     assert heard[0] == (1.0, RATE)  # it refuses what is louder than full scale
 
 
@@ -64,7 +64,7 @@ def test_without_any_judge_the_first_extra_is_named(monkeypatch):
     for name in ("speechmos", "speechmos.dnsmos", "distillmos"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="quality"):
-        quality_figures([_clip("source", np.zeros(9))], RATE)
+        measure([_clip("source", np.zeros(9))], RATE)
 
 
 def test_distillmos_does_not_depend_on_level_and_leaves_no_torchaudio_behind():

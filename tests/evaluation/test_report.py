@@ -12,9 +12,11 @@ import pytest
 from vqvc.cli import probe, report
 from vqvc.errors import VqvcError
 from vqvc.evaluation import evaluation_set as clips
-from vqvc.evaluation import speaker_verification, suite, tables, word_section
+from vqvc.evaluation import suite, tables
 from vqvc.evaluation.judges.recognisers import plain_words
-from vqvc.evaluation.page import parts as page
+from vqvc.evaluation.metrics import pitch, speaker_mfcc, words
+from vqvc.evaluation.page import render
+from vqvc.evaluation.page.charts import line_chart
 from vqvc.evaluation.run_folder import RunFolder
 
 
@@ -42,10 +44,13 @@ def exp(toy):
         toy.converter, store, clips.choose_sources(store, toy.converter.speakers, targets, 4), targets, folder / "eval"
     )
     clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
+    speakers = suite.as_json(speaker_mfcc.measure(made, store))
+    for kind, confusion in speaker_mfcc.confusions(made).items():
+        speakers[kind]["confusion"] = confusion
     figures = {
-        "content": word_section.content_figures(made, Scripted(), 16000),
-        "speaker": speaker_verification.speaker_figures(made, store),
-        "prosody": suite.prosody_figures(made, 16000),
+        "content": suite.as_json(words.measure(made, Scripted(), 16000)),
+        "speaker": speakers,
+        "prosody": suite.as_json(pitch.measure(made, 16000)),
         "quality": {"left_out": "the package speechmos is not installed"},
     }
     result = {"settings": {"targets": targets}, "figures": figures, "clips": suite.clip_rows(made, 16000)}
@@ -166,7 +171,7 @@ def test_results_tell_the_learning_curve_and_what_codes_cost(tmp_path):
     (tmp_path / "prior" / "score.json").write_text(json.dumps({"sets": {"dev": score}, "bound": bound}))
     shown = tables.results_section(RunFolder.read(tmp_path), "small").splitlines()
     curve = [line for line in shown if re.match(r"\| \d+ \| [\d,]+ \| ", line)]
-    assert curve[0] == "| 0 | 0 | 5.000 (WaveNet rests) | 7.00 | 50 % |" and len(curve) <= 13
+    assert curve[0] == "| 0 | 0 | 5.000 (decoder skipped) | 7.00 | 50 % |" and len(curve) <= 13
     assert curve[-1] == "| 30 | 30,000 | 1.987 | 7.00 | 50 % |"
     assert "| prior | 6.000 | 1,500 | 33.3 % |" in shown
     assert "| file, under the prior (+1.96 % of the prior's cross-entropy) | – | 1,530 | – |" in shown
@@ -202,6 +207,15 @@ def test_conversions_are_played_where_there_is_no_evaluation(exp, tmp_path):
     assert [attrs["aria-label"] for tag, attrs in elements(tmp_path / "r.html") if tag == "audio"] == ["wavs/a&b.wav"]
 
 
+def test_evaluations_of_the_first_format_are_read(exp, tmp_path):
+    """Version 1 called a clip's transcript "heard"."""
+    shutil.copytree(exp / "eval", tmp_path / "eval")
+    path = tmp_path / "eval" / "evaluate.json"
+    path.write_text(path.read_text().replace('"transcript":', '"heard":'))
+    clips_of = [RunFolder.read(folder).evaluation["clips"] for folder in (exp, tmp_path)]
+    assert clips_of[0] == clips_of[1] and "transcript" in clips_of[0][0]
+
+
 def test_damaged_figures_are_named(tmp_path, capsys):
     (tmp_path / "probe").mkdir()
     (tmp_path / "probe" / "probe.json").write_text('{"figures": ')
@@ -210,12 +224,12 @@ def test_damaged_figures_are_named(tmp_path, capsys):
 
 
 def test_chart_stays_inside_its_frame():
-    chart = page.line_chart("t", [("<a>", [(0, 5), (1, 2), (2, 2)])], "x")
+    chart = render.part("chart", line_chart("t", [("<a>", [(0, 5), (1, 2), (2, 2)])], "x"))
     points = [tuple(map(float, point.split(","))) for point in re.search(r'points="([^"]+)"', chart).group(1).split()]
     assert all(52 <= x <= 412 and 26 <= y <= 196 for x, y in points)
     assert points[0][1] < points[1][1] == points[2][1]  # a higher value stands higher
     assert "&lt;a&gt;" in chart
-    assert page.line_chart("t", [("a", [(1, 1)])], "x") == ""
+    assert line_chart("t", [("a", [(1, 1)])], "x") is None
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

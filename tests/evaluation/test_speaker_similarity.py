@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vqvc.evaluation import speaker_similarity as measures
-from vqvc.evaluation.speaker_similarity import Embedded, Voices
+from vqvc.evaluation.metrics import speaker as measures
+from vqvc.evaluation.metrics.speaker import Embedded, Voices
 
 NAMES = [f"p{n}" for n in range(12)]
 STRANGERS = [f"q{n}" for n in range(4)]
@@ -55,7 +55,7 @@ def values(planted, measure):
     return {kind: measure(items, *([voices] if takes_voices else []), "judge").value for kind, items in made.items()}
 
 
-def test_natural_speech_is_its_own_voice(planted):
+def test_natural_speech_is_nearest_to_its_own_speaker(planted):
     found = {item.name: item.value for item in measures.natural_metrics(planted[0], "judge")}
     assert found["named_target"] > 95 and found["equal_error"] < 5
     assert found["similarity_to_target"] > found["similarity_to_others"] + 0.5
@@ -96,13 +96,13 @@ def test_the_way_is_0_for_copies_and_full_for_the_target(planted):
     assert measures.way_to_target(exact, voices, "judge").value == pytest.approx(100)
 
 
-def test_equal_error_is_chance_for_copies_and_worse_for_another_voice(planted):
+def test_equal_error_is_chance_for_copies_and_worse_for_another_speaker(planted):
     found = values(planted, measures.equal_error)
     assert max(found["reached"], found["half"]) < 5 < found["copy"]
     assert 30 < found["copy"] < 70 and found["another"] > 30
 
 
-def test_only_what_reaches_the_target_is_not_told_apart_from_it(planted):
+def test_only_what_reaches_the_target_is_indistinguishable_from_it(planted):
     found = values(planted, measures.told_apart)
     assert found["copy"] < 5 and found["another"] < 5
     assert found["half"] < 25 < 35 < found["reached"] and found["reconstruction"] > 25

@@ -75,7 +75,7 @@ def voice(named=95, near=0.9, left=0.6, apart=40, mfcc=99):
         ({"mfcc": 20}, "bad"),
     ],
 )
-def test_voice_is_as_good_as_its_worst_judge(changes, expected):
+def test_speaker_similarity_is_as_good_as_its_worst_judge(changes, expected):
     assert grade(voice(**changes), "Is it the wanted voice?")[0] == expected
 
 

@@ -16,8 +16,9 @@ from vqvc.corpus import espeak, forced
 from vqvc.corpus.store import Speaker
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import MissingExtraError
-from vqvc.evaluation import content, plots
+from vqvc.evaluation import plots
 from vqvc.evaluation.judges import quality, recognisers
+from vqvc.evaluation.metrics import words
 
 FAILURES = [
     (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
@@ -47,7 +48,7 @@ USES = [
     ("pocketsphinx", "align", forced.ForcedAligner),
     ("pocketsphinx", "evaluate", recognisers.PocketsphinxRecogniser),
     ("faster_whisper", "whisper", recognisers.WhisperRecogniser),
-    ("jiwer", "evaluate", lambda: content.count_errors(["a"], ["a"])),
+    ("jiwer", "evaluate", lambda: words.count_errors(["a"], ["a"])),
     ("matplotlib", "plots", _spectrogram),
     ("matplotlib.pyplot", "plots", _spectrogram),
     ("speechmos.dnsmos", "quality", quality.Dnsmos),

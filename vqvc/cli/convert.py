@@ -130,7 +130,7 @@ def _convert_jobs(
 
     pairs = [(batch.sources.get(job.src, job.src), voice or job.speaker) for job in batch.jobs]
     skip = {number for number, job in enumerate(batch.jobs) if job in batch.done}
-    made = converter.stream(pairs, skip=skip, failed=report_failed, seed=args.seed, progress=meter, **options)
+    made = converter.convert_each(pairs, skip=skip, failed=report_failed, seed=args.seed, progress=meter, **options)
     for number, speech in made:
         job = batch.jobs[number]
         for note in speech.notes:

@@ -63,6 +63,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc._util.atomic import write_text
     from vqvc.conversion import model_file
     from vqvc.conversion.encoding import encode_recording
+    from vqvc.corpus import ids
     from vqvc.corpus.codes import CodeArchive
 
     found = model_file.read(args.model)
@@ -77,7 +78,10 @@ def work(args: argparse.Namespace) -> None:
             write_text(args.out, " ".join(map(str, codes)) + "\n")
             print(f"{len(codes)} codes  {args.out}")
             return
-        rows = [(args.recording.stem, "", "", length_samples, codes)]
+        name = ids.spell(args.recording.stem)
+        rows = [
+            (name, name, "", length_samples, codes)
+        ]  # a speaker that is not known is named as Kaldi does, by the utterance
     settings = found.config
     archive = CodeArchive.build(
         rows, hop_length=settings.hop_length, sample_rate=settings.audio.sample_rate,

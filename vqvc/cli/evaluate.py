@@ -13,7 +13,7 @@ logger = logging.getLogger("vqvc.evaluate")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-evaluate."""
     result = parser(
-        "Convert utterances that the model never heard, and measure words, voice, pitch, spectrum and codes beside natural speech. "
+        "Convert utterances from outside training, and measure words, voice, pitch, spectrum and codes beside natural speech. "
         "Writes one JSON in which every figure has its definition and interval, and the recordings.",
         examples="  vqvc-evaluate egs/vctk/exp/small\n"
         "  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"
@@ -27,7 +27,10 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--store", type=Path, help="packed store of vqvc-pack")
     result.add_argument("--out", type=Path, help="folder for evaluate.json and wav/; eval/ in the folder of a run")
     result.add_argument(
-        "--strangers", type=Path, metavar="STORE", help="packed store with speakers that the model never trained on"
+        "--strangers",
+        type=Path,
+        metavar="STORE",
+        help="packed store with speakers that are not in the model's training",
     )
     result.add_argument(
         "--limit", type=int, default=64, help="utterances to convert, half of them of unseen speakers if there are any"
@@ -110,7 +113,7 @@ def work(args: argparse.Namespace) -> int | None:
     archive, alignment = _archive(args), _alignment(args, packed)
     evaluation_set.annotate(made, archive, alignment)
     result = {
-        "format_version": 1,
+        "format_version": 2,
         "settings": {
             "limit": args.limit,
             "targets": targets,
@@ -179,40 +182,44 @@ def _figures(args, made, store, converter, recogniser, encoder, archive, alignme
     from functools import cache
 
     from vqvc.errors import CorpusError
-    from vqvc.evaluation import contour_section, encoder_section, speaker_verification, suite, word_section
+    from vqvc.evaluation import suite
+    from vqvc.evaluation.metrics import contour, pitch, quality, speaker, speaker_mfcc, spectrum, words
 
     rate, seed = store.sample_rate, args.seed
 
-    def words() -> dict:
+    def word_errors() -> dict:
         if recogniser is None:
             raise CorpusError("no recogniser is installed; install one with: pip install 'vqvc[evaluate]'")
-        return word_section.content_figures(made, recogniser, rate, seed)
+        return words.measure(made, recogniser, rate, seed)
 
     @cache
     def enrolled():
         if encoder is None:
             raise CorpusError("no speaker encoder was chosen; give --speaker-encoder ge2e")
         names = dict.fromkeys(clip.voice for clip in made if clip.kind == "conversion")
-        return encoder_section.enrol(store, list(names), [clip.utt_id for clip in made], encoder, seed)
+        return speaker.enrol(store, list(names), [clip.utt_id for clip in made], encoder, seed)
 
     def contours() -> dict:
         if not args.contours:
             raise CorpusError("--contours is 0")
-        return contour_section.contour_figures(
-            converter, made, store, enrolled(), encoder, args.contours, seed, options
-        )
+        return contour.measure(converter, made, store, enrolled(), encoder, args.contours, seed, options)
 
-    natural = suite.natural_clips(made, store, seed)
+    def speakers_by_mfcc() -> dict:
+        found: dict = speaker_mfcc.measure(made, store, seed)
+        for kind, confusion in speaker_mfcc.confusions(made).items():
+            if kind in found:
+                found[kind] = {**found[kind], "confusion": confusion}
+        return found
+
+    natural = pitch.natural_clips(made, store, seed)
     return {
-        "content": suite.section("words", words),
-        "encoder": suite.section(
-            "voice", lambda: encoder_section.encoder_figures(made, enrolled(), encoder, rate, seed)
-        ),
+        "content": suite.section("words", word_errors),
+        "encoder": suite.section("voice", lambda: speaker.measure(made, enrolled(), encoder, rate, seed)),
         "contour": suite.section("voice in codes and contour", contours),
-        "speaker": suite.section("voice by MFCC", lambda: speaker_verification.speaker_figures(made, store, seed)),
-        "prosody": suite.section("pitch", lambda: suite.prosody_figures(made, rate, seed, natural)),
-        "spectrum": suite.section("spectrum", lambda: suite.spectrum_figures(made, store, seed)),
-        "quality": suite.section("quality", lambda: suite.quality_figures(made, rate, seed)),
+        "speaker": suite.section("voice by MFCC", speakers_by_mfcc),
+        "prosody": suite.section("pitch", lambda: pitch.measure(made, rate, seed, natural)),
+        "spectrum": suite.section("spectrum", lambda: spectrum.measure(made, store, seed)),
+        "quality": suite.section("quality", lambda: quality.measure(made, rate, seed)),
         "codes": suite.section("codes", lambda: _codes(archive, store, alignment, converter, seed)),
     }
 
@@ -238,11 +245,11 @@ def _alignment(args: argparse.Namespace, store_sha256: str) -> dict | None:
 
 def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict:
     from vqvc.errors import CorpusError
-    from vqvc.evaluation.code_section import code_section
+    from vqvc.evaluation.metrics import code_set
 
     if archive is None:
         raise CorpusError("no codes were given; write them with vqvc-encode and name them with --codes")
-    return code_section(archive, store, alignment, getattr(converter, "codebook", None), seed)
+    return code_set.measure(archive, store, alignment, getattr(converter, "codebook", None), seed)
 
 
 def main(argv: list[str] | None = None) -> int:

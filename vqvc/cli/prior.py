@@ -139,7 +139,7 @@ def _phones(args: argparse.Namespace, archive, prior) -> dict:
     from vqvc.codec.draw import draw
     from vqvc.corpus.alignment import stream_ctm
     from vqvc.corpus.phones import CLASSES
-    from vqvc.evaluation.codes import label, labelled
+    from vqvc.evaluation.metrics.codes import label, labelled
     from vqvc.evaluation.phone_statistics import compare
 
     train, _ = labelled(archive, *label(archive, stream_ctm(args.align)), "train")

@@ -1,4 +1,4 @@
-"""vqvc-probe: how well do the codes tell the phones, beside what they must beat?"""
+"""vqvc-probe: how well do the codes identify the phones, beside baselines?"""
 
 import argparse
 import logging
@@ -104,12 +104,12 @@ def _given(args: argparse.Namespace) -> Given:
 def _built_in(model: Path | None, scratch: Path) -> Given:
     from vqvc._util import extras
     from vqvc.conversion import model_file
-    from vqvc.evaluation.builtin_corpus import speak_and_encode
+    from vqvc.evaluation.builtin_corpus import synthesize_and_encode
     from vqvc.models import RELEASED
 
     extras.load("espeakng_loader", "synthetic")  # before a model is read
     found = model_file.read(model or RELEASED)
-    corpus = speak_and_encode(found, scratch / "corpus")
+    corpus = synthesize_and_encode(found, scratch / "corpus")
     print(
         f"{found.path.name} on the built-in voices (eSpeak NG, {len(corpus.archive)} sentences): synthetic speech, so the "
         "figures compare models and are not those of recordings"
@@ -123,7 +123,7 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
     from vqvc._util.atomic import write_json
     from vqvc.corpus.phones import CLASSES
     from vqvc.evaluation import plots, probe, probe_baselines
-    from vqvc.evaluation.codes import label, labelled
+    from vqvc.evaluation.metrics.codes import label, labelled
 
     archive = given.archive
     labels, aligned = label(archive, given.alignment)
@@ -140,7 +140,7 @@ def _probe(args: argparse.Namespace, given: Given) -> None:
     probe_baselines.check_all(joint, train, scored)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
     kmeans = _kmeans(args, train, scored, given) if given.waveform else None
-    figures = probe_baselines.ladder(train, scored, rate_hz, args.seed, kmeans)
+    figures = probe_baselines.compare(train, scored, rate_hz, args.seed, kmeans)
     result = {
         "format_version": 1,
         "codes": {

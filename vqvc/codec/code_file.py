@@ -1,6 +1,6 @@
 """The code file, .vqc: a recording's codes in few bytes.
 
-    byte 0       high five bits: 22, which says that it is a code file of this layout; next bit: coding (0 plain, 1 under
+    byte 0       high five bits: 22, the mark of a code file of this layout; next bit: coding (0 plain, 1 under
                  a prior); low two: size of the length in bytes, less one
     1-4 bytes    length of the recording in samples, lowest byte first
     payload      plain: codes of ceil(log2 K) bits, highest bit first, zero bits to the end of the byte;
@@ -9,7 +9,7 @@
 
 The fingerprint, 16 bits, is of what is needed to read the file: the first four hexadecimal digits of the checksum of,
 plain, the model; under a prior, the prior's file, which belongs to one model. Taking the CRC out of the check leaves the
-same 16 bits twice unless the file is damaged; so four bytes tell damage from another model. Damage is overlooked once in
+same 16 bits twice unless the file is damaged; so four bytes distinguish damage from another model. Damage is overlooked once in
 2**32 times, and never within four neighbouring bytes; another model is overlooked, and damage taken for another model,
 once in 2**16.
 
@@ -40,7 +40,7 @@ TWICE = 0x10001  # times 16 bits: the same 16 bits twice
 
 @dataclass(frozen=True)
 class Coder:
-    """Everything that reading and writing need to know of a model (and of its prior, or None).
+    """What reading and writing need of a model (and of its prior, or None).
 
     model and prior_checksum: the checksums written in their files, hexadecimal.
     """

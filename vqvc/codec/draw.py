@@ -1,4 +1,4 @@
-"""Speech from nothing: codes drawn one after the other from the prior (ancestral sampling)."""
+"""Unconditional sampling: codes drawn one after the other from the prior (ancestral sampling)."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def draw(
 ) -> np.ndarray:
     """``count`` codes (count,) int64 that follow ``opening`` (T,), which is not returned.
 
-    speaker: the prior's index, 0 for nobody in particular. temperature: 1 draws as the prior learned, below 1 keeps
+    speaker: the prior's index, 0 for no speaker in particular. temperature: 1 draws as the prior learned, below 1 keeps
     to the likely. top_p: only the likeliest codes are drawn that together hold this share. Same rng, same codes, on
     every machine that rounds exp and cumulative sums alike.
     """

@@ -103,7 +103,7 @@ class IntegerPrior:
     def logits(self, codes: np.ndarray, speaker: int = 0) -> np.ndarray:
         """(T, K) integers, in units of 2**-10 nats, of codes (T,); those at t depend on codes before t.
 
-        speaker: the prior's index, 0 for nobody in particular.
+        speaker: the prior's index, 0 for no speaker in particular.
         """
         made = [logits for _, logits in self.blocks(codes, speaker)]
         return np.concatenate(made) if made else np.zeros((0, self.codebook_size))

@@ -1,4 +1,4 @@
-"""The prior's file: weights, integer tables, settings and the model whose codes it knows, under one checksum.
+"""The prior's file: weights, integer tables, settings and the model whose codes it was trained on, under one checksum.
 
 tensors      the Prior's state_dict, and ``integer_prior.make_tables``
 metadata     prior_format_version; settings, speakers, training (JSON); codes_of_model, codebook_size, hop_length,
@@ -43,7 +43,7 @@ class PriorFile:
     model: Prior  # in evaluation mode, float32
     integers: IntegerPrior  # the same in whole numbers
     settings: PriorSettings
-    speakers: tuple[str, ...]  # speaker i is the prior's index i + 1; 0 is nobody in particular
+    speakers: tuple[str, ...]  # speaker i is the prior's index i + 1; 0 is no speaker in particular
     training: dict
     codes_of_model: str  # checksum of the model whose codes these are
     codebook_size: int

@@ -1,1 +1,1 @@
-"""From recordings and codes to speech in another voice, of any length: analysis, synthesis, post-filter, the model file."""
+"""From recordings and codes to speech as another speaker, of any length: analysis, synthesis, post-filter, the model file."""

@@ -127,7 +127,7 @@ def _window(before: np.ndarray, held: np.ndarray, length: int, around: int, posi
 def joined(
     pieces: Iterable[Window], synthesize: Callable[[Window, int], np.ndarray], lead: int, hop: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
-    """Pieces in another voice, in blocks that together are as long as they: joined as the streams of an utterance are.
+    """Pieces as another speaker, in blocks that together are as long as they: joined as the streams of an utterance are.
 
     synthesize: (window, samples before its piece that are wanted too) -> samples; ``lead`` before all but the first piece.
     hop: of frames, that ``lead`` is a multiple of. A piece of digital silence stays silent.
@@ -194,7 +194,7 @@ def stream(
     postfilter: bool = True,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[np.ndarray]:
-    """The recording in another voice: blocks at the model's rate, as long and as loud together as the recording.
+    """The recording as another speaker: blocks at the model's rate, as long and as loud together as the recording.
 
     found: its ``survey``. Codes, pitch and level are those that the recording has as a whole.
     """

@@ -1,9 +1,9 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the contrast, which only training uses
+    weights      the VQVAE's state_dict without contrastive prediction (cpc), which only training uses
     metadata     format_version; config, speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
 
-Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
+Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from vqvc.errors import ConfigError, ModelError, UsageError
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
-TRAINING_ONLY = ("contrast.",)
+TRAINING_ONLY = ("cpc.",)
 MOST_SPEAKERS = 1 << 20
 KIND = tensorfile.Kind(
     what="a model file",
@@ -48,7 +48,7 @@ class NamedSpeaker(Protocol):
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker that the model can speak as; unknown fields are empty."""
+    """A speaker of the model; unknown fields are empty."""
 
     name: str
     gender: str = ""  # f or m

@@ -1,4 +1,4 @@
-"""From codes to speech in another voice, for one utterance or many at a time."""
+"""From codes to speech as another speaker, for one utterance or many at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ from vqvc.nn.vqvae import VQVAE
 
 SMOOTH_S = 0.2  # length of the Hann window over which differences are averaged
 LEAST_SPREAD, MOST_SPREAD = 0.9, 1.8
-UNSURE_S = 0.3  # s of loud speech at which its variance counts half: the variance of a single vowel says little
+UNSURE_S = 0.3  # s of loud speech at which its variance counts half: the variance of a single vowel means little
 LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 
 

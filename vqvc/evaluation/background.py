@@ -6,11 +6,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from vqvc.evaluation.encoder_section import embed
 from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.judges.recognisers import Recogniser
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
-from vqvc.evaluation.word_section import transcribe
+from vqvc.evaluation.metrics.speaker import embed
+from vqvc.evaluation.metrics.words import transcribe
 
 
 class BackgroundJudges:

@@ -51,7 +51,7 @@ class KMeansCodes:
     def features(
         self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], object]
     ) -> np.ndarray:
-        """(N, 39) float32 for all codes of ``data``; ``waveform`` gives an utterance's samples, ``progress`` hears of each."""
+        """(N, 39) float32 for all codes of ``data``; ``waveform`` gives an utterance's samples, ``progress`` is called for each."""
         rows = np.empty((data.frames, 3 * N_MFCC), dtype=np.float32)
         for index, utt_id in enumerate(data.utt_ids):
             begin, end = data.offsets[index], data.offsets[index + 1]

@@ -1,4 +1,4 @@
-"""A corpus for the probe that needs no download: the built-in voices speak it, with exact phone times, and a model encodes it.
+"""A corpus for the probe that needs no download: synthesized by the built-in voices with exact phone times, and encoded by a model.
 
 Six voices fit the map. Scored are sentences of theirs that the map was not fitted on (dev), and two other voices with
 sentences of their own (test).
@@ -37,8 +37,8 @@ class EncodedCorpus:
         return io.read(self.folder / "wav" / utt_id.partition("_")[0] / f"{utt_id}.wav", self.sample_rate).samples
 
 
-def speak_and_encode(package, folder: Path, jobs: int | None = None) -> EncodedCorpus:
-    """Speak the corpus into ``folder``, which must not exist, and encode it with a model (``synthesis.package.ModelFile``).
+def synthesize_and_encode(model_file, folder: Path, jobs: int | None = None) -> EncodedCorpus:
+    """Synthesize the corpus into ``folder``, which must not exist, and encode it with a ``conversion.model_file.ModelFile``.
 
     Raises MissingExtraError without eSpeak NG. Phone times are those of the whole recording: nothing is trimmed.
     """
@@ -54,19 +54,19 @@ def speak_and_encode(package, folder: Path, jobs: int | None = None) -> EncodedC
     torch.set_num_threads(1)  # one utterance per core is faster than one utterance on all
     try:
         with ThreadPoolExecutor(jobs) as pool:
-            encoded = list(pool.map(lambda item: encode_recording(package.model, item[1]), paths))
+            encoded = list(pool.map(lambda item: encode_recording(model_file.model, item[1]), paths))
     finally:
         torch.set_num_threads(threads)
-    rate = package.config.audio.sample_rate
+    rate = model_file.config.audio.sample_rate
     archive = CodeArchive.build(
         [
             (path.stem, path.parent.name, subset, length, codes)
             for (subset, path), (codes, length) in zip(paths, encoded)
         ],
-        hop_length=package.config.hop_length,
+        hop_length=model_file.config.hop_length,
         sample_rate=rate,
-        codebook_size=package.config.quantizer.codebook_size,
-        model=package.checksum,
+        codebook_size=model_file.config.quantizer.codebook_size,
+        model=model_file.checksum,
     )
     segments = {path.stem: _segments(folder, path, length / rate) for (_, path), (_, length) in zip(paths, encoded)}
     return EncodedCorpus(archive, segments, folder, rate)

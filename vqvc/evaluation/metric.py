@@ -1,8 +1,9 @@
 """A measurement as a record, and its interval: bootstrap over speakers, and over the sentences of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,33 +17,44 @@ class Metric:
     """One measurement.
 
     value: in ``unit``, None where it is undefined; definition: what was computed; judge: which model or rule it rests on;
-    n: recordings; speakers: how many different source speakers; interval: 95 %, None where there are fewer than two sentences.
+    n: recordings; speakers: how many different source speakers; interval: 95 %, None where there are fewer than two sentences;
+    chance: what guessing gets, None where that is not known.
     """
 
     name: str
     value: float | None
     unit: str
     definition: str
-    judge: str
-    n: int
+    judge: str = ""
+    n: int | None = None
     speakers: int | None = None
     interval: tuple[float, float] | None = None
+    chance: float | None = None
 
     def as_figure(self) -> dict:
         """The entry of evaluate.json."""
-        return figure(
-            self.value,
-            self.unit,
-            f"{self.definition}; {self.judge}",
-            interval_95=self.interval or (None, None),
-            utterances=self.n,
-            **({} if self.speakers is None else {"speakers": self.speakers}),
-        )
+        facts = {"utterances": self.n, "speakers": self.speakers, "chance": self.chance}
+        if self.n is not None or self.interval is not None:
+            facts["interval_95"] = self.interval or (None, None)
+        known = {name: value for name, value in facts.items() if value is not None}
+        return figure(self.value, self.unit, "; ".join(filter(None, (self.definition, self.judge))), **known)
+
+    @classmethod
+    def of_figure(cls, name: str, entry: Mapping) -> "Metric":
+        """The record of an entry of evaluate.json or probe.json; the judge stands in its definition."""
+        low, high = entry.get("interval_95") or (None, None)
+        interval = None if low is None or high is None else (low, high)
+        more = entry.get("utterances"), entry.get("speakers"), interval, entry.get("chance")
+        return cls(name, entry["value"], entry["unit"], entry["definition"], "", *more)
 
 
-def as_figures(metrics: Sequence[Metric]) -> dict[str, dict]:
-    """{name: entry of evaluate.json}."""
-    return {item.name: item.as_figure() for item in metrics}
+ByName: TypeAlias = dict[str, Metric]
+ByKind: TypeAlias = dict[str, ByName]  # kind of recording -> name -> metric
+
+
+def by_name(metrics: Sequence[Metric]) -> ByName:
+    """{name: metric}."""
+    return {item.name: item for item in metrics}
 
 
 @dataclass(frozen=True)

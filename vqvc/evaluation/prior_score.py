@@ -18,8 +18,8 @@ MODELS = {
     "uniform": "every code alike",
     "unigram": "how often each code occurs in subset train, one added to each count",
     "bigram": "the code before, in subset train, smoothed towards the unigram",
-    "prior": "the learned prior, the speaker not told",
-    "prior, speaker told": "the learned prior, told who speaks (speakers of subset train only)",
+    "prior": "the learned prior, without the speaker",
+    "prior, with the speaker": "the learned prior, conditioned on the speaker (speakers of subset train only)",
 }
 DECODED = 5  # utterances of each set that are decoded again
 BOUND = (
@@ -53,7 +53,7 @@ class Utterances:
 
 def score(
     archive: CodeArchive,
-    package: PriorFile,
+    prior_file: PriorFile,
     decoder_bits: float | None = None,
     progress: Callable[[int], None] = lambda utterances: None,
 ) -> dict:
@@ -68,12 +68,12 @@ def score(
     for name, what in SETS.items():
         utterances = Utterances.of(archive, name)
         if utterances.codes:
-            sets[name] = {"what": what} | _score_set(archive, package, utterances, unigram, bigram, progress)
+            sets[name] = {"what": what} | _score_set(archive, prior_file, utterances, unigram, bigram, progress)
     if not sets:
         raise CorpusError("codes: no utterance in dev or test; encode a store that holds some out")
     result = {
         "format_version": 1,
-        "prior": {"file": package.path.name, "checksum": package.checksum, "training": package.training},
+        "prior": {"file": prior_file.path.name, "checksum": prior_file.checksum, "training": prior_file.training},
         "codes": {
             "model": archive.model,
             "codebook_size": archive.codebook_size,
@@ -90,10 +90,10 @@ def score(
     return result
 
 
-def _score_set(archive, package, utterances: Utterances, unigram, bigram, progress) -> dict:
+def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, progress) -> dict:
     total = dict.fromkeys(MODELS, 0.0)
     plain_bytes = coded_bytes = payload_bytes = decoded = conditioning = 0
-    coder = package.coder
+    coder = prior_file.coder
     plain_coder = code_file.Coder(coder.model, coder.hop_length, coder.codebook_size)
     for n, (codes, length, speaker) in enumerate(
         zip(utterances.codes, utterances.lengths_samples, utterances.speakers)
@@ -101,9 +101,9 @@ def _score_set(archive, package, utterances: Utterances, unigram, bigram, progre
         total["uniform"] += len(codes) * math.log2(archive.codebook_size)
         total["unigram"] += unigram.bits(codes)
         total["bigram"] += bigram.bits(codes)
-        total["prior"] += bits_of(package.model, codes)
-        if index := package.speaker_index(speaker):
-            total["prior, speaker told"] += bits_of(package.model, codes, index)
+        total["prior"] += bits_of(prior_file.model, codes)
+        if index := prior_file.speaker_index(speaker):
+            total["prior, with the speaker"] += bits_of(prior_file.model, codes, index)
             conditioning += len(codes)
         data = code_file.pack(codes, length, coder)
         coded_bytes += len(data)

@@ -1,7 +1,7 @@
-"""The phone probe (section 4.3 of the paper): how well does a code tell which of the 41 phones was said?
+"""The phone probe (section 4.3 of the paper): how well does a code identify which of the 41 phones it lies in?
 
 A map from codes to phones is fitted on one set of utterances and scored on another. Every map works on whole
-utterances, so that a window may look at neighbours, and leaves silence out of fitting and scoring when it is told to.
+utterances, so that a window may look at neighbours, and can leave silence out of fitting and scoring.
 All passes go through the frames in chunks of whole utterances: memory stays flat however long the corpus is.
 """
 

@@ -8,8 +8,8 @@ import numpy as np
 from vqvc.corpus.phones import CLASSES
 from vqvc.errors import CorpusError
 from vqvc.evaluation import baselines, probe
-from vqvc.evaluation.codes import bitrates, normalised_mutual_information, usage
 from vqvc.evaluation.figures import difference_interval, figure, ratio_interval
+from vqvc.evaluation.metrics.codes import bitrates, normalised_mutual_information, usage
 from vqvc.evaluation.probe import LabelledCodes
 
 logger = logging.getLogger("vqvc.probe")
@@ -22,7 +22,7 @@ SCORED_BY_WINDOW = 1_000_000  # the linear window map scores whole utterances up
 Scores = tuple[np.ndarray, np.ndarray]
 
 
-def ladder(
+def compare(
     train: LabelledCodes,
     scored: Mapping[str, LabelledCodes],
     rate_hz: float,
@@ -151,7 +151,7 @@ def kmeans_baselines(
     seed: int = 0,
     progress: Callable[[int], object] = lambda count: None,
 ) -> tuple[LabelledCodes, dict[str, tuple[np.ndarray, LabelledCodes]]]:
-    """k-means codes for ``ladder``: fitted on at most ``minutes`` of train, scored on at most as much of each set."""
+    """k-means codes for ``compare``: fitted on at most ``minutes`` of train, scored on at most as much of each set."""
     rate_hz = sample_rate / hop_length
     picked = {name: baselines.picked_minutes(data, minutes, rate_hz, seed) for name, data in scored.items()}
     fitted = train.pick(baselines.picked_minutes(train, minutes, rate_hz, seed))
@@ -162,7 +162,7 @@ def kmeans_baselines(
 
 
 def table(figures: Mapping) -> str:
-    """The ladder as plain text, silence left out first."""
+    """The comparison as plain text, silence left out first."""
     names = {
         "codes": "codes, single", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
         "codes_bigram": "codes, pairs", "kmeans_bigram": "k-means, pairs", "codes_window": "codes, window",

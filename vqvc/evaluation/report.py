@@ -10,15 +10,16 @@ import numpy as np
 from vqvc.corpus.phones import CLASSES
 from vqvc.errors import MissingExtraError
 from vqvc.evaluation import plots, tables
-from vqvc.evaluation.page import parts as page
-from vqvc.evaluation.page.parts import text
+from vqvc.evaluation.metric import Metric
+from vqvc.evaluation.page import render
+from vqvc.evaluation.page.charts import Chart, line_chart
 from vqvc.evaluation.probe_baselines import COUNTS, SETS
 from vqvc.evaluation.run_folder import RunFolder
 
 logger = logging.getLogger("vqvc.report")
 
-LISTENING_HZ = 16000  # rate at which recordings go into the page
-MOST_UTTERANCES = 6  # that can be listened to on the page
+PAGE_HZ = 16000  # rate at which recordings go into the page
+MOST_UTTERANCES = 6  # that can be played on the page
 CURVES = (
     ("Bits per sample", (("training", "train", "loss_bits"), ("unseen sentences", "valid", "bits_per_sample"))),
     ("Do the codes matter? Bits per sample", (("with another utterance's codes", "valid", "bits_shuffled_codes"), ("with its own codes", "valid", "bits_per_sample"))),
@@ -29,38 +30,36 @@ CURVES = (
 GRADES = {"good": "good", "fair": "middling", "bad": "poor"}
 
 
+SECTIONS = {
+    "listen": "Listen",
+    "codes": "Codes over the waveform",
+    "probe": "What the codes know of phones",
+    "figures": "All figures",
+    "confusion": "Who is named",
+    "training": "Training",
+    "clips": "Recordings",
+    "provenance": "Settings and provenance",
+}
+
+
 def html_report(run: RunFolder, title: str = "") -> str:
     """The whole page. Sections whose files are absent are left out."""
-    sections = [
-        ("listen", "Listen", _listen(run)),
-        ("codes", "Codes over the waveform", _codes(run)),
-        ("probe", "What the codes know of phones", _probe(run)),
-        ("figures", "All figures", _figures(run)),
-        ("confusion", "Who is heard", _confusion(run)),
-        ("training", "Training", _training(run)),
-        ("clips", "Recordings", _clips(run)),
-        ("provenance", "Settings and provenance", _provenance(run)),
-    ]
-    sections = [item for item in sections if item[2]]
+    context = {
+        "listen": _listen(run) or _conversions(run),
+        "codes": _codes(run),
+        "probe": _probe(run),
+        "figures": _figures(run),
+        "confusions": _confusions(run),
+        "training": _training(run),
+        "clips": _clips(run),
+        "provenance": _provenance(run),
+    }
+    contents = dict(zip(SECTIONS, context.values(), strict=True))
+    shown = [(name, label) for name, label in SECTIONS.items() if contents[name]]
     title = title or f"vqvc: {run.tag}"
-    body = [
-        f"<header><h1>{text(title)}</h1>",
-        '<p class="soft">Voice conversion through discrete codes: what this run does well and badly.</p>',
-    ]
-    body.append(
-        "<nav>" + "".join(f'<a href="#{name}">{text(label)}</a>' for name, label, _ in sections) + "</nav></header>"
-    )
-    body.append("<main>" + _verdicts(run))
-    body += [f'<section id="{name}"><h2>{text(label)}</h2>{content}</section>' for name, label, content in sections]
-    return page.document(title, [*body, "</main>"])
-
-
-def _verdicts(run: RunFolder) -> str:
-    items = [
-        f'<li class="{item.grade}"><span class="grade">{GRADES[item.grade]}</span><b>{text(item.what)}</b>{text(item.answer)}</li>'
-        for item in tables.verdicts(run)
-    ]
-    return f'<ul class="verdicts">{"".join(items)}</ul>' if items else ""
+    verdicts = tables.verdicts(run)
+    facts = {"title": title, "sections": shown, "verdicts": verdicts, "grades": GRADES, "config_text": run.config_text}
+    return render.page(context | facts)
 
 
 def _utterances(run: RunFolder) -> list[list[dict]]:
@@ -84,13 +83,13 @@ def _read(run: RunFolder, clip: dict) -> tuple[np.ndarray, int]:
 def _samples(path: Path) -> tuple[np.ndarray, int]:
     from vqvc.audio import io
 
-    recording = io.read(path, LISTENING_HZ)
+    recording = io.read(path, PAGE_HZ)
     return recording.samples, recording.sample_rate
 
 
 def _caption(clip: dict) -> str:
     if clip["kind"] == "source":
-        return f"source, {clip['speaker']}" + ("" if clip.get("seen_speaker") else " (speaker never heard in training)")
+        return f"source, {clip['speaker']}" + ("" if clip.get("seen_speaker") else " (speaker not in training)")
     return f"{clip['kind']} as {clip['voice']}"
 
 
@@ -103,44 +102,38 @@ def _drawn(make, *args) -> bytes | None:
         return None
 
 
-def _listen(run: RunFolder) -> str:
-    blocks = []
-    for group in _utterances(run)[:MOST_UTTERANCES]:
-        cells = []
-        for clip in group:
-            samples, rate = _read(run, clip)
-            image = _drawn(plots.clip_picture, samples, rate)
-            facts = [
-                f"named as {clip['named']}" if clip.get("named") else "",
-                f"heard: “{clip['heard']}”" if "heard" in clip else "",
-            ]
-            caption = _caption(clip)
-            cells.append(
-                f'<figure class="clip"><b>{text(caption)}</b>{page.player(samples, rate, caption)}'
-                + (page.picture(image, f"spectrogram and pitch of {caption}") if image else "")
-                + f"<figcaption>{'<br>'.join(text(fact) for fact in facts if fact)}</figcaption></figure>"
-            )
-        said = f"<p>“{text(group[0]['text'])}”</p>" if group[0].get("text") else ""
-        blocks.append(
-            f'<div class="utterance"><h3>{text(group[0]["utt_id"])}</h3>{said}<div class="clips">{"".join(cells)}</div></div>'
-        )
-    return "".join(blocks) or _conversions(run)
+def _listen(run: RunFolder) -> list[dict]:
+    """Utterances with what was made of each."""
+    return [
+        {
+            "utt_id": group[0]["utt_id"],
+            "text": group[0].get("text"),
+            "clips": [_clip(*_read(run, clip), _caption(clip), _facts(clip)) for clip in group],
+        }
+        for group in _utterances(run)[:MOST_UTTERANCES]
+    ]
 
 
-def _conversions(run: RunFolder) -> str:
+def _conversions(run: RunFolder) -> list[dict]:
     """What vqvc-convert made, where there is no evaluation."""
-    cells = []
-    for path in run.conversions()[: 2 * MOST_UTTERANCES]:
-        samples, rate = _samples(path)
-        image = _drawn(plots.clip_picture, samples, rate)
-        name = str(path.relative_to(run.path))
-        shown = page.picture(image, f"spectrogram and pitch of {name}") if image else ""
-        cells.append(f'<figure class="clip"><b>{text(name)}</b>{page.player(samples, rate, name)}{shown}</figure>')
-    return f'<div class="utterance"><div class="clips">{"".join(cells)}</div></div>' if cells else ""
+    paths = run.conversions()[: 2 * MOST_UTTERANCES]
+    cells = [_clip(*_samples(path), str(path.relative_to(run.path)), None) for path in paths]
+    return [{"utt_id": "", "text": "", "clips": cells}] if cells else []
 
 
-def _codes(run: RunFolder) -> str:
-    blocks = []
+def _clip(samples: np.ndarray, rate: int, caption: str, facts: list[str] | None) -> dict:
+    image = _drawn(plots.clip_picture, samples, rate)
+    shown = render.picture_url(image) if image else ""
+    return {"caption": caption, "sound": render.sound_url(samples, rate), "picture": shown, "facts": facts}
+
+
+def _facts(clip: dict) -> list[str]:
+    named = [f"named as {clip['named']}"] if clip.get("named") else []
+    return named + ([f"transcript: “{clip['transcript']}”"] if "transcript" in clip else [])
+
+
+def _codes(run: RunFolder) -> list[dict]:
+    found = []
     for group in _utterances(run)[:3]:
         clip = group[0]
         if not clip.get("codes"):
@@ -148,119 +141,97 @@ def _codes(run: RunFolder) -> str:
         samples, rate = _read(run, clip)
         image = _drawn(plots.code_picture, samples, rate, clip["codes"], clip["hop_length"], clip.get("phones", []))
         if image:
-            picture = page.picture(image, f"waveform, phones and codes of {clip['utt_id']}")
-            blocks.append(
-                f"<figure>{picture}<figcaption>{text(clip['utt_id'])}, {text(clip['speaker'])}</figcaption></figure>"
-            )
-    return "".join(blocks)
+            found.append({**clip, "picture": render.picture_url(image)})
+    return found
 
 
-def _probe(run: RunFolder) -> str:
+def _probe(run: RunFolder) -> dict:
     if not run.probe:
-        return ""
-    blocks = []
+        return {}
+    sets = []
     for name, kinds in (run.probe.get("figures") or {}).items():
         rows = []
         for key, label in tables.PROBE_NAMES.items():
-            items = [kinds.get(kind, {}).get(key) for kind in COUNTS]
+            items = [tables.probe_metric(kinds, kind, key) for kind in COUNTS]
             if any(items):
-                rows.append([label] + [(tables.number(item), (item or {}).get("value") or 0) for item in items])
-        blocks.append(f"<h3>{text(name)}: {text(SETS.get(name, name))}</h3>")
-        blocks.append(page.table(["codes and map", "silence left out, %", "silence counted, %"], rows, numeric=(1, 2)))
-    blocks.append(
-        '<p class="soft">Share of frames whose phone (of 41 classes) is named; the map is fitted on training utterances. '
-        "In brackets the 95 % interval over utterances.</p>"
-    )
+                rows.append([label] + [(tables.number(item), item.value or 0 if item else 0) for item in items])
+        sets.append({"name": name, "label": SETS.get(name, name), "rows": rows})
     image = run.path / "probe" / "heatmap.png"
-    if image.is_file():
-        blocks.append(f"<figure>{page.picture(image.read_bytes(), 'heat map of phones and codes')}</figure>")
+    heatmap = render.picture_url(image.read_bytes()) if image.is_file() else ""
+    return {"sets": sets, "heatmap": heatmap, "chart": _usage_chart(run)}
+
+
+def _usage_chart(run: RunFolder) -> Chart | None:
     joint = run.joint_counts(len(CLASSES))
-    if joint is not None:
-        share = np.sort(joint.sum(axis=1))[::-1] / max(1, joint.sum())
-        chart = page.line_chart(
-            "How often each code is used (%), commonest first",
-            [("", list(enumerate(100 * share, 1)))],
-            "rank of the code",
-        )
-        blocks.append(f'<div class="charts">{chart}</div>')
-    return "".join(blocks)
+    if joint is None:
+        return None
+    share = np.sort(joint.sum(axis=1))[::-1] / max(1, joint.sum())
+    title = "How often each code is used (%), commonest first"
+    return line_chart(title, [("", list(enumerate(100 * share, 1)))], "rank of the code")
 
 
-def _figures(run: RunFolder) -> str:
+def _figures(run: RunFolder) -> dict:
     if not run.evaluation:
-        return ""
-    blocks = []
+        return {}
+    found = []
     for pivot in tables.pivots(run.evaluation):
-        shown = [
+        rows = [
             [tables.named(name, cells)]
             + [(tables.number(cells.get(kind)), _key(cells.get(kind))) for kind in pivot.kinds]
             for name, cells in pivot.cells.items()
         ]
-        blocks.append(f"<h3>{text(tables.SECTIONS.get(pivot.section, pivot.section))}</h3>")
-        blocks.append(page.table(["figure", *tables.labels(pivot)], shown, numeric=range(1, len(pivot.kinds) + 1)))
-        meanings = {
-            name.replace("_", " "): [item["definition"] for item in cells.values()]
+        definitions = [
+            (name.replace("_", " "), list(dict.fromkeys(item.definition for item in cells.values())))
             for name, cells in pivot.cells.items()
-        }
-        lines = [
-            f"<dt>{text(name)}</dt>" + "".join(f"<dd>{text(item)}</dd>" for item in dict.fromkeys(found))
-            for name, found in meanings.items()
         ]
-        blocks.append(f'<details class="soft"><summary>Definitions</summary><dl>{"".join(lines)}</dl></details>')
-    left = "".join(f"<li>{text(name)}: {text(why)}</li>" for name, why in tables.left_out(run.evaluation))
-    blocks.append(f'<p class="soft">Left out:</p><ul class="soft">{left}</ul>' if left else "")
-    return '<p class="soft">In brackets the 95 % interval over utterances.</p>' + "".join(blocks)
+        label = tables.SECTIONS.get(pivot.section, pivot.section)
+        head = ["figure", *tables.labels(pivot)]
+        found.append({"label": label, "head": head, "rows": rows, "definitions": definitions})
+    return {"tables": found, "left_out": tables.left_out(run.evaluation)}
 
 
-def _key(item: dict | None) -> object:
-    return "" if item is None or item["value"] is None else item["value"]
+def _key(item: Metric | None) -> object:
+    return "" if item is None or item.value is None else item.value
 
 
-def _confusion(run: RunFolder) -> str:
+def _confusions(run: RunFolder) -> list[dict]:
     groups = ((run.evaluation or {}).get("figures") or {}).get("speaker") or {}
-    blocks = []
-    for kind, group in groups.items():
-        found = group.get("confusion") if isinstance(group, dict) else None
-        if found:
-            blocks.append(
-                f"<h3>{text(tables.KIND_NAMES.get(kind, kind))}</h3>{page.confusion_table(found['names'], found['counts'])}"
-            )
-    return "".join(blocks)
+    return [
+        {**group["confusion"], "label": tables.KIND_NAMES.get(kind, kind)}
+        for kind, group in groups.items()
+        if isinstance(group, dict) and group.get("confusion")
+    ]
 
 
-def _training(run: RunFolder) -> str:
+def _training(run: RunFolder) -> list[Chart]:
     charts = [
-        page.line_chart(title, [(label, run.series(event, key)) for label, event, key in lines], "minutes of training")
+        line_chart(title, [(label, run.series(event, key)) for label, event, key in lines], "minutes of training")
         for title, lines in CURVES
     ]
-    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
+    return [chart for chart in charts if chart]
 
 
-def _clips(run: RunFolder) -> str:
-    rows = [
+def _clips(run: RunFolder) -> list[list]:
+    return [
         [
-            clip["utt_id"], clip["kind"], clip["speaker"], clip["voice"], clip.get("named", ""), clip.get("text", ""), clip.get("heard", ""),
-            (f"{clip['seconds']:.1f}", clip["seconds"]),
+            clip["utt_id"], clip["kind"], clip["speaker"], clip["voice"], clip.get("named", ""), clip.get("text", ""),
+            clip.get("transcript", ""), (f"{clip['seconds']:.1f}", clip["seconds"]),
         ]
         for clip in (run.evaluation or {}).get("clips") or []
     ]  # fmt: skip
-    head = ["utterance", "kind", "speaker", "wanted voice", "named as", "said", "heard by the recogniser", "s"]
-    return page.table(head, rows, numeric=(7,)) if rows else ""
 
 
-def _provenance(run: RunFolder) -> str:
+def _provenance(run: RunFolder) -> list[list]:
     facts: list[tuple[str, object]] = [("run", run.tag)]
     facts += [("model checksum", run.model["checksum"])] if run.model.get("checksum") else []
     speakers = run.model.get("speakers")
-    facts += [("voices", len(speakers))] if isinstance(speakers, list) else []
-    for name, source in (("training", run.model.get("training")), ("evaluation", (run.evaluation or {}).get("settings")),
-                         ("made with", (run.evaluation or {}).get("provenance")), ("codes", (run.probe or {}).get("codes"))):  # fmt: skip
+    facts += [("speakers", len(speakers))] if isinstance(speakers, list) else []
+    evaluation = run.evaluation or {}
+    for name, source in (("training", run.model.get("training")), ("evaluation", evaluation.get("settings")),
+                         ("made with", evaluation.get("provenance")), ("codes", (run.probe or {}).get("codes"))):  # fmt: skip
         if isinstance(source, dict):
             facts += [(f"{name}: {key}", value) for key, value in source.items()]
-    blocks = [page.table(["what", "value"], [[name, value] for name, value in facts], sortable=False)]
-    if run.config_text:
-        blocks.append(f"<details><summary>config.yaml</summary><pre>{text(run.config_text)}</pre></details>")
-    return "".join(blocks)
+    return [[name, str(value)] for name, value in facts]
 
 
 def summary_picture(run: RunFolder, path: Path) -> bool:

@@ -22,6 +22,7 @@ def _interval(value: object, where: str) -> None:
         raise schema.Mismatch(f"{where}: should be two numbers or none, not {value}")
 
 
+FORMER_KEYS = {"heard": "transcript"}  # of a clip, in evaluate.json of format version 1
 FIGURE = schema.record(
     {"value": schema.optional(schema.number), "unit": schema.text, "definition": schema.text},
     {"interval_95": schema.optional(_interval)},
@@ -69,7 +70,7 @@ def _hop(value: object, where: str) -> None:
 
 def _clip(value: object, where: str) -> None:
     texts = {name: schema.text for name in ("utt_id", "kind", "speaker", "voice")}
-    heard = {name: schema.optional(schema.text) for name in ("text", "heard", "named")}
+    found = {name: schema.optional(schema.text) for name in ("text", "transcript", "named", *FORMER_KEYS)}
     phone = schema.row(schema.number, schema.number, schema.text)
     more = {
         "seen_speaker": schema.optional(schema.boolean),
@@ -77,7 +78,7 @@ def _clip(value: object, where: str) -> None:
         "codes": schema.many(schema.whole),
         "phones": schema.many(phone),
     }
-    schema.record(texts | {"file": _inside, "seconds": schema.number}, heard | more)(value, where)
+    schema.record(texts | {"file": _inside, "seconds": schema.number}, found | more)(value, where)
     if value.get("codes") and "hop_length" not in value:
         raise schema.Mismatch(f"{where}.hop_length: is missing")
 
@@ -139,7 +140,9 @@ class RunFolder:
         run = cls(
             path=path,
             probe=schema.read_json(path / "probe" / "probe.json", PROBE, "run vqvc-probe again"),
-            evaluation=schema.read_json(path / "eval" / "evaluate.json", EVALUATION, "run vqvc-evaluate again"),
+            evaluation=_renamed(
+                schema.read_json(path / "eval" / "evaluate.json", EVALUATION, "run vqvc-evaluate again")
+            ),
             prior=schema.read_json(path / "prior" / "score.json", SCORE, "run vqvc-prior --score again"),
             events=_lines(path / "log.jsonl"),
             config_text=config.read_text(encoding="utf-8", errors="replace") if config.exists() else "",
@@ -195,6 +198,15 @@ class RunFolder:
     def conversions(self) -> list[Path]:
         """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation; hidden files are unfinished."""
         return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("[!.]*.wav"))
+
+
+def _renamed(evaluation: dict | None) -> dict | None:
+    """An evaluation with the clips' present keys."""
+    for clip in (evaluation or {}).get("clips") or []:
+        for former, present in FORMER_KEYS.items():
+            if former in clip:
+                clip.setdefault(present, clip.pop(former))
+    return evaluation
 
 
 def _lines(path: Path) -> tuple[dict, ...]:

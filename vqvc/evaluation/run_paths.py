@@ -1,4 +1,4 @@
-"""Where the parts of a run lie on disk, so that its folder is all that a command needs to be told."""
+"""Where the parts of a run lie on disk, so that its folder is all that a command needs."""
 
 import argparse
 import shlex
@@ -56,7 +56,7 @@ class RunPaths:
         return self.work / "align" / "phones.ctm"
 
     def require(self, *paths: Path) -> None:
-        """Raise UsageError, which says the command that makes it, for the first of ``paths`` (properties) that is missing."""
+        """Raise UsageError, with the command that makes it, for the first of ``paths`` (properties) that is missing."""
         commands = {
             self.model: ("vqvc-train", "--conf", "small.yaml", "--store", self.store, "--out", self.run),
             self.codes: ("vqvc-encode", self.run),
@@ -72,7 +72,7 @@ def fill_in(args: argparse.Namespace, wanted: dict[str, str], out: str, command:
     """Fill in the options of a command from the folder of a run (``args.run``); what was given stays.
 
     wanted: from options to properties of ``RunPaths``; out: folder in the run for ``args.out``. Raises UsageError, which
-    says what to type, for what was not given and is not there.
+    names the command to type, for what was not given and is not there.
     """
     if args.run is not None:
         paths = RunPaths.find(args.run)

@@ -1,12 +1,15 @@
 """Figures as text: the table that vqvc-evaluate prints, the verdict of the page, and a section of RESULTS.md."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from vqvc.evaluation.metric import Metric
 from vqvc.evaluation.probe_baselines import COUNTS, SETS
 from vqvc.evaluation.verdicts import verdicts
 
+ByKindOfOne: TypeAlias = dict[str, Metric]  # kind of recording -> the metric
 PROBE_NAMES = {
     "codes": "codes, one at a time", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
     "codes_bigram": "codes, pairs", "kmeans_bigram": "k-means, pairs", "codes_window": "codes, window (linear)",
@@ -34,16 +37,15 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One figure and where it stands."""
+    """One metric and where it stands."""
 
     section: str
     kind: str
-    name: str
-    figure: dict
+    metric: Metric
 
 
 def is_figure(item: object) -> bool:
-    """Whether ``item`` was made by ``figures.figure``."""
+    """Whether ``item`` is the entry of a metric."""
     return isinstance(item, dict) and "value" in item and "definition" in item
 
 
@@ -53,23 +55,25 @@ def rows(evaluation: dict) -> Iterator[Row]:
         for kind, group in groups.items():
             if is_figure(group):
                 system, _, name = kind.partition("_")
-                yield Row(section, system, name, group)
+                yield Row(section, system, Metric.of_figure(name, group))
             elif isinstance(group, dict):
                 for name, item in group.items():
                     if is_figure(item):
-                        yield Row(section, "codes" if kind == "usage" else kind, name, item)
+                        yield Row(section, "codes" if kind == "usage" else kind, Metric.of_figure(name, item))
                     elif isinstance(item, dict):
                         found = ((key, value) for key, value in item.items() if is_figure(value))
-                        yield from (Row(section, name, f"{kind}_{key}", value) for key, value in found)
+                        yield from (
+                            Row(section, name, Metric.of_figure(f"{kind}_{key}", value)) for key, value in found
+                        )
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """A section as a table: cells[name][kind] is a figure; names and kinds in the order of the file."""
+    """A section as a table: cells[name][kind]; names and kinds in the order of the file."""
 
     section: str
     kinds: tuple[str, ...]
-    cells: dict[str, dict[str, dict]]
+    cells: dict[str, ByKindOfOne]
 
 
 def pivots(evaluation: dict) -> list[Pivot]:
@@ -79,9 +83,9 @@ def pivots(evaluation: dict) -> list[Pivot]:
         found.setdefault(row.section, []).append(row)
     result = []
     for section, own in found.items():
-        cells: dict[str, dict[str, dict]] = {}
+        cells: dict[str, ByKindOfOne] = {}
         for row in own:
-            cells.setdefault(row.name, {})[row.kind] = row.figure
+            cells.setdefault(row.metric.name, {})[row.kind] = row.metric
         result.append(Pivot(section, tuple(dict.fromkeys(row.kind for row in own)), cells))
     return result
 
@@ -91,9 +95,15 @@ def labels(pivot: Pivot) -> list[str]:
     return [KIND_NAMES.get(kind, kind.replace("_", " ")) for kind in pivot.kinds]
 
 
-def named(name: str, cells: dict[str, dict]) -> str:
-    """A figure's name with its unit."""
-    return f"{name.replace('_', ' ')}, {next(iter(cells.values()))['unit']}"
+def named(name: str, cells: ByKindOfOne) -> str:
+    """A metric's name with its unit."""
+    return f"{name.replace('_', ' ')}, {next(iter(cells.values())).unit}"
+
+
+def probe_metric(kinds: Mapping, kind: str, key: str) -> Metric | None:
+    """An entry of probe.json as a record; None where there is none."""
+    entry = kinds.get(kind, {}).get(key)
+    return Metric.of_figure(key, entry) if entry else None
 
 
 def left_out(evaluation: dict) -> list[tuple[str, str]]:
@@ -110,18 +120,17 @@ def left_out(evaluation: dict) -> list[tuple[str, str]]:
     return found
 
 
-def number(item: dict | None, digits: int = 1, interval: bool = True) -> str:
+def number(item: Metric | None, digits: int = 1, interval: bool = True) -> str:
     """``24.1 [20.0, 28.3]``; a dash for what is absent or undefined."""
-    if not item or item.get("value") is None:
+    if item is None or item.value is None:
         return "–"
-    value = item["value"]
-    text = (
-        f"{value:,.0f}"
-        if isinstance(value, int) or abs(value) >= 1000
-        else f"{value:.{2 if abs(value) < 2 else digits}f}"
-    )
-    low, high = item.get("interval_95") or (None, None)
-    return text if low is None or not interval else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+    value = item.value
+    is_whole = isinstance(value, int) or abs(value) >= 1000
+    text = f"{value:,.0f}" if is_whole else f"{value:.{2 if abs(value) < 2 else digits}f}"
+    if item.interval is None or not interval:
+        return text
+    low, high = item.interval
+    return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def evaluation_table(evaluation: dict) -> str:
@@ -155,7 +164,7 @@ def results_section(run, title: str, command: str = "") -> str:
         ]
         lines += ["| codes and map | silence left out | silence counted |", "| --- | --- | --- |"]
         for key, label in PROBE_NAMES.items():
-            cells = [number(kinds.get(kind, {}).get(key)) for kind in COUNTS]
+            cells = [number(probe_metric(kinds, kind, key)) for kind in COUNTS]
             if any(cell != "–" for cell in cells):
                 lines.append(f"| {label} | {cells[0]} | {cells[1]} |")
     for pivot in pivots(run.evaluation or {}):
@@ -188,15 +197,19 @@ def _curve(run) -> list[str]:
     found += [item for item in whole if item["event"] == "end"][-1:]
     if not found:
         return []
-    lines = ["", "Learning curve, held-out sentences (the WaveNet rests at first; the last row is on more speech):", ""]
+    lines = [
+        "",
+        "Learning curve, held-out sentences (the decoder is skipped at first; the last row is on more speech):",
+        "",
+    ]
     lines += [
         "| minutes | steps | bits per sample | with another utterance's codes | codes in use |",
         "| --- " * 5 + "|",
     ]
     for item in found:
-        rests = " (WaveNet rests)" if item.get("skip_decoder") else ""
+        skipped = " (decoder skipped)" if item.get("skip_decoder") else ""
         lines.append(
-            f"| {item['minutes']:.0f} | {item['step']:,} | {item['bits_per_sample']:.3f}{rests} "
+            f"| {item['minutes']:.0f} | {item['step']:,} | {item['bits_per_sample']:.3f}{skipped} "
             f"| {item['bits_shuffled_codes']:.2f} | {100 * item['usage']:.0f} % |"
         )
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vqvc.evaluation.probe_baselines import SETS
 
 GRADES = ("bad", "fair", "good")  # worst first
-UNDERSTOOD_TOO_LITTLE = 60.0  # % word error on natural speech over which a recogniser is no judge
+RECOGNISED_TOO_LITTLE = 60.0  # % word error on natural speech over which a recogniser is no judge
 ROWS = {
     "conversion_of_seen": ("source_of_seen", "speakers of training"),
     "conversion_of_unseen": ("source_of_unseen", "unseen speakers"),
@@ -71,7 +71,7 @@ def words(value: Value) -> Verdict | None:
         )
         grades.append(at_most(wrong, 20, 60))
         if natural is not None:
-            lost = lost or natural > UNDERSTOOD_TOO_LITTLE
+            lost = lost or natural > RECOGNISED_TOO_LITTLE
             grades.append(at_most(wrong - natural, 5, 20))
     for kind, (_, who) in _rows(value, "content", "words_changed").items():
         if value("content", kind, "word_error") is None:  # no transcripts
@@ -85,7 +85,7 @@ def words(value: Value) -> Verdict | None:
     text = f"A recogniser gets {', '.join(answers)}."
     if lost:
         grades.append("fair")
-        text += " It does not understand these natural voices either, so this tells little."
+        text += " It recognises few words of natural speech either, so this figure means little."
     return Verdict("Do the words survive?", text, worst(grades))
 
 
@@ -122,13 +122,13 @@ def voice(value: Value) -> Verdict | None:
 
 
 def f0_contour(value: Value) -> Verdict | None:
-    """Does the melody survive?"""
+    """Does the F0 contour survive?"""
     follow, rmse = value("prosody", "conversion", "pitch_correlation"), value("prosody", "conversion", "pitch_rmse")
     if follow is None:
         return None
     spread = _shown(rmse, ".1f", " semitones apart", ", ")
     answer = f"Pitch follows the source with a correlation of {follow:.2f}{spread}."
-    return Verdict("Does the melody survive?", answer, at_least(follow, 0.7, 0.4))
+    return Verdict("Does the F0 contour survive?", answer, at_least(follow, 0.7, 0.4))
 
 
 def quality(value: Value) -> Verdict | None:
@@ -143,7 +143,7 @@ def quality(value: Value) -> Verdict | None:
 
 
 def phones(run) -> list[Verdict]:
-    """Do the codes tell the phones?"""
+    """Do the codes identify the phones?"""
     found = []
     for set_name, kinds in ((run.probe or {}).get("figures") or {}).items():
         ours, theirs = (kinds.get("without_silence", {}).get(name) for name in ("codes", "kmeans"))
@@ -152,7 +152,7 @@ def phones(run) -> list[Verdict]:
             grade = "fair" if against is None else at_least(ours["value"] - against, 5, 0)
             found.append(
                 Verdict(
-                    f"Do the codes tell the phones ({SETS.get(set_name, set_name)})?",
+                    f"Do the codes identify the phones ({SETS.get(set_name, set_name)})?",
                     f"{ours['value']:.1f} % of frames outside silence{_shown(against, '.1f', ' %', ', k-means on MFCC ')}.",
                     grade,
                 )
@@ -167,7 +167,7 @@ def decoder(run) -> Verdict | None:
         return None
     uses = shuffled is not None and shuffled > bits + 0.1
     extra = _shown(shuffled, ".2f", " with another utterance's codes", ", ")
-    extra += _shown(run.last("bits_without_f0", "valid", "end"), ".2f", " without the melody", ", ")
+    extra += _shown(run.last("bits_without_f0", "valid", "end"), ".2f", " without the F0 contour", ", ")
     grade = "good" if uses else "bad" if shuffled else "fair"
     return Verdict("Does the decoder use the codes?", f"{bits:.2f} bits per sample on unseen sentences{extra}.", grade)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqvc.errors import CorpusError
+from vqvc.evaluation.metric import Metric
 from vqvc.evaluation.probe import LabelledCodes
 
 
@@ -54,7 +55,7 @@ def usage(counts: np.ndarray) -> Usage:
     """counts: (codebook_size,) how often each code was seen. Raises CorpusError for nothing at all."""
     counts = np.asarray(counts, dtype=np.float64)
     if counts.sum() <= 0:
-        raise CorpusError("no codes were given: nothing can be said about their usage")
+        raise CorpusError("no codes were given, so their usage is not defined")
     share = counts[counts > 0] / counts.sum()
     entropy = float(-(share * np.log2(share)).sum())
     return Usage(used=int(np.count_nonzero(counts)), perplexity=float(2**entropy), entropy_bits=entropy)
@@ -93,7 +94,7 @@ def normalised_mutual_information(joint: np.ndarray) -> float:
     """2 I(code; phone) / (H(code) + H(phone)) of a table of counts (codes, phones): 0 independent, 1 the same.
 
     Equal to scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean). Raises CorpusError for an empty table and
-    for one with a single class on either side, where the figure says nothing.
+    for one with a single class on either side, where the figure is not defined.
     """
     joint = np.asarray(joint, dtype=np.float64)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
@@ -116,3 +117,18 @@ def histograms(codes: np.ndarray, offsets: np.ndarray, codebook_size: int) -> np
     flat = np.bincount(utterance * codebook_size + codes, minlength=len(lengths) * codebook_size)
     counts = flat.reshape(len(lengths), codebook_size)
     return (counts / np.maximum(lengths, 1)[:, None]).astype(np.float32)
+
+
+def usage_metrics(data: LabelledCodes, rate_hz: float) -> list[Metric]:
+    """Usage, perplexity and three bitrates of one set."""
+    codes = data.codes.astype(np.int64)
+    used = usage(np.bincount(codes, minlength=data.codebook_size))
+    bits = bitrates(codes, data.offsets, data.codebook_size, rate_hz)
+    runs = "runs per second times (entropy of the runs' codes + entropy of their lengths)"
+    return [
+        Metric("codes_used", used.used, f"of {data.codebook_size}", "different codes seen"),
+        Metric("perplexity", used.perplexity, "codes", "2 to the entropy of single codes"),
+        Metric("bitrate_fixed", bits.fixed_bps, "bit/s", "code rate times log2 of the codebook's size"),
+        Metric("bitrate_entropy", bits.entropy_bps, "bit/s", "code rate times the entropy of single codes"),
+        Metric("bitrate_run_length", bits.run_length_bps, "bit/s", runs),
+    ]

@@ -1,4 +1,4 @@
-"""The evaluation's section on codes: usage, leaks and ABX, with k-means on MFCC and random codes beside them."""
+"""The evaluation's section on codes: usage, probes for the speaker and ABX, with k-means on MFCC and random codes beside them."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation import baselines, speaker_probe
+from vqvc.evaluation import baselines
+from vqvc.evaluation.metric import ByKind, Metric, by_name
+from vqvc.evaluation.metrics import abx, speaker_probe
+from vqvc.evaluation.metrics import codes as code_metrics
 from vqvc.evaluation.probe import LabelledCodes
 
 logger = logging.getLogger("vqvc.evaluate")
@@ -33,9 +36,9 @@ def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
     )
 
 
-def code_section(
+def measure(
     archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0
-) -> dict:
+) -> dict[str, Metric | ByKind | dict[str, str]]:
     """All figures on the codes of the whole corpus. alignment: None leaves ABX out; vectors: (K, D) codebook, if known."""
     data, subsets = unlabelled(archive)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
@@ -59,12 +62,12 @@ def code_section(
         logger.warning("k-means left out: %s", error)
     genders = {item.speaker: item.gender for item in store.speakers}
     unseen = data.pick(np.flatnonzero(subsets != "train")) if (subsets != "train").any() else data
-    result: dict = {"usage": _try(speaker_probe.usage_figures, unseen, rate_hz)}
+    result: dict = {"usage": _try(lambda: by_name(code_metrics.usage_metrics(unseen, rate_hz)))}
     for system, own in systems.items():
         result[f"{system}_speaker_probe"] = _try(
-            speaker_probe.speaker_leak, own, some_subsets, HISTOGRAMS[system], seed
+            speaker_probe.speaker_probe, own, some_subsets, HISTOGRAMS[system], seed
         )
-        result[f"{system}_gender_probe"] = _try(speaker_probe.gender_leak, own, genders, HISTOGRAMS[system], seed)
+        result[f"{system}_gender_probe"] = _try(speaker_probe.gender_probe, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}
     else:
@@ -74,7 +77,7 @@ def code_section(
     return result
 
 
-def _try(make: Callable[..., dict], *given: object) -> dict:
+def _try(make: Callable, *given: object):
     try:
         return make(*given)
     except CorpusError as error:
@@ -82,15 +85,15 @@ def _try(make: Callable[..., dict], *given: object) -> dict:
 
 
 def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
-    """Utterances (sorted) for probes that hear the audio too: all of dev and test, and as much training speech as fits."""
+    """Utterances (sorted) for measures that need the audio too: all of dev and test, and as much training speech as fits."""
     order = np.random.default_rng(seed).permutation(len(subsets))
     order = order[np.argsort(subsets[order] == "train", kind="stable")]
     frames = np.cumsum(np.diff(data.offsets)[order])
-    return np.sort(order[: int(np.searchsorted(frames, 3 * speaker_probe.MOST_ABX_MINUTES * 60 * rate_hz)) + 1])
+    return np.sort(order[: int(np.searchsorted(frames, 3 * abx.MOST_MINUTES * 60 * rate_hz)) + 1])
 
 
 def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, seed) -> dict:
-    """ABX on utterances that no training saw; on all of them when those hold too few triples."""
+    """ABX on utterances outside training; on all of them when those hold too few triples."""
     fresh = np.flatnonzero(subsets != "train")
     for picked, where in ((fresh, "subsets dev and test"), (np.arange(len(subsets)), "all subsets, training included")):
         chosen = {name: data.pick(picked) for name, data in systems.items()}
@@ -98,11 +101,11 @@ def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, s
         if not aligned:
             continue
         own = {utt_id: alignment[utt_id] for utt_id in aligned}
-        frames_of = speaker_probe.standardised_mfcc(waveform, sample_rate, aligned)
+        frames_of = abx.standardised_mfcc(waveform, sample_rate, aligned)
         try:
-            return {"on": where} | speaker_probe.abx_figures(chosen, own, rate_hz, vectors, frames_of, seed)
+            return {"on": where} | abx.measure(chosen, own, rate_hz, vectors, frames_of, seed)
         except CorpusError:
             continue
     raise CorpusError(
-        "ABX needs phone triples that differ in the middle phone, said more than once; give more aligned utterances"
+        "ABX needs phone triples that differ in the middle phone, spoken more than once; give more aligned utterances"
     )

@@ -1,14 +1,22 @@
-"""Whose voice is it, by a speaker encoder that knows nothing of this project: similarity, identification, equal error."""
+"""Who is it, by a speaker encoder that knows nothing of this project: similarity, identification, equal error.
 
+Conversions, reconstructions and copies of the source stand beside natural speech.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from vqvc.errors import CorpusError
 from vqvc.evaluation import metric
-from vqvc.evaluation.judges.speaker_encoders import centre
-from vqvc.evaluation.metric import Groups, Metric
-from vqvc.evaluation.speakers import equal_error_rate
+from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, with_copies
+from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder, centre
+from vqvc.evaluation.metric import ByKind, Groups, Metric, by_name
+
+ENROLLED = 15  # natural utterances of training per speaker from which its centre is made
+KEPT_ASIDE = 8  # others per speaker, of unseen sentences first, that are the natural reference
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def similarity_to_source(items: Sequence[Embedded], judge: str, seed: int = 0) -
 
 
 def similarity_to_others(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """Cosine with the centres of voices that were not wanted: what strangers to each other have."""
+    """Cosine with the centres of voices that were not wanted: what different speakers have."""
     scores, names = voices.scores(items), voices.names
     near = [
         np.mean([row[n] for n, name in enumerate(names) if name != item.voice])
@@ -119,7 +127,7 @@ def equal_error(items: Sequence[Embedded], voices: Voices, judge: str, seed: int
 
 
 def told_apart(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """Are they the target to the encoder? Equal error of natural speech of the target against ``items``: 50 not told apart."""
+    """Are they the target to the encoder? Equal error of natural speech of the target against ``items``: 50 is indistinguishable."""
     scores, natural = voices.own(items), voices.own(voices.natural)
 
     def compute(index: np.ndarray) -> float:
@@ -128,7 +136,7 @@ def told_apart(items: Sequence[Embedded], voices: Voices, judge: str, seed: int 
     return metric.statistic(
         "equal_error_against_natural", compute, Groups.of(items), unit="%", seed=seed, judge=judge,
         definition="equal error rate of natural speech of the wanted voices against these recordings by the cosine with the "
-        "wanted voice's centre; 50 or more: not told apart from natural speech",
+        "wanted voice's centre; 50 or more: as natural speech",
     )  # fmt: skip
 
 
@@ -170,3 +178,95 @@ def natural_metrics(voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
         similarity_to_others(items, voices, judge, seed),
         equal_error(items, voices, judge, seed),
     ]
+
+
+def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
+    """Where misses equal false alarms: ``same`` scores should lie above ``different`` ones. 0 perfect, 0.5 chance.
+
+    Raises CorpusError when either side is empty.
+    """
+    same, different = np.sort(np.asarray(same, float)), np.sort(np.asarray(different, float))
+    if not len(same) or not len(different):
+        raise CorpusError("an equal error rate needs at least two classes: pairs of the same and of different speakers")
+    thresholds = np.unique(np.concatenate([same, different, [np.inf]]))
+    misses = np.searchsorted(same, thresholds, side="left") / len(same)
+    alarms = 1 - np.searchsorted(different, thresholds, side="left") / len(different)
+    after = int(np.argmax(misses >= alarms))
+    if after == 0 or misses[after] == alarms[after]:
+        return float((misses[after] + alarms[after]) / 2)
+    gap_before, gap_after = alarms[after - 1] - misses[after - 1], misses[after] - alarms[after]
+    share = gap_before / (gap_before + gap_after)
+    return float(misses[after - 1] + share * (misses[after] - misses[after - 1]))
+
+
+def embed(clips: Sequence[EvaluationClip], encoder: SpeakerEncoder, sample_rate: int) -> None:
+    """Give every clip its embedding, once."""
+    waiting = [clip for clip in clips if "embedding" not in clip.measured]
+    if waiting:
+        for clip, row in zip(waiting, encoder.embed([clip.samples for clip in waiting], sample_rate), strict=True):
+            clip.measured["embedding"] = row
+
+
+def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEncoder, seed: int = 0) -> Voices:
+    """Centres and natural references of the voices ``names``, of utterances that are not in ``used`` (utt_ids).
+
+    A voice with fewer than two such utterances is left out. Raises CorpusError when fewer than two voices are left.
+    """
+    forbidden, own = set(used), defaultdict(list)
+    for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
+        if item.speaker in set(names) and item.utt_id not in forbidden:
+            own[item.speaker].append(item)
+    enrolled, natural = {}, []
+    for name in names:
+        aside = sorted(own[name], key=lambda item: item.subset == "train")[: min(KEPT_ASIDE, len(own[name]) // 2)]
+        kept = [item for item in own[name] if item not in aside][:ENROLLED]
+        if aside and kept:
+            vectors = encoder.embed([store.waveform(item) for item in kept + aside], store.sample_rate)
+            enrolled[name] = list(vectors[: len(kept)])
+            natural += [
+                Embedded(row, name, name, item.utt_id) for row, item in zip(vectors[len(kept) :], aside, strict=True)
+            ]
+    if len(enrolled) < 2:
+        raise CorpusError(
+            "the speaker encoder needs at least two voices with two natural utterances each that are not converted"
+        )
+    return Voices.enrol(enrolled, natural)
+
+
+def measure(
+    clips: Sequence[EvaluationClip], voices: Voices, encoder: SpeakerEncoder, sample_rate: int, seed: int = 0
+) -> ByKind:
+    """By kind: who is named, similarity to target and source, the way between them, equal errors.
+
+    Voices with plenty of speech are named among themselves, those with a handful of sentences among all. ``copy`` is
+    the source left as it is: what doing nothing gets.
+    """
+    embed(clips, encoder, sample_rate)
+    sources = {clip.utt_id: clip.measured["embedding"] for clip in clips if clip.kind == "source"}
+    few = {clip.voice for clip in clips if clip.few}
+    plenty = voices.among([name for name in voices.names if name not in few])
+    result: ByKind = {}
+    if len(plenty.names) > 1:
+        result["natural"] = by_name(natural_metrics(plenty, encoder.recipe, seed))
+    if few & set(voices.names):
+        result["natural_of_few"] = by_name(natural_metrics(voices_of(voices, few), encoder.recipe, seed))
+    for kind, group in by_kind(with_copies(clips)).items():
+        among = voices if kind.endswith("_into_few") else plenty
+        items = [item for item in map(lambda clip: _embedded(clip, sources), group) if item.voice in among.names]
+        if kind in ("source", "natural") or not items or len(among.names) < 2:
+            continue
+        metrics_of = reconstruction_metrics if kind == "reconstruction" else conversion_metrics
+        near = among if kind != "conversion_into_few" else voices_of(voices, few)
+        result[kind] = by_name(metrics_of(items, near, encoder.recipe, seed))
+    if not result:
+        raise CorpusError("the speaker encoder needs conversions into voices with natural speech, and there are none")
+    return result
+
+
+def voices_of(voices: Voices, names: set[str]) -> Voices:
+    """All centres, natural references of ``names`` alone."""
+    return Voices(voices.centres, [item for item in voices.natural if item.voice in names])
+
+
+def _embedded(clip: EvaluationClip, sources: dict[str, np.ndarray]) -> Embedded:
+    return Embedded(clip.measured["embedding"], clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id])

@@ -1,6 +1,6 @@
 """ABX discrimination of phone triples (Schatz et al. 2013; the ZeroSpeech challenges): is X nearer to A than to B?
 
-A and X are the same three phones in a row, B differs from them in the middle one. *Within*: all three said by one speaker.
+A and X are the same three phones in a row, B differs from them in the middle one. *Within*: all three by one speaker.
 *Across*: A and B by one speaker, X by another. The error is the share of wrong answers (a tie is half wrong), averaged over
 cells of (speakers, context, pair of middle phones), so that frequent phones do not drown the others. Chance is 50 %.
 """
@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqvc.errors import CorpusError
+from vqvc.evaluation import baselines
+from vqvc.evaluation.figures import mean_interval
+from vqvc.evaluation.metric import ByKind, ByName, Metric
+from vqvc.evaluation.probe import LabelledCodes
 
+MOST_MINUTES = 60.0  # of speech
 MOST_CELLS = 4000  # cells that are drawn, at random, when there are more
 PER_CELL = 3  # answers asked for in each cell
 
@@ -145,10 +150,80 @@ def errors(
     rows, cells = triplets([items[index] for index in kept], across, seed)
     if not len(rows):
         raise CorpusError(
-            "ABX needs phone triples that differ in the middle phone, said more than once; give more aligned utterances"
+            "ABX needs phone triples that differ in the middle phone, spoken more than once; give more aligned utterances"
         )
     a, b, x = ([sequences[kept[index]] for index in rows[:, column]] for column in range(3))
     right, wrong = distances(x, a, cost), distances(x, b, cost)
     answer = np.where(np.isclose(right, wrong), 0.5, (right > wrong).astype(float))
     _, cells = np.unique(cells, return_inverse=True)
     return np.bincount(cells, weights=answer) / np.bincount(cells)
+
+
+def measure(
+    data: Mapping[str, LabelledCodes],
+    alignment: Mapping[str, Sequence],
+    rate_hz: float,
+    vectors: np.ndarray | None = None,
+    frames_of: Callable[[str], np.ndarray] | None = None,
+    seed: int = 0,
+) -> ByKind:
+    """{system: {"within" or "across": metric}} for each set of codes in ``data`` (all over the same utterances).
+
+    vectors: (K, D) codebook, for angles between codes of the system "codes". frames_of: utt_id -> (T, D) features every
+    10 ms, for the system "mfcc", the reference that no codebook has narrowed.
+    """
+    first = next(iter(data.values()))
+    items = tokens(alignment, dict(zip(first.utt_ids, first.speakers, strict=True)))
+    result: ByKind = {}
+    for system, own in data.items():
+        table = code_costs(vectors if system == "codes" else None, own.codebook_size)
+        cost_name = (
+            "angle between codebook vectors"
+            if system == "codes" and vectors is not None
+            else "0 for equal codes, else 1"
+        )
+        place = {utt_id: index for index, utt_id in enumerate(own.utt_ids)}
+        sequences = [_span(own, place[item.utt_id], item, rate_hz) for item in items]
+        result[system] = _both(sequences, items, table, cost_name, seed)
+    if frames_of is not None:
+        frames = {utt_id: frames_of(utt_id) for utt_id in dict.fromkeys(item.utt_id for item in items)}
+        sequences = [frames[item.utt_id][round(item.start_s * 100) : round(item.end_s * 100)] for item in items]
+        result["mfcc"] = _both(
+            sequences, items, angles, "angle between standardised MFCC with differences, every 10 ms", seed
+        )
+    return result
+
+
+def _span(data: LabelledCodes, utterance: int, item: Token, rate_hz: float) -> np.ndarray:
+    """The codes whose centres lie inside the triple."""
+    begin, end = int(np.ceil(item.start_s * rate_hz - 0.5)), int(np.ceil(item.end_s * rate_hz - 0.5))
+    own = data.codes[data.offsets[utterance] : data.offsets[utterance + 1]]
+    return own[max(begin, 0) : end].astype(np.int64)
+
+
+def _both(sequences: Sequence, items: Sequence[Token], cost, cost_name: str, seed: int) -> ByName:
+    result: ByName = {}
+    for name, across in (("within", False), ("across", True)):
+        cells = errors(sequences, items, across, cost, seed)
+        low, high = mean_interval(cells, seed)
+        result[name] = Metric(
+            name,
+            100 * float(cells.mean()),
+            "%",
+            f"ABX error {name} speakers on phone triples that differ in the middle phone; DTW, mean cost along the path; cost: "
+            f"{cost_name}; mean over cells of (speaker, context, phone pair), interval over cells; chance 50 %",
+            interval=(100 * low, 100 * high),
+            n=len(cells),
+            chance=50.0,
+        )
+    return result
+
+
+def standardised_mfcc(
+    waveform: Callable[[str], np.ndarray], sample_rate: int, utt_ids: Sequence[str]
+) -> Callable[[str], np.ndarray]:
+    """utt_id -> (T, 39) MFCC with differences, each dimension scaled over ``utt_ids`` (at most 50 of them)."""
+    hop = sample_rate // 100
+    some = np.concatenate([baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) for utt_id in utt_ids[:50]])
+    mean, deviation = some.mean(axis=0), some.std(axis=0) + 1e-6
+    return lambda utt_id: (baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) - mean) / deviation

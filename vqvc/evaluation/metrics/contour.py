@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vqvc.errors import CorpusError
-from vqvc.evaluation.encoder_section import embed
 from vqvc.evaluation.evaluation_set import EvaluationClip, order_of
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
-from vqvc.evaluation.metric import Metric, as_figures
-from vqvc.evaluation.speaker_similarity import (
+from vqvc.evaluation.metric import ByKind, Metric, by_name
+from vqvc.evaluation.metrics.speaker import (
     Embedded,
     Voices,
+    embed,
     similarity_to_source,
     similarity_to_target,
     way_to_target,
@@ -21,7 +21,7 @@ from vqvc.evaluation.speaker_similarity import (
 HEIGHT, VOICING = 0, 1  # rows of the contour that a conversion takes
 
 
-def contour_figures(
+def measure(
     converter,
     clips: Sequence[EvaluationClip],
     store,
@@ -30,7 +30,7 @@ def contour_figures(
     count: int,
     seed: int = 0,
     options: Mapping | None = None,
-) -> dict:
+) -> ByKind:
     """Similarity to target and source, and the way between them, of ``count`` conversions with four contours.
 
     What is left of the source with the target's own contour, a flat one or none is what the codes carry; the difference
@@ -47,7 +47,7 @@ def contour_figures(
     own = _target_contours(converter, store, {clip.voice for clip in chosen}, {clip.utt_id for clip in clips}, seed)
     chosen = [clip for clip in chosen if clip.voice in own]
     embed([sources[clip.utt_id] for clip in chosen], encoder, store.sample_rate)
-    result = {}
+    result: ByKind = {}
     for name, contour in {
         "contour_of_source": lambda contour, voice: contour,
         "contour_of_target": lambda contour, voice: with_height_of(contour, own[voice]),
@@ -68,11 +68,11 @@ def contour_figures(
             Embedded(row, clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id].measured["embedding"])
             for clip, row in zip(chosen, encoder.embed(made, store.sample_rate), strict=True)
         ]
-        result[name] = as_figures(leak_metrics(items, voices, encoder.recipe, seed))
+        result[name] = by_name(leakage_metrics(items, voices, encoder.recipe, seed))
     return result
 
 
-def leak_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
+def leakage_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
     """What is left of the source, and how far it is to the target."""
     return [
         similarity_to_target(items, voices, judge, seed),

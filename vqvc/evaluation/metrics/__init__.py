@@ -1,0 +1,1 @@
+"""Measures of the evaluation, one file each: typed functions that return ``Metric`` records."""
