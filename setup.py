@@ -10,7 +10,7 @@ VERSION = next(
     for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")  # fmt: skip
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)

@@ -167,7 +167,7 @@ def synthesized_both_ways(args: argparse.Namespace, store) -> tuple[list, list, 
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
-            shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: analyses[i].length_samples]
+            shaped = shape(samples, plan.predicted_mel, requests[i].speaker)[: analyses[i].length_samples]
             group.append(
                 EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True)
             )

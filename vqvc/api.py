@@ -7,7 +7,7 @@ what is longer than ``chunking.LONG_S`` is converted in pieces, with level and m
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from vqvc.conversion.model_file import ModelFile
     from vqvc.conversion.source import Given, Source
     from vqvc.conversion.speech import Speech
+    from vqvc.conversion.voice_file import EnrolledVoice
 
 logger = logging.getLogger("vqvc.convert")
 
 TOGETHER_S = 60.0  # recordings are converted together up to this length
 TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 PathLike = str | Path
+Speaker: TypeAlias = "str | EnrolledVoice"  # a name of the speaker table, or a voice of ``enroll``
+Voice: TypeAlias = "EnrolledVoice | PathLike | None"
 Item = TypeVar("Item", bound="Given")
 
 
@@ -103,22 +106,24 @@ class VoiceConverter:
 
     # --- from codes to speech
 
-    def decode(self, codes: np.ndarray[Any, Any], speaker: str, **options: Unpack[Synthesis]) -> np.ndarray[Any, Any]:
+    def decode(
+        self, codes: np.ndarray[Any, Any], speaker: Speaker, **options: Unpack[Synthesis]
+    ) -> np.ndarray[Any, Any]:
         """Speech (T * hop_length,) float32 of codes (T,) as a speaker, at the level of training."""
         from vqvc.conversion import pipeline
 
         seed, rest = _settled(options)
-        request = pipeline.Request(self._checked(codes), self._file.speaker_index(speaker), seed)
+        request = pipeline.Request(self._checked(codes), self._target(speaker), seed)
         return pipeline.synthesize(self.model, self._sampler, [request], **rest)[0]
 
     def synthesize(
-        self, pairs: "Sequence[tuple[Analysis, str]]", **options: Unpack[Synthesis]
+        self, pairs: "Sequence[tuple[Analysis, Speaker]]", **options: Unpack[Synthesis]
     ) -> list[np.ndarray[Any, Any]]:
         """Analyses as other speakers, all at once: (T,) float32 each, as long and as loud as the recording was."""
         from vqvc.conversion import pipeline
 
         seed, rest = _settled(options)
-        requests = [pipeline.Request.of(source, self._file.speaker_index(speaker), seed) for source, speaker in pairs]
+        requests = [pipeline.Request.of(source, self._target(speaker), seed) for source, speaker in pairs]
         made = pipeline.synthesize(self.model, self._sampler, requests, **rest) if requests else []
         return [_as_source(samples, source) for samples, (source, _) in zip(made, pairs)]
 
@@ -126,67 +131,65 @@ class VoiceConverter:
 
     @overload
     def convert(
-        self, source: list[Item], speaker: str | Sequence[str], *, out: None = None, **options: Unpack[Synthesis]
-    ) -> list[np.ndarray[Any, Any]]:
+        self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None, out: None = None,
+        **options: Unpack[Synthesis],
+    ) -> list[np.ndarray[Any, Any]]:  # fmt: skip
         """A batch as samples."""
 
     @overload
     def convert(
-        self,
-        source: list[Item],
-        speaker: str | Sequence[str],
-        *,
-        out: Sequence[PathLike],
-        sample_rate: int | None = None,
-        subtype: str | None = None,
-        normalise: bool = False,
-        overwrite: bool = False,
-        **options: Unpack[Synthesis],
-    ) -> list[Path]:
+        self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
+        out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
+        overwrite: bool = False, **options: Unpack[Synthesis],
+    ) -> list[Path]:  # fmt: skip
         """A batch written to files."""
 
     @overload
     def convert(
-        self, source: "Given", speaker: str, *, out: None = None, **options: Unpack[Synthesis]
-    ) -> np.ndarray[Any, Any]:
+        self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: None = None,
+        **options: Unpack[Synthesis],
+    ) -> np.ndarray[Any, Any]:  # fmt: skip
         """One recording as samples."""
 
     @overload
     def convert(
-        self,
-        source: "Given",
-        speaker: str,
-        *,
-        out: PathLike,
-        sample_rate: int | None = None,
-        subtype: str | None = None,
-        normalise: bool = False,
-        overwrite: bool = False,
+        self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
+        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, overwrite: bool = False,
         **options: Unpack[Synthesis],
-    ) -> Path:
+    ) -> Path:  # fmt: skip
         """One recording written to a file."""
 
     def convert(
-        self, source: Any, speaker: Any, *, out: Any = None, sample_rate: int | None = None, subtype: str | None = None,
-        normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
+        self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None,
+        subtype: str | None = None, normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Any:  # fmt: skip
         """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
-        source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
+        voice: in place of ``speaker``, an enrolled voice or the path of its file. source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
         out: a sound file to write instead, whose name is returned, at ``sample_rate`` Hz (the source's when None), in the
         format that its suffix names; one for each of a batch. It is written while it is made, so memory does not grow with its
         length. subtype, normalise: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
         is none and, without ``overwrite``, for a file that exists.
         """
+        from vqvc.conversion.speech import require_free
+
+        if (speaker is None) == (voice is None):
+            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
+        if voice is not None:
+            speaker = self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
         batch = isinstance(source, list)
         sources = source if batch else [source]
-        speakers = [speaker] * len(sources) if isinstance(speaker, str) else list(speaker)
+        speakers = (
+            list(speaker)
+            if isinstance(speaker, Sequence) and not isinstance(speaker, str)
+            else [speaker] * len(sources)
+        )
         outs = [None] * len(sources) if out is None else list(out) if batch else [out]
         if len(speakers) != len(sources) or len(outs) != len(sources):
             raise UsageError(
                 f"{len(sources)} sources, {len(speakers)} speakers, {len(outs)} outputs: give as many of each"
             )
-        _require_free([Path(path) for path in outs if path is not None], overwrite)
+        require_free([Path(path) for path in outs if path is not None], overwrite)
         made: list[Any] = []
         for index, speech in self.convert_each(zip(sources, speakers), **options):
             path = outs[index]
@@ -199,7 +202,7 @@ class VoiceConverter:
 
     def convert_each(
         self,
-        pairs: "Iterable[tuple[Given, str]]",
+        pairs: "Iterable[tuple[Given, Speaker]]",
         *,
         skip: Container[int] = (),
         failed: Callable[[int, VqvcError], object] | None = None,
@@ -211,11 +214,11 @@ class VoiceConverter:
         before going on to the next. skip: numbers of pairs that are not wanted; the others are what they are without it.
         failed: called with number and error of a pair that cannot be converted; the error is raised when None.
         """
-        group: list[tuple[int, Source, int]] = []
+        group: list[tuple[int, Source, int | EnrolledVoice]] = []
         seconds = 0.0
         for number, (given, speaker) in enumerate(pairs):
             try:
-                item = number, self._source(given), self._file.speaker_index(speaker)
+                item = number, self._source(given), self._target(speaker)
             except VqvcError as error:
                 _report(failed, number, error)
                 continue
@@ -228,7 +231,7 @@ class VoiceConverter:
 
     def _group(
         self,
-        group: "list[tuple[int, Source, int]]",
+        group: "list[tuple[int, Source, int | EnrolledVoice]]",
         skip: Container[int],
         failed: Callable[[int, VqvcError], object] | None,
         options: Synthesis,
@@ -241,18 +244,15 @@ class VoiceConverter:
         if all(number in skip for number, _, _ in group):
             return
         seed, rest = _settled(options)
-        requests: list[tuple[int, Recording, Analysis, int]] = []
+        requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
         read: dict[Any, tuple[Recording, Analysis]] = {}
-        for number, source, index in group:
+        for number, source, target in group:
             try:
                 if source.duration_s > chunking.LONG_S:
-                    logger.info(
-                        "%s: %.1f min; read through first, then converted in pieces",
-                        source.name,
-                        source.duration_s / 60,
-                    )
+                    minutes = source.duration_s / 60
+                    logger.info("%s: %.1f min; read through first, then converted in pieces", source.name, minutes)
                     whole = chunking.survey(source, self.model)
-                    blocks = chunking.stream(source, whole, self.model, self._sampler, index, seed=seed, **rest)
+                    blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
                     yield number, Speech(blocks, self.sample_rate, *facts)
                     continue
@@ -260,15 +260,49 @@ class VoiceConverter:
                 if key not in read:  # one with several targets is read once
                     recording = source.read(self.sample_rate)
                     read[key] = recording, self._analyse(recording.samples)
-                requests.append((number, *read[key], index))
+                requests.append((number, *read[key], target))
             except VqvcError as error:
                 _report(failed, number, error)
-        wanted = [Request.of(found, index, seed) for _, _, found, index in requests]
+        wanted = [Request.of(found, target, seed) for _, _, found, target in requests]
         made = synthesize(self.model, self._sampler, wanted, **rest) if requests else []
         for (number, recording, found, _), samples in zip(requests, made):
             if number not in skip:
                 given = recording.source_rate, recording.source_length_samples, recording.notes
                 yield number, Speech(iter([_as_source(samples, found)]), self.sample_rate, *given)
+
+    # --- voices outside the speaker table
+
+    def enroll(
+        self,
+        recordings: "Given | list[Given]",
+        *,
+        name: str = "enrolled",
+        progress: Callable[[float], object] | None = None,
+    ) -> "EnrolledVoice":
+        """A voice that the model was not trained on, from recordings of one person: good from 30 s, possible from 10 s.
+
+        recordings: a source, see the module, or a list of them; progress: called with the share that is done. Enroll only voices
+        whose owners agree. Raises AudioError for recordings that are too short or hold no speech. ``EnrolledVoice.save`` writes it.
+        """
+        from vqvc.conversion import enrollment
+
+        given = [self._source(each) for each in (recordings if isinstance(recordings, list) else [recordings])]
+        return enrollment.enroll(self.model, given, name, self.checksum, progress=progress)
+
+    def read_voice(self, path: PathLike) -> "EnrolledVoice":
+        """An enrolled voice from its file; raises ModelError for a damaged file and for a voice of another model."""
+        from vqvc.conversion import voice_file
+
+        voice = voice_file.read(path)
+        self._target(voice)
+        return voice
+
+    def _target(self, speaker: Speaker) -> "int | EnrolledVoice":
+        """What ``pipeline.Request`` takes: an index in the speaker table, or the enrolled voice, which must be one of this model."""
+        if isinstance(speaker, str):
+            return self._file.speaker_index(speaker)
+        speaker.require_model(self.checksum, self._file.config.decoder.speaker_dim, self._file.path)
+        return speaker
 
     def _source(self, given: "Given") -> "Source":
         from vqvc.conversion.source import Source
@@ -305,15 +339,6 @@ def _settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
         "progress": options.get("progress") or (lambda samples: None),
     }
     return options.get("seed", 0), rest
-
-
-def _require_free(outs: list[Path], overwrite: bool) -> None:
-    """Before any work: no output exists, no two are the same."""
-    for path in outs:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path}: exists already; give overwrite=True to replace it")
-    if len({path.resolve() for path in outs}) < len(outs):
-        raise UsageError("two outputs have the same name; give each its own")
 
 
 def _report(failed: Callable[[int, VqvcError], object] | None, number: int, error: VqvcError) -> None:

@@ -114,6 +114,6 @@ def test_synthesized_speech_is_filtered_by_what_was_predicted_unless_it_is_off()
     for request, one, other in zip(requests, plain, filtered):
         with torch.no_grad():
             z_q = model.quantizer.lookup(torch.from_numpy(request.codes)[None])
-            conditioning = model.predicted_mel(model.condition(z_q, torch.tensor([request.speaker_index])))[0]
-        np.testing.assert_array_equal(other, shape(one, conditioning, request.speaker_index))
+            conditioning = model.predicted_mel(model.condition(z_q, torch.tensor([request.speaker])))[0]
+        np.testing.assert_array_equal(other, shape(one, conditioning, request.speaker))
         assert np.abs(other - one).max() > 1e-4

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqvc._util.checksum import sha256_of_file
 from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
@@ -15,7 +16,9 @@ from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_opt
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 if TYPE_CHECKING:
+    from vqvc.conversion.model_file import Header
     from vqvc.conversion.speech import Speech
+    from vqvc.conversion.voice_file import EnrolledVoice
 
 logger = logging.getLogger("vqvc.convert")
 
@@ -30,11 +33,13 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-convert --src recordings/ --speaker p225 --out b/ --format flac --subtype 24\n"
         "  vqvc-convert --src - --speaker p225 --out - <a.wav >b.wav\n"
         "  vqvc-convert --pairs list.tsv                               (lines of source<TAB>speaker<TAB>output)\n"
+        "  vqvc-convert --src a.wav --voice me.voice                   (made by vqvc-enroll; writes a_me.wav)\n"
         "  vqvc-convert --list-speakers",
     )
     add_model(p)
     p.add_argument("--src", help="a recording, a folder of them, or - for stdin")
     p.add_argument("--speaker", help="the target speaker")
+    p.add_argument("--voice", type=Path, help="a voice file of vqvc-enroll instead of --speaker")
     p.add_argument(
         "--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given"
     )
@@ -63,16 +68,35 @@ def work(args: argparse.Namespace) -> int:
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
+    voice = _voice(args, header)
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
-        for speaker in dict.fromkeys(job.speaker for job in batch.jobs):
+        for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
             header.speaker_index(speaker)  # fails before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
                     "tag": not args.no_tag, "subtype": _outputs.subtype(args), **options}  # fmt: skip
-        return _convert(batch, args, options, Finished(settings))
+        if voice is not None:
+            settings["voice"] = sha256_of_file(args.voice)
+        return _convert(batch, args, options, Finished(settings), voice)
 
 
-def _convert(batch: Batch, args: argparse.Namespace, options: dict, finished: Finished) -> int:
+def _voice(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | None":
+    """The enrolled voice of ``--voice``, whose name stands in for ``--speaker``; None without."""
+    if args.voice is None:
+        return None
+    from vqvc.conversion import voice_file
+
+    if args.speaker or args.pairs:
+        raise UsageError("--voice takes the place of --speaker and --pairs; leave those out")
+    voice = voice_file.read(args.voice)
+    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
+    args.speaker = voice.name
+    return voice
+
+
+def _convert(
+    batch: Batch, args: argparse.Namespace, options: dict, finished: Finished, voice: "EnrolledVoice | None"
+) -> int:
     total = len(batch.jobs) + batch.failed
     _conversions.check(batch, args, finished)
     _remove_unfinished(batch)
@@ -80,7 +104,7 @@ def _convert(batch: Batch, args: argparse.Namespace, options: dict, finished: Fi
         logger.info("%d of %d recordings were converted before", len(batch.done), total)
     failed = batch.failed
     if len(batch.done) < len(batch.jobs):
-        failed += _convert_jobs(batch, args, options, finished)
+        failed += _convert_jobs(batch, args, options, finished, voice)
     if failed:
         logger.error("%d of %d recordings were not converted", failed, total)
         return EXIT_SOME_FAILED if failed < total else EXIT_FAILED
@@ -95,7 +119,9 @@ def _remove_unfinished(batch: Batch) -> None:
             atomic.remove_stale_partials(folder)
 
 
-def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finished: Finished) -> int:
+def _convert_jobs(
+    batch: Batch, args: argparse.Namespace, options: dict, finished: Finished, voice: "EnrolledVoice | None"
+) -> int:
     """Convert what is not done and print the names; logs those that could not be converted and returns their number."""
     import vqvc
 
@@ -107,7 +133,7 @@ def _convert_jobs(batch: Batch, args: argparse.Namespace, options: dict, finishe
         failed += 1
         _log_error(batch.jobs[number], error)
 
-    pairs = [(batch.sources.get(job.src, job.src), job.speaker) for job in batch.jobs]
+    pairs = [(batch.sources.get(job.src, job.src), voice or job.speaker) for job in batch.jobs]
     skip = {number for number, job in enumerate(batch.jobs) if job in batch.done}
     made = converter.convert_each(pairs, skip=skip, failed=report_failed, seed=args.seed, progress=meter, **options)
     for number, speech in made:

@@ -14,6 +14,7 @@ from vqvc.audio import level, resample
 from vqvc.conversion import analysis, encoding, pipeline
 from vqvc.conversion.analysis import Analysis
 from vqvc.conversion.source import Given, Source
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
 from vqvc.engine.protocol import Engine
 from vqvc.nn.vqvae import VQVAE
@@ -185,7 +186,7 @@ def stream(
     found: Survey,
     model: VQVAE,
     sampler: Engine,
-    speaker_index: int,
+    speaker: int | EnrolledVoice,
     *,
     seed: int = 0,
     temperature: float = 1.0,
@@ -204,7 +205,7 @@ def stream(
         first = (window.begin - before) // hop
         source = analysis.analyse(model, window.samples, f0_centre=found.pitch)
         place = {"first": first, "last": -(-window.end // hop), "position": window.position}
-        request = pipeline.Request.of(source, speaker_index, seed, **place)
+        request = pipeline.Request.of(source, speaker, seed, **place)
         made = pipeline.synthesize(model, sampler, [request], temperature, folding, postfilter, progress)[0]
         return made[: window.end - first * hop]
 

@@ -10,6 +10,7 @@ from vqvc.audio import mulaw
 from vqvc.conversion.analysis import Analysis
 from vqvc.conversion.encoding import device_of
 from vqvc.conversion.postfilter import PostFilter
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import OVERLAP_S, Joined, Part, fold, join
 from vqvc.engine.protocol import Engine, Job
 from vqvc.errors import UsageError
@@ -24,7 +25,7 @@ SHORTEST_PART = 4  # a part is at least so many times its warm-up
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be synthesized: codes (T,) int64, the index of the speaker, the seed of the draws.
+    """What is to be synthesized: codes (T,) int64, the speaker (an index in the table, or an enrolled voice), the seed of the draws.
 
     loudness: (T,) of the source at each code, on any scale, by which cuts are placed; None takes the predicted gain.
     f0_contour: (3, T) of the source, see ``nn.pitch.F0Conditioner``; None leaves it to the model.
@@ -33,7 +34,7 @@ class Request:
     """
 
     codes: np.ndarray
-    speaker_index: int
+    speaker: int | EnrolledVoice
     seed: int = 0
     loudness: np.ndarray | None = None
     f0_contour: np.ndarray | None = None
@@ -42,9 +43,9 @@ class Request:
     position: int = 0
 
     @classmethod
-    def of(cls, source: Analysis, speaker_index: int, seed: int = 0, **place: int) -> "Request":
+    def of(cls, source: Analysis, speaker: int | EnrolledVoice, seed: int = 0, **place: int) -> "Request":
         """All of a source, or the codes that ``place`` (first, last, position) names, as another speaker."""
-        return cls(source.codes, speaker_index, seed, source.loudness, source.f0_contour, **place)
+        return cls(source.codes, speaker, seed, source.loudness, source.f0_contour, **place)
 
     @property
     def span(self) -> slice:
@@ -104,8 +105,9 @@ def _condition(model: VQVAE, request: Request) -> Conditioning:
     device = device_of(model)
     codes = torch.from_numpy(np.asarray(request.codes, np.int64))[None].to(device)
     contour = torch.from_numpy(request.f0_contour)[None].to(device) if request.f0_contour is not None else None
-    speaker = torch.tensor([request.speaker_index], device=device)
-    return model.condition(model.quantizer.lookup(codes), speaker, contour)
+    known = isinstance(request.speaker, int)
+    speaker = torch.tensor([request.speaker]) if known else request.speaker.vector[None]
+    return model.condition(model.quantizer.lookup(codes), speaker.to(device), contour)
 
 
 def warm_up_frames(model: VQVAE, sampler: Engine) -> int:
@@ -151,6 +153,5 @@ def synthesize(
         return joined
     shape = PostFilter(model)
     return [
-        shape(samples, one.predicted_mel, request.speaker_index)
-        for samples, one, request in zip(joined, plans, requests)
+        shape(samples, one.predicted_mel, request.speaker) for samples, one, request in zip(joined, plans, requests)
     ]

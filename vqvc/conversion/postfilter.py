@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.nn.cepstra import Cepstra
 from vqvc.nn.vqvae import VQVAE
 
@@ -29,7 +30,7 @@ LOWEST_DB, HIGHEST_DB = -20.0, 10.0  # of the gain
 class PostFilter:
     """(samples (T,), predicted (F, bands), speaker) -> (T,), for one model; T = F * conditioning hop, at the level of training.
 
-    predicted: log-mel frames of ``VQVAE.predicted_mel``; speaker: index in the model's table.
+    predicted: log-mel frames of ``VQVAE.predicted_mel``; speaker: index in the model's table, or an enrolled voice.
     """
 
     def __init__(self, model: VQVAE):
@@ -39,11 +40,17 @@ class PostFilter:
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
 
     @torch.inference_mode()
-    def __call__(self, samples: np.ndarray, predicted: Tensor, speaker: int) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, predicted: Tensor, speaker: int | EnrolledVoice) -> np.ndarray:
         waveform = torch.from_numpy(samples).to(self.of_bin.device)
-        gain = self.gain(self.mel(waveform[None])[0].T, predicted, self.global_variance[speaker])
+        gain = self.gain(self.mel(waveform[None])[0].T, predicted, self._variance(speaker))
         shaped = self._apply(waveform, gain @ self.of_bin)
         return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).cpu().numpy()  # as loud as it was
+
+    def _variance(self, speaker: int | EnrolledVoice) -> Tensor:
+        if isinstance(speaker, int):
+            return self.global_variance[speaker]
+        own = speaker.global_variance
+        return torch.zeros_like(self.global_variance[0]) if own is None else own.to(self.global_variance.device)
 
     def gain(self, made: Tensor, predicted: Tensor, variance: Tensor) -> Tensor:
         """Nepers (F, bands) that bring the log-mel frames ``made`` (F, bands) to those ``predicted`` and to ``variance``.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vqvc.audio import output, resample
+from vqvc.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +51,12 @@ class Speech:
             path, self.at(rate), rate, self.length_at(rate), subtype, normalise=normalise, finished=finished
         )
         return Path(path)
+
+
+def require_free(outs: list[Path], overwrite: bool) -> None:
+    """Raise UsageError, before any work, where an output exists (unless ``overwrite``) or two are the same."""
+    for path in outs:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path}: exists already; give overwrite=True to replace it")
+    if len({path.resolve() for path in outs}) < len(outs):
+        raise UsageError("two outputs have the same name; give each its own")

@@ -1,7 +1,10 @@
 """Cepstra of log-mel frames, and their global variance: how lively a voice's spectrum is (Toda & Tokuda 2007)."""
 
 import math
+from collections.abc import Iterable
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vqvc.nn.features import LogMel, cosines
@@ -34,3 +37,18 @@ class Cepstra(nn.Module):
     def variance(self, cepstra: Tensor) -> Tensor:
         """(COEFFICIENTS,): variance over an utterance's loud frames."""
         return cepstra[self.loud(cepstra)].var(0, unbiased=False)
+
+
+@torch.inference_mode()
+def global_variance(mel: LogMel, recordings: Iterable[np.ndarray]) -> Tensor | None:
+    """(coefficients,): mean over recordings (T,) float32, at the level of training, of the variance of each coefficient.
+
+    None for no recordings.
+    """
+    device = mel.filters.device
+    cepstra = Cepstra(mel.filters.shape[0]).to(device)
+    found = []
+    for samples in recordings:
+        padded = np.pad(samples, (0, -len(samples) % mel.hop))
+        found.append(cepstra.variance(cepstra(mel(torch.from_numpy(padded)[None].to(device))[0].T)))
+    return torch.stack(found).mean(0) if found else None

@@ -7,8 +7,9 @@ from vqvc.nn.convolution import Convolution
 
 
 class Conditioner(nn.Module):
-    """Codes' vectors (B, D, T) and speaker indices (B,) -> frames (B, T * repeat, C).
+    """Codes' vectors (B, D, T) and speakers -> frames (B, T * repeat, C).
 
+    Speakers are indices (B,) int64 into the table, or vectors (B, speaker_dim) float in the table's space.
     Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of three taps with
     dilations 1, 2, 4, 1, 2, 4, ...; a frame therefore also sees neighbouring codes.
     """
@@ -32,7 +33,8 @@ class Conditioner(nn.Module):
 
     def forward(self, z_q: Tensor, speaker: Tensor) -> Tensor:
         frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
-        voice = self.speaker(speaker)[:, None].expand(-1, frames.shape[1], -1)
+        vector = speaker if speaker.is_floating_point() else self.speaker(speaker)
+        voice = vector[:, None].expand(-1, frames.shape[1], -1)
         x = self.enter(torch.cat([frames, voice], dim=2))
         for block in self.blocks:
             x = x + block(torch.relu(x))

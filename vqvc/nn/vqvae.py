@@ -144,8 +144,9 @@ class VQVAE(nn.Module):
         return self.f0_conditioner(waveform) if self.f0_conditioner is not None else None
 
     def condition(self, z_q: Tensor, speaker: Tensor, f0_contour: Tensor | None = None) -> Conditioning:
-        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speaker indices (B,).
+        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speakers.
 
+        speaker: indices (B,) int64 into the speaker table, or vectors (B, speaker_dim) float of voices outside it.
         f0_contour: (B, 3, T / hop), see ``F0Conditioner``; with None a model that takes one finds its own.
         """
         if self.f0_conditioner is not None:

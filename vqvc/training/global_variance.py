@@ -1,10 +1,9 @@
-"""How lively each voice is, measured on its training speech when training ends: the post-filter brings it back."""
+"""The global variance of each speaker of a model, measured on training speech when training ends; the post-filter restores it."""
 
-import numpy as np
 import torch
 
 from vqvc.corpus.store import PackedStore
-from vqvc.nn.cepstra import Cepstra
+from vqvc.nn.cepstra import global_variance
 from vqvc.nn.vqvae import VQVAE
 
 UTTERANCES = 20  # of each speaker, evenly picked
@@ -12,18 +11,13 @@ UTTERANCES = 20  # of each speaker, evenly picked
 
 @torch.inference_mode()
 def measure(model: VQVAE, store: PackedStore, speakers: tuple[str, ...]) -> None:
-    """Set ``model.global_variance`` (speakers, coefficients): its mean over training utterances; zeros for a silent speaker."""
-    cepstra = Cepstra(model.mel.filters.shape[0]).to(model.mel.filters.device)
+    """Set ``model.global_variance`` (speakers, coefficients): its mean over training utterances; zeros for a speaker without any."""
     own: dict[str, list] = {name: [] for name in speakers}
     for utterance in store.subset("train"):
         if utterance.speaker in own:
             own[utterance.speaker].append(utterance)
     for row, utterances in enumerate(own.values()):
-        found = []
-        for utterance in utterances[:: max(1, len(utterances) // UTTERANCES)][:UTTERANCES]:
-            samples = store.waveform(utterance)
-            padded = np.pad(samples, (0, -len(samples) % model.mel.hop))
-            waveform = torch.from_numpy(padded)[None].to(model.mel.filters.device)
-            found.append(cepstra.variance(cepstra(model.mel(waveform)[0].T)))
-        if found:
-            model.global_variance[row] = torch.stack(found).mean(0)
+        picked = utterances[:: max(1, len(utterances) // UTTERANCES)][:UTTERANCES]
+        found = global_variance(model.mel, (store.waveform(utterance) for utterance in picked))
+        if found is not None:
+            model.global_variance[row] = found
