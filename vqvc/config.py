@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ Batch = Annotated[int, Range(1, 65536)]
 Rate = Annotated[float, Range(0, 1, above=True)]
 Minutes = Annotated[float, Range(0, 1e6)]
 Seed = Annotated[int, Range(0, 2**31 - 1)]
+Precision = Literal["bfloat16", "float32"]
 MOST_SAMPLES, MOST_CODES = 2**27, 2**22  # of a batch: 2.3 hours of speech in half a gigabyte; codes are wider in memory
 
 
@@ -149,21 +151,23 @@ class TrainingConfig:
     speaker_balance: Share = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
     valid_minutes: Minutes = 3.0  # minutes between validations
     checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
-    precision: Literal["bfloat16", "float32"] = (
-        "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
-    )
+    precision: Precision = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
     seed: Seed = 1
 
 
 @dataclass(frozen=True)
-class Config:
-    """One model and its training."""
+class ModelConfig:
+    """What the network is: all that ``vqvc.nn``, the engines, conversion and model files know of its settings.
+
+    ``Config.model`` derives it; a model file holds it as JSON.
+    """
 
     audio: AudioConfig = field(default_factory=AudioConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    n_mels: Annotated[int, Range(0, 512)] = 80  # bands of the auxiliary log-mel head; 0: the model has none
+    precision: Precision = "bfloat16"  # that the weights were trained in; engines and encoder use it by default
 
     def __post_init__(self) -> None:
         settings.check(self)
@@ -175,7 +179,6 @@ class Config:
             raise ConfigError(
                 f"encoder.strides: a code would stand for {self.hop_length:,} samples; at most 65,536 are allowed"
             )
-        _require_fitting_batch(self.training.batch_size, self.training.crop_samples, "crop_samples", MOST_SAMPLES)
         if self.encoder.input == "units" and (
             self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)
         ):
@@ -184,10 +187,46 @@ class Config:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
-        if self.training.mel_weight and self.decoder.conditioning_hop > 256:
+        if self.n_mels and self.decoder.conditioning_hop > 256:
             raise ConfigError(
                 "decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half"
             )
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code: code i stands for samples [i * hop_length, (i + 1) * hop_length)."""
+        first = 1 if self.encoder.input == "waveform" else self.encoder.feature_hop
+        return first * math.prod(self.encoder.strides)
+
+    @property
+    def code_rate_hz(self) -> float:
+        """Codes per second."""
+        return self.audio.sample_rate / self.hop_length
+
+    def to_dict(self) -> dict:
+        """Plain dicts, lists and scalars; ``model_from_dict`` takes them back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def hash(self) -> str:
+        """Eight hex digits that change when any setting does."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One model and its training: what a YAML file holds."""
+
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+        hop_length = self.model.hop_length
+        _require_fitting_batch(self.training.batch_size, self.training.crop_samples, "crop_samples", MOST_SAMPLES)
         if self.training.context_samples >= self.training.crop_samples:
             raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
         if (
@@ -205,32 +244,30 @@ class Config:
             )
         if self.training.teacher_weight and self.training.decoder_crop_samples:
             raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
-        if self.training.decoder_crop_samples % self.hop_length:
-            raise ConfigError(
-                f"training.decoder_crop_samples: must be a multiple of the hop of {self.hop_length} samples"
-            )
-        if self.training.crop_samples % self.hop_length:
-            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
+        if self.training.decoder_crop_samples % hop_length:
+            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {hop_length} samples")
+        if self.training.crop_samples % hop_length:
+            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {hop_length} samples")
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        """The part that the network is built from."""
+        n_mels = self.training.n_mels if self.training.mel_weight else 0
+        return ModelConfig(
+            self.audio, self.encoder, self.quantizer, self.decoder, n_mels=n_mels, precision=self.training.precision
+        )
 
     @property
     def hop_length(self) -> int:
-        """Samples per code: code i stands for samples [i*hop, (i+1)*hop)."""
-        first = 1 if self.encoder.input == "waveform" else self.encoder.feature_hop
-        return first * math.prod(self.encoder.strides)
+        """Samples per code, see ``ModelConfig.hop_length``."""
+        return self.model.hop_length
 
     @property
     def code_rate_hz(self) -> float:
         """Codes per second."""
-        return self.audio.sample_rate / self.hop_length
+        return self.model.code_rate_hz
 
-    def to_dict(self) -> dict:
-        """Plain dicts, lists and scalars; ``from_dict`` takes them back."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    def hash(self) -> str:
-        """Eight hex digits that change when any setting does."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+    to_dict, hash = ModelConfig.to_dict, ModelConfig.hash
 
 
 @dataclass(frozen=True)
@@ -265,7 +302,7 @@ class PriorTrainingConfig:
     anonymous: Share = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
     valid_minutes: Minutes = 2.0  # minutes between validations
     checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
-    precision: Literal["bfloat16", "float32"] = "bfloat16"  # bfloat16 (where the device has it) or float32
+    precision: Precision = "bfloat16"  # bfloat16 (where the device has it) or float32
     seed: Seed = 1
 
 
@@ -308,3 +345,13 @@ def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
 def from_dict(raw: dict, overrides: Sequence[str] = (), kind: type = Config):
     """Build a Config (or ``kind``) from nested dicts; raises ConfigError for what does not fit."""
     return settings.from_dict(kind, raw, overrides)
+
+
+def model_from_dict(raw: dict) -> ModelConfig:
+    """Build a ModelConfig from its ``to_dict``, or from that of a Config, as in checkpoints and the model files of earlier versions.
+
+    Raises ConfigError for what does not fit.
+    """
+    if isinstance(raw, dict) and "training" in raw:
+        return from_dict(raw).model
+    return from_dict(raw, kind=ModelConfig)

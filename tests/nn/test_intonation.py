@@ -8,8 +8,8 @@ import torch
 
 from vqvc.config import from_dict
 from vqvc.nn import pitch as pitch_module
+from vqvc.nn.builder import build_model
 from vqvc.nn.pitch import F0Conditioner, PitchTracker
-from vqvc.nn.vqvae import VQVAE
 
 RATE, HOP = 16000, 64
 
@@ -76,7 +76,7 @@ def test_crops_are_told_relative_to_their_speakers():
 def test_a_decoder_without_a_melody_still_speaks_and_with_one_listens():
     config = from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}})
     torch.manual_seed(0)
-    model = VQVAE(config, 2).eval()
+    model = build_model(config.model, 2).eval()
     wave = _voice(120.0, 6400 / RATE)
     z_q, speaker = model.quantizer.lookup(model.encode(wave)), torch.tensor([1])
     f0_contour = model.f0_contour(wave)
@@ -89,11 +89,11 @@ def test_converted_speech_is_told_the_melody_of_its_source():
     from vqvc.conversion import pipeline
 
     config = from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}})
-    model = VQVAE(config, 2).eval()
+    model = build_model(config.model, 2).eval()
     samples = _voice(120.0, 6401 / RATE)[0].numpy()
     f0_contour = pipeline.f0_contour(model, samples)
     assert f0_contour.dtype == np.float32 and f0_contour.shape == (3, -(-len(samples) // HOP))
-    assert pipeline.f0_contour(VQVAE(from_dict({"decoder": {"layers": 2}}), 2), samples) is None
+    assert pipeline.f0_contour(build_model(from_dict({"decoder": {"layers": 2}}).model, 2), samples) is None
 
 
 def test_a_long_recording_is_heard_a_stretch_at_a_time(monkeypatch):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tiny_training import tiny_config
 
+from vqvc.nn.builder import build_model
 from vqvc.nn.features import mulaw_encode
-from vqvc.nn.vqvae import VQVAE
 from vqvc.training import validation
+from vqvc.training.objective import Objective
 from vqvc.training.validation import validate
 
 SPEAKERS = ("p0", "p1", "p2")
@@ -18,7 +19,7 @@ SPEAKERS = ("p0", "p1", "p2")
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
+    model = build_model(tiny_config().model, len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
     return model
 
@@ -28,7 +29,9 @@ def _by_hand(model, store, utterances) -> float:
     for utterance in utterances:
         wave = store.waveform(utterance)
         wave = torch.from_numpy(np.pad(wave, (0, -len(wave) % model.hop_length)))[None]
-        losses = model(wave, torch.tensor([SPEAKERS.index(utterance.speaker)]))
+        losses = Objective(tiny_config().training, jitter=0.0)(
+            model, wave, torch.tensor([SPEAKERS.index(utterance.speaker)])
+        )
         nats, samples = nats + float(losses.nll.sum()), samples + wave.shape[1]
     return nats / samples / math.log(2)
 
@@ -46,7 +49,7 @@ def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_fr
 
 def test_what_the_melody_is_worth_is_told(store):
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(decoder={"f0": True}), len(SPEAKERS)).eval()
+    model = build_model(tiny_config(decoder={"f0": True}).model, len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
     conditioning = validate(model, store, "dev", SPEAKERS)
     with torch.no_grad():
@@ -79,7 +82,7 @@ def test_row_44_validation_moves_nothing(model, store):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     wave = torch.from_numpy(store.waveform(store.subset("dev")[0]))[None, :1600]
     assert mulaw_encode(wave).shape == wave.shape  # and gradients are still to be had
-    assert model(wave, torch.tensor([0])).nll.requires_grad
+    assert Objective(tiny_config().training, jitter=0.0)(model, wave, torch.tensor([0])).nll.requires_grad
 
 
 def test_it_can_be_abandoned(model, store):

@@ -40,7 +40,7 @@ def context_codes(model: VQVAE) -> int | None:
 
 def listening_precision(model: VQVAE) -> torch.autocast:
     """Context in which the encoder runs as it was trained: bfloat16 where the processor has it, else float32."""
-    dtype = working_dtype(model.config.training.precision, "cpu")
+    dtype = working_dtype(model.config.precision, "cpu")
     return torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
 
 

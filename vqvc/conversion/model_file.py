@@ -1,7 +1,7 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the contrast, which only training uses
-    metadata     format_version; config, speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
+    weights      the VQVAE's state_dict without the layers of the contrastive loss, which only training uses
+    metadata     format_version; config (a ModelConfig), speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
 """
@@ -20,12 +20,13 @@ from vqvc import config as _config
 from vqvc._util import model_limits, tensorfile
 from vqvc._util.nearest import nearest
 from vqvc._util.tensorfile import Layout, TensorFile
-from vqvc.config import Config
+from vqvc.config import ModelConfig
 from vqvc.errors import ConfigError, ModelError, UsageError
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
-TRAINING_ONLY = ("contrast.",)
+TRAINING_ONLY = ("cpc.",)
 MOST_SPEAKERS = 1 << 20
 KIND = tensorfile.Kind(
     what="a model file",
@@ -60,7 +61,7 @@ class Header:
     """Everything but the weights."""
 
     path: Path
-    config: Config
+    config: ModelConfig
     speakers: tuple[Voice, ...]  # position = index in the model's table
     training: dict
     checksum: str
@@ -117,15 +118,14 @@ def read(path: str | Path) -> ModelFile:
 
 
 def _build(header: Header) -> VQVAE:
-    training = dataclasses.replace(header.config.training, cpc_weight=0.0)
     with torch.random.fork_rng(devices=[]):
-        return VQVAE(dataclasses.replace(header.config, training=training), len(header.speakers))
+        return build_model(header.config, len(header.speakers))
 
 
 def _header(file: TensorFile) -> Header:
     path, metadata = file.path, file.metadata
     try:
-        config = _config.from_dict(json.loads(metadata["config"]))
+        config = _config.model_from_dict(json.loads(metadata["config"]))
         model_limits.require_possible(config)
         speakers, training = _speakers(json.loads(metadata["speakers"])), json.loads(metadata["training"])
         if not isinstance(training, dict) or not re.fullmatch("[0-9a-f]{64}", metadata[tensorfile.CHECKSUM]):

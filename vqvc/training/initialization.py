@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vqvc.config import Config, from_dict
+from vqvc.config import ModelConfig, model_from_dict
 from vqvc.errors import ModelError
 from vqvc.nn.vqvae import VQVAE
 
@@ -40,12 +40,9 @@ class Initialization:
         logger.info("beginning from %s: %d of its voices, %d new ones", self.path, known, len(speakers) - known)
 
 
-def require_same_model(config: Config, other: dict, path: Path, remedy: str) -> None:
-    """Raise ModelError, naming ``path`` and a ``remedy``, when ``other`` (as ``Config.to_dict``) is not built like ``config``."""
-    ours, theirs = (
-        config.to_dict(),
-        from_dict(other).to_dict(),
-    )  # a setting that is newer than the other has its default
+def require_same_model(config: ModelConfig, other: dict, path: Path, remedy: str) -> None:
+    """Raise ModelError, naming ``path`` and a ``remedy``, when ``other`` (its ``to_dict``) is not built like ``config``."""
+    ours, theirs = config.to_dict(), model_from_dict(other).to_dict()  # what the other does not state has its default
     for section in ("audio", "encoder", "quantizer", "decoder"):
         for key, value in ours[section].items():
             if theirs[section][key] != value:

@@ -12,6 +12,7 @@ from vqvc.corpus.store import PackedStore
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE, Conditioning
+from vqvc.training.objective import mel_error
 
 WINDOW_FRAMES = 160  # conditioning frames scored at a time
 
@@ -87,8 +88,8 @@ def validate(
         classes = mulaw_encode(waveform)
         conditioning = model.condition(model.quantizer.lookup(codes), speaker, f0_contour)
         nats += _total_nll(model, classes, conditioning, dtype, skip_decoder)
-        if model.config.training.mel_weight:
-            mel += float(model.mel_error(waveform, conditioning)) * classes.numel()
+        if model.has_mel:
+            mel += float(mel_error(model, waveform, conditioning)) * classes.numel()
         foreign = heard[(i + 1) % len(heard)][1]
         foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
         conditioning = model.condition(model.quantizer.lookup(foreign), speaker, f0_contour)
@@ -105,7 +106,7 @@ def validate(
         bits_per_sample=bits(nats),
         bits_shuffled_codes=bits(nats_shuffled),
         bits_without_f0=bits(nats_without) if model.f0_conditioner is not None else None,
-        mel_error=mel / scored if scored and model.config.training.mel_weight else None,
+        mel_error=mel / scored if scored and model.has_mel else None,
         codes_used=int((counts > 0).sum()),
         codebook_size=len(counts),
         perplexity=perplexity(counts),
@@ -128,14 +129,8 @@ def _total_nll(
     for start in range(0, classes.shape[1], window):
         low, high = max(0, start - lead), min(classes.shape[1], start + window)
         part = slice(low // hop, high // hop)
-        conditioning_part = Conditioning(
-            *(
-                None if t is None else t[:, part]
-                for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-            )
-        )
         before = classes[:, low - order : low] if low >= order else None
-        nll = model.negative_log_likelihood(classes[:, low:high], conditioning_part, before, dtype, skip_decoder)
+        nll = model.negative_log_likelihood(classes[:, low:high], conditioning[:, part], before, dtype, skip_decoder)
         total += float(nll[:, start - low :].sum())
     return total
 

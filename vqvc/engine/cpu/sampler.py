@@ -68,7 +68,7 @@ class Sampler:
     def __init__(
         self, model: VQVAE, precision: str = "auto", threads: int | None = None, unit: str | None = None
     ) -> None:
-        self.unit = units.choose(precision, unit, model.config.training.precision)
+        self.unit = units.choose(precision, unit, model.config.precision)
         self.precision = units.PRECISIONS[self.unit]
         self.threads = threads or cores()
         self.streams = LANES * self.threads  # that ``run`` keeps busy

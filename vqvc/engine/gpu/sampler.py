@@ -52,7 +52,7 @@ class GpuSampler:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision == "auto":
             fast = self.device.type == "cuda" and has_bfloat16(self.device)
-            precision = model.config.training.precision if fast else "float32"
+            precision = model.config.precision if fast else "float32"
         if precision not in ("float32", "bfloat16"):
             raise UsageError(f"precision {precision!r} is not one of auto, float32, bfloat16")
         self.precision, self.streams = precision, streams
