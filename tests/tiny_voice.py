@@ -1,4 +1,4 @@
-"""A model that says nothing sensible but is quick: a few layers of random weights."""
+"""A model that is quick and generates noise: a few layers of random weights."""
 
 from dataclasses import dataclass
 

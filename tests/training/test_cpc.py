@@ -1,4 +1,4 @@
-"""Contrastive prediction: what is told apart, from what, and in which direction of time."""
+"""Contrastive predictive coding: its negatives, its distances and its directions in time."""
 
 import math
 
@@ -22,14 +22,14 @@ def test_distances_are_the_same_in_seconds_at_every_rate(rate_hz, distances):
     assert _cpc(rate_hz).distances == distances
 
 
-def test_equal_vectors_cannot_be_told_apart():
+def test_equal_vectors_are_as_likely_as_each_other():
     constant = torch.ones(2, 6, 30)
     with torch.no_grad():
         assert float(_cpc()(constant)) == pytest.approx(math.log(30), abs=1e-5)
 
 
 def test_other_crops_are_no_wrong_answers():
-    """A speaker is told from another by nothing: each crop's loss is its own."""
+    """Negatives come from the same crop, so that telling speakers apart gains nothing."""
     cpc, z = _cpc(), _vectors(2)
     with torch.no_grad():
         alone = [float(cpc(z[i : i + 1])) for i in range(2)]
@@ -39,17 +39,17 @@ def test_other_crops_are_no_wrong_answers():
 @pytest.mark.parametrize("way", [0, 1])
 def test_a_guess_rests_on_its_own_side_of_time_only(way):
     cpc, time, t = _cpc(), 30, 12
-    heard = _vectors(1).transpose(1, 2).requires_grad_()
+    z_e = _vectors(1).transpose(1, 2).requires_grad_()
     guesses = []
     cpc.guess[way].register_forward_hook(lambda module, inputs, output: guesses.append(output))
-    cpc._one_way(heard, _vectors(1, seed=2).transpose(1, 2), way)
+    cpc._one_way(z_e, _vectors(1, seed=2).transpose(1, 2), way)
     guesses[0][0, t].sum().backward()
-    touched = heard.grad[0].abs().sum(1).nonzero()[:, 0]
+    touched = z_e.grad[0].abs().sum(1).nonzero()[:, 0]
     assert int(touched.max()) == t and int(touched.min()) == max(0, t - 14)
     assert len(guesses[0][0]) == time
 
 
-def test_what_can_be_foretold_is_learned():
+def test_what_can_be_predicted_is_learned():
     """A sequence whose next vectors follow from the last ones, against one of independent vectors."""
     steps = torch.arange(40) % 10
     turning = torch.stack([torch.cos(0.2 * math.pi * steps), torch.sin(0.2 * math.pi * steps)])

@@ -1,4 +1,4 @@
-"""Training that begins from a trained model: on the same voices, and on new ones."""
+"""Training that begins from a trained model: on the same speakers, and on new ones."""
 
 import pytest
 import torch
@@ -21,18 +21,18 @@ def _model(speakers, config=CONFIG):
     return model.eval()
 
 
-def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
+def test_weights_are_taken_and_speakers_follow_their_names(store, tmp_path):
     old = _model(2)
     begun = trainer(
         CONFIG, store, tmp_path / "run", start=Initialization(old, ("p2", "p0"), tmp_path / "old")
     )  # p1 is new
     for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
-        voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
-        spoken, spoken_before = (state.pop("f0_conditioner.f0_sums") for state in (ours, theirs))
-        assert torch.equal(voices[0], before[1]) and torch.equal(voices[2], before[0])
-        assert torch.allclose(voices[1], before.mean(0))
-        assert torch.equal(spoken[0], spoken_before[1]) and (spoken[1] == 0).all()
+        rows, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
+        f0, f0_before = (state.pop("f0_conditioner.f0_sums") for state in (ours, theirs))
+        assert torch.equal(rows[0], before[1]) and torch.equal(rows[2], before[0])
+        assert torch.allclose(rows[1], before.mean(0))
+        assert torch.equal(f0[0], f0_before[1]) and (f0[1] == 0).all()
         assert (ours.pop("global_variance")[:, 0] == torch.tensor([2.0, 1.5, 1.0])).all() and theirs.pop(
             "global_variance"
         ).any()

@@ -47,7 +47,7 @@ def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_fr
     assert 1 <= held_out.codes_used <= held_out.codebook_size == 8 and held_out.perplexity <= held_out.codes_used + 1e-6
 
 
-def test_what_the_melody_is_worth_is_told(store):
+def test_bits_without_f0_show_what_f0_is_worth(store):
     torch.manual_seed(0)
     model = build_model(tiny_config(decoder={"f0": True}).model, len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
@@ -59,7 +59,7 @@ def test_what_the_melody_is_worth_is_told(store):
     assert validate(model, store, "dev", SPEAKERS).bits_per_sample == pytest.approx(conditioning.bits_without_f0)
 
 
-def test_voices_that_the_model_lacks_are_left_out(model, store):
+def test_speakers_that_the_model_lacks_are_left_out(model, store):
     with torch.no_grad():
         expected = _by_hand(model, store, [u for u in store.subset("dev") if u.speaker == "p1"])
     one = validate(model, store, "dev", ("nobody", "p1", "p9"))

@@ -114,8 +114,8 @@ def test_row_86_what_is_drawn_does_not_depend_on_the_number_of_workers(store, tm
 @pytest.mark.timeout(600)
 def test_row_46_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
     assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
-    said = (tmp_path / "log2-0").read_text()
-    assert "another worker is gone" in said and "goes on from the last checkpoint" in said and "Traceback" not in said
+    log = (tmp_path / "log2-0").read_text()
+    assert "another worker is gone" in log and "goes on from the last checkpoint" in log and "Traceback" not in log
 
 
 def test_more_workers_than_crops_are_refused(store, tmp_path):

@@ -1,4 +1,4 @@
-"""How lively each voice is, measured on its training speech when training ends: the post-filter brings it back."""
+"""Global variance of each speaker's cepstra, measured on training speech when training ends; the post-filter restores it."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Beginning from a trained model instead of random weights: to train on, or to learn new voices."""
+"""Beginning from a trained model instead of random weights: to train on, or to learn new speakers."""
 
 import logging
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Initialization:
             weights[name] = torch.stack([rows[theirs[s]] if s in theirs else mean for s in speakers])
         model.load_state_dict(model.state_dict() | weights)
         known = len(theirs.keys() & set(speakers))
-        logger.info("beginning from %s: %d of its voices, %d new ones", self.path, known, len(speakers) - known)
+        logger.info("beginning from %s: %d of its speakers, %d new ones", self.path, known, len(speakers) - known)
 
 
 def require_same_model(config: ModelConfig, other: dict, path: Path, remedy: str) -> None:

@@ -113,7 +113,7 @@ class VQVAETask:
         if not self.held_out:
             logger.warning(
                 "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; the model is trained "
-                "and written, but no figure tells what it does with unseen speech", self.store.path, len(self.speakers),
+                "and written, but nothing measures it on unseen speech", self.store.path, len(self.speakers),
             )  # fmt: skip
 
     def describe(self) -> dict:
@@ -224,14 +224,14 @@ class VQVAETask:
             "speakers": list(self.speakers),
             "store": self._store_identity(),
             "initialized_from": self.initialized_from,
-            "free": self.bypass_quantizer,
+            "bypass_quantizer": self.bypass_quantizer,
         }
 
     def require_same(self, facts: dict, path: Path) -> None:
         require_same_model(self.config.model, facts["config"], path, "train in another folder")
         if facts["speakers"] != list(self.speakers):
             raise ModelError(f"{path}: was made for other speakers; train in another folder")
-        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not say
+        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not have it
             raise ModelError(
                 f"{path}: was trained on another store than {self.store.path}; give that one as --store, or train in another folder"
             )
@@ -259,8 +259,9 @@ class VQVAETask:
         counts = tensors["epoch_counts"].to(self.device)
         self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
         self.bypass_quantizer = facts.get(
-            "free", self.bypass_quantizer and facts["step"] <= self.config.training.quantizer_start_step
-        )  # older ones do not say
+            "bypass_quantizer",
+            self.bypass_quantizer and facts["step"] <= self.config.training.quantizer_start_step,
+        )  # older ones do not have it
 
 
 def trained_speakers(store: PackedStore) -> tuple:
