@@ -43,7 +43,7 @@ def energy(samples: np.ndarray, places: np.ndarray, begin: int, end: int) -> np.
     return (samples[places[:, None] + np.arange(begin, end)] ** 2).mean(1) + 1e-10
 
 
-def cpc(samples: np.ndarray, places: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+def contrast(samples: np.ndarray, places: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Decibels (P,) of the middle 4 ms over the rest of the 20 ms, and of the rest alone."""
     middle, around = int(MIDDLE_S * rate), int(AROUND_S * rate)
     rest = (energy(samples, places, -around, -middle) + energy(samples, places, middle, around)) / 2
@@ -55,7 +55,7 @@ def join_figures(samples: np.ndarray, places: np.ndarray, rate: int) -> dict[str
     side = int(STEP_S * rate)
     step = 10 * np.log10(energy(samples, places, 0, side) / energy(samples, places, -side, 0))
     bends = np.pad(np.diff(samples, 2), 1)
-    bend, level = (cpc(one, places, rate)[0] for one in (bends, samples))
+    bend, level = (contrast(one, places, rate)[0] for one in (bends, samples))
     return {"step": np.abs(step), "bend": bend, "level": level}
 
 
@@ -64,7 +64,7 @@ def as_quiet(samples: np.ndarray, joins: np.ndarray, rate: int) -> np.ndarray:
     around = int(AROUND_S * rate)
     places = np.arange(around, len(samples) - around, int(MIDDLE_S * rate))
     places = places[np.abs(places[:, None] - joins).min(1, initial=len(samples)) > 2 * around]
-    wanted, found = (cpc(samples, at, rate)[1] for at in (joins, places))
+    wanted, found = (contrast(samples, at, rate)[1] for at in (joins, places))
     chosen = []
     for level in wanted:
         chosen.append(int(np.argmin(np.abs(found - level))))

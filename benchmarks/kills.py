@@ -23,6 +23,7 @@ from pathlib import Path
 
 MODULES = (
     "torch",
+    "torch._dynamo",  # the optimizers import it, which takes longer than all of this training
     "numpy",
     "soundfile",
     "vqvc.training.loop",
@@ -31,12 +32,12 @@ MODULES = (
     "vqvc.api",
 )
 SETTINGS = """
-encoder: {channels: [16, 16, 16], strides: [4, 4, 4], context_layers: 1}
-quantizer: {codebook_size: 32, codebook_dim: 16}
-decoder: {layers: 4, dilation_cycle: 4, residual_channels: 16, gate_channels: 32, skip_channels: 16, output: mixture,
-  mixtures: 2, lpc_order: 8, speaker_dim: 8, conditioning_channels: 16, conditioning_layers: 1, conditioning_hop: 16, f0: true}
-training: {steps: 40, quantizer_start_step: 4, batch_size: 4, crop_samples: 2048, context_samples: 128, warmup_steps: 4, weight_average: 0.9,
-  decoder_warmup_fraction: 0.2, input_noise: 1.0, optimizer: muon_all, checkpoint_minutes: 0.002, valid_minutes: 0.01}
+encoder: {channels: [8, 8, 8], strides: [4, 4, 4], context_layers: 1}
+quantizer: {codebook_size: 16, codebook_dim: 8}
+decoder: {layers: 2, dilation_cycle: 2, residual_channels: 8, gate_channels: 16, skip_channels: 8, output: mixture, mixtures: 2,
+  lpc_order: 8, speaker_dim: 8, conditioning_channels: 8, conditioning_layers: 1, conditioning_hop: 16, f0: true}
+training: {steps: 16, quantizer_start_step: 4, batch_size: 2, crop_samples: 1024, context_samples: 128, warmup_steps: 4, weight_average: 0.9,
+  decoder_warmup_fraction: 0.2, input_noise: 1.0, optimizer: muon_all, checkpoint_minutes: 0.0, valid_minutes: 60.0}
 """
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(list(MODULES))

@@ -50,7 +50,7 @@ def test_places_to_compare_with_are_as_loud_as_joins_and_no_joins(folding):
     places = folding.as_quiet(noise, PLACES, RATE)
     assert len(set(places.tolist())) == len(PLACES)
     assert np.abs(places[:, None] - PLACES).min() > 0.02 * RATE
-    levels = [folding.cpc(noise, at, RATE)[1] for at in (PLACES, places)]
+    levels = [folding.contrast(noise, at, RATE)[1] for at in (PLACES, places)]
     np.testing.assert_allclose(*levels, atol=0.5)
     assert len(folding.as_quiet(noise, PLACES[:0], RATE)) == 0
 

@@ -27,7 +27,7 @@ def tiers(draw) -> Tier:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(tiers(), max_size=3), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]))
-def test_round_trip_is_equal_in_both_forms_and_all_encodings(items, encoding):
+def test_row_20_round_trip_is_equal_in_both_forms_and_all_encodings(items, encoding):
     grid = TextGrid(0.0, 100.0, tuple(items))
     for form in (textgrid.format_long, textgrid.format_short):
         assert textgrid.parse(textgrid.decode(form(grid).encode(encoding))) == grid

@@ -28,7 +28,7 @@ OUTPUTS = ("mixture", "categorical")
 @pytest.mark.parametrize("shape", ["odd", "deep", "pointwise"])
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("engine", [*NETWORK, *PROCESSOR, *PYTORCH, *GPU])
-def test_an_engine_equals_the_specification(engine, output, shape):
+def test_row_49_an_engine_equals_the_specification(engine, output, shape):
     engine_cases.check(engine, output, shape)
 
 

@@ -22,7 +22,7 @@ def test_without_bfloat16_and_wide_vectors_the_loop_computes_what_the_network_co
     }
     environment.pop("VQVC_UNIT", None)
     loop = "tests/engine/test_sampler.py::test_the_loop_computes_what_the_network_computes"
-    engines = "tests/engine/test_engines.py::test_an_engine_equals_the_specification"
+    engines = "tests/engine/test_engines.py::test_row_49_an_engine_equals_the_specification"
     command = [
         sys.executable,
         "-m",

