@@ -22,6 +22,7 @@ EXTRAS = {
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "tensorboard": ["tensorboard"],
+    "docs": ["pdoc"],  # the API reference: docs/build.sh
     # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
     "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }

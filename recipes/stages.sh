@@ -59,11 +59,12 @@ stage_train() { # 3: the model
   option_values set
   for setting in ${values[@]+"${values[@]}"}; do more+=(--set "$setting"); done
   [[ -z $opt_max_minutes ]] || more+=(--max-minutes "$opt_max_minutes")
-  inputs=("$conf" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors") resumes=yes
+  mkdir -p "$stamps"
+  python -m vqvc.cli.train --conf "$conf" --show-config >"$stamps/config.yaml" # a change in one of its bases counts too
+  inputs=("$stamps/config.yaml" "$work/dump/store.json" "$work/dump/utts.tsv") outputs=("$exp/model.safetensors") resumes=yes
   [[ -z ${opt_init:-} ]] || { more+=(--init "$opt_init"); inputs+=("$opt_init"); }
   train_command "$opt_ngpu" # cmd.sh: sets the array launcher
   command=("${launcher[@]}" "${more[@]}")
-  mkdir -p "$exp"
   quoted "${recipe_words[@]}" >"$exp/command"
   step train "${command[@]}"
 }

@@ -1,6 +1,7 @@
 """The settings of a model and of its training: frozen dataclasses, read from YAML, nothing accepted unread.
 
-Every key of ``recipes/conf/*.yaml`` is a field here; the comment beside a field gives its unit and its source.
+``recipes/conf/small.yaml`` holds every field of Config; other files name a ``base`` and what differs from it. The comment
+beside a field gives its unit and its source.
 """
 
 import dataclasses
@@ -327,9 +328,9 @@ def _require_fitting_batch(crops: int, length: int, name: str, most: int) -> Non
 def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
     """Read a YAML file and apply ``section.key=value`` overrides; ``kind`` is Config or PriorSettings.
 
-    ``path`` may also be the name of a configuration that comes with the package, such as ``small``. Raises ConfigError
-    with file, line, key and what is allowed for an unknown, duplicate, wrongly typed or out-of-range key, and for YAML
-    tags.
+    ``path`` may also be the name of a configuration that comes with the package, such as ``small``. The file's key ``base``
+    names a file (relative to it) or such a name, whose settings hold where it gives none. Raises ConfigError with file, line,
+    key and what is allowed for an unknown, duplicate, wrongly typed or out-of-range key, and for YAML tags.
     """
     return settings.load(kind, configurations.find(path), overrides)
 

@@ -163,7 +163,7 @@ def test_row_77_aliases_that_would_fill_the_memory_are_said_shortly(tmp_path):
 
 
 def test_row_77_a_folder_is_no_file_of_settings_and_a_byte_order_mark_is_read(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is a folder, not a text file"):
         config.load(tmp_path)
     (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbftraining:\r\n  steps: 7\r\n")
     assert config.load(tmp_path / "bom.yaml").training.steps == 7

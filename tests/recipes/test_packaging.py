@@ -19,7 +19,7 @@ INSTALLED_AS = {
 }  # fmt: skip
 # asked for, and imported by another package alone (the reason) rather than by ours
 IMPORTED_BY_OTHERS = {
-    "onnxruntime": "speechmos", "resemblyzer": "its weights are read, it is not imported",
+    "onnxruntime": "speechmos", "pdoc": "docs/build.sh runs it", "resemblyzer": "its weights are read, it is not imported",
     "tensorboard": "torch.utils.tensorboard",
 }  # fmt: skip
 LOADERS = ("extras.load", "import_module", "importorskip")  # of a package by its name

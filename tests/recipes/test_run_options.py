@@ -137,6 +137,18 @@ def test_some_failed_items_are_passed_on_at_the_end_also_when_skipped(recipe):
     assert done.returncode == 3 and calls == []
 
 
+def test_a_change_in_the_base_of_a_configuration_trains_again(recipe, tmp_path):
+    (tmp_path / "first.yaml").write_text("base: smoke\ntraining:\n  seed: 1\n")
+    (tmp_path / "my.yaml").write_text("base: first.yaml\n")
+    recipe("--conf", "my.yaml")
+    (tmp_path / "first.yaml").write_text("# another comment\nbase: smoke\ntraining:\n  seed: 1\n")
+    done, calls = recipe("--conf", "my.yaml")
+    assert done.returncode == 0 and calls == []
+    (tmp_path / "first.yaml").write_text("base: smoke\ntraining:\n  seed: 2\n")
+    done, calls = recipe("--conf", "my.yaml")
+    assert done.returncode == 0 and names(calls)[0] == "train", done.stderr
+
+
 def test_sources_settings_and_configuration_reach_their_commands(recipe, tmp_path):
     (tmp_path / "my.yaml").write_bytes((ROOT / "recipes/conf/smoke.yaml").read_bytes())
     for name in ("one", "two", "a three"):

@@ -24,17 +24,17 @@ def names() -> list[str]:
     return sorted(path.relative_to(folder()).with_suffix("").as_posix() for path in folder().rglob("*.yaml"))
 
 
-def find(name: str | os.PathLike[str]) -> Path:
-    """The path of a YAML file, given as such or by the name of one that comes with the package.
+def find(name: str | os.PathLike[str], beside: str | os.PathLike[str] = "") -> Path:
+    """The path of a YAML file, given as such (relative to the folder ``beside``) or by the name of one that comes with the package.
 
     Raises ConfigError for a name that is neither.
     """
-    path = Path(name)
-    if path.suffix or path.is_absolute() or path.exists():
+    name = Path(name)
+    path = Path(beside) / name
+    if name.suffix or name.is_absolute() or path.exists():
         return path
     known = names()
-    if path.as_posix() not in known:
-        raise ConfigError(
-            f"{path}: no such file, and no configuration of that name; did you mean {', '.join(nearest(path.as_posix(), known))}?"
-        )
-    return folder() / f"{path.as_posix()}.yaml"
+    if name.as_posix() not in known:
+        alike = ", ".join(nearest(name.as_posix(), known))
+        raise ConfigError(f"{name}: no such file, and no configuration of that name; did you mean {alike}?")
+    return folder() / f"{name.as_posix()}.yaml"

@@ -7,12 +7,16 @@ A field's annotation says what it may hold::
     optimizer: Literal["adam", "muon"] = "adam"
     strides: tuple[Annotated[int, Range(1, 64)], ...] = (2, 2)
 
-Text is read as YAML 1.2 does: ``no`` is a word, ``060`` and ``1:30`` are not numbers, ``1e-4`` is one.
+Text is read as YAML 1.2 does: ``no`` is a word, ``060`` and ``1:30`` are not numbers, ``1e-4`` is one. A file may begin with
+``base: small.yaml``, a path relative to the file, or ``base: small``, the name of a shipped configuration: it then holds only
+what differs.
 """
 
 import dataclasses
 import difflib
+import json
 import math
+import os
 import re
 import reprlib
 import types
@@ -23,12 +27,13 @@ from pathlib import Path
 
 import yaml
 
-from vqvc._util import former_names
+from vqvc._util import configurations, former_names, textfile
 from vqvc.errors import ConfigError
 
 MOST_ITEMS = 64  # of a list
 MOST_DIGITS = 19  # of an integer
 MOST_SHOWN = 80  # characters of a wrong value in a message
+MOST_BASES = 16  # files based on each other
 
 
 @dataclass(frozen=True)
@@ -51,29 +56,19 @@ class Range:
 
 
 def load(kind: type, path: str | Path, overrides: Sequence[str] = ()):
-    """Read a YAML file as the dataclass ``kind`` and apply ``section.key=value`` overrides.
+    """Read a YAML file, over the file or shipped configuration that its key ``base`` names, as the dataclass ``kind``, and
+    apply ``section.key=value`` overrides.
 
-    Raises ConfigError with file, line and key for an unknown, duplicate, wrongly typed or out-of-range key, and for YAML tags.
+    Raises ConfigError with file, line and key for an unknown, duplicate, wrongly typed or out-of-range key, for YAML tags, and
+    for a base that is missing or leads back to the file itself.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from None
-    try:
-        return from_dict(kind, _parse(text) or {}, overrides)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return from_dict(kind, _read(Path(path)), overrides)
 
 
 def from_dict(kind: type, raw: object, overrides: Sequence[str] = ()):
     """Build ``kind`` from nested dicts; raises ConfigError for what does not fit."""
     if not isinstance(raw, dict):
-        raise ConfigError("the file must hold sections such as 'training:', not a single value or a list")
+        raise ConfigError("settings must hold sections such as 'training:', not a single value or a list")
     merged = _renamed(raw)
     for override in overrides:
         name, equals, value = override.partition("=")
@@ -82,9 +77,10 @@ def from_dict(kind: type, raw: object, overrides: Sequence[str] = ()):
             raise ConfigError(f"override {override!r}: write it as section.key=value")
         held = merged.get(section)
         if held is not None and not isinstance(held, dict):
-            raise ConfigError(f"{section}: must be a section with keys, not {_shown(held)}")
-        chosen = _Lines(held or {})
-        chosen.lines = {k: line for k, line in getattr(held, "lines", {}).items() if k != key}
+            raise ConfigError(f"{merged.place(section)}{section}: must be a section with keys, not {_shown(held)}")
+        chosen = _Lines.copy(held or {})
+        chosen.lines.pop(key, None)
+        chosen.file = merged.file
         try:
             chosen[key] = _parse(value)
         except ConfigError:
@@ -93,22 +89,73 @@ def from_dict(kind: type, raw: object, overrides: Sequence[str] = ()):
     return _build(kind, merged, "")
 
 
+def to_yaml(settings: dict) -> str:
+    """Nested settings (``Config.to_dict()``) as a YAML text that ``load`` reads: sections of one key a line."""
+    lines = []
+    for section, values in settings.items():
+        lines += ["", f"{section}:"]
+        lines += [f"  {key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> "_Lines":
+    """The settings in a YAML file and in its bases, each key with its file and line. ``above``: the files based on this one."""
+    try:
+        text = textfile.read(path, error=ConfigError)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from None
+    raw = _parse(text, path)
+    if raw is None:
+        raw = _Lines()
+        raw.file = str(path)
+    if not isinstance(raw, _Lines):
+        raise ConfigError(f"{path}: the file must hold sections such as 'training:', not a single value or a list")
+    own = _renamed(raw)
+    if "base" not in own:
+        return own
+    place, base = own.place("base"), own.pop("base")
+    if not isinstance(base, str) or not base:
+        raise ConfigError(f"{place}base: must be a YAML file or the name of a configuration, not {_shown(base)}")
+    try:
+        found = configurations.find(base, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{place}base: {error}") from None
+    if not found.is_file():
+        raise ConfigError(f"{place}base: {found}: no such file; paths are relative to the file that names them")
+    family = (*above, path.resolve())
+    if found.resolve() in family:
+        raise ConfigError(f"{place}base: {base} leads back to {found}; a configuration cannot be based on itself")
+    if len(family) > MOST_BASES:
+        raise ConfigError(f"{place}base: more than {MOST_BASES} configurations based on each other")
+    return _over(_read(found, family), own)
+
+
+def _over(base: "_Lines", own: "_Lines") -> "_Lines":
+    """The keys of ``own``, and those of ``base`` that it lacks."""
+    result = _Lines.copy(base)
+    result.file = own.file
+    for key, value in own.items():
+        held = result.get(key)
+        result[key] = _over(held, value) if isinstance(held, _Lines) and isinstance(value, _Lines) else value
+        result.lines[key] = own.lines[key]
+    return result
+
+
 def _renamed(raw: dict) -> "_Lines":
     """A copy of nested settings in which keys of earlier versions have the names of this one."""
-    result = _Lines(raw)
-    result.lines = getattr(raw, "lines", {})
+    result = _Lines.copy(raw)
     for old, new in former_names.SETTINGS.items():
         (section, key), (target, name) = old.split("."), new.split(".")
         if not isinstance(result.get(section), dict) or key not in result[section]:
             continue
+        place = _Lines.copy(result[section]).place(key)
         if isinstance(result.get(target), dict) and name in result[target]:
-            raise ConfigError(f"{old}: is the former name of {new}, which is given too; keep one of them")
+            raise ConfigError(f"{place}{old}: is the former name of {new}, which is given too; keep one of them")
         for part in {section, target}:
             held = result.get(part, {})
             if not isinstance(held, dict):
-                raise ConfigError(f"{part}: must be a section with keys, not {_shown(held)}")
-            result[part] = _Lines(held)
-            result[part].lines = dict(getattr(held, "lines", {}))
+                raise ConfigError(f"{result.place(part)}{part}: must be a section with keys, not {_shown(held)}")
+            result[part] = _Lines.copy(held)
         result[target][name] = result[section].pop(key)
         if key in result[section].lines:
             result[target].lines[name] = result[section].lines.pop(key)
@@ -129,22 +176,28 @@ def check(settings: object, prefix: str = "") -> None:
 # --- values
 
 
-def _build(kind: type, raw: object, prefix: str):
+def _build(kind: type, raw: object, prefix: str, place: str = ""):
+    """``raw`` as the dataclass ``kind``. ``prefix``: names of the sections around it; ``place``: its file and line."""
     if not isinstance(raw, dict):
-        raise ConfigError(f"{prefix.rstrip('.')}: must be a section with keys, not {_shown(raw)}")
-    lines = getattr(raw, "lines", {})
+        raise ConfigError(f"{place}{prefix.rstrip('.')}: must be a section with keys, not {_shown(raw)}")
+    raw = _Lines.copy(raw)
     kinds = typing.get_type_hints(kind, include_extras=True)
     values = {}
     for key, value in raw.items():
-        where = f"line {lines[key]}: {prefix}{key}" if key in lines else f"{prefix}{key}"
+        where = f"{raw.place(key)}{prefix}{key}"
         if key not in kinds:
             near = difflib.get_close_matches(str(key), kinds, n=1)
             raise ConfigError(f"{where}: unknown key" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
         if dataclasses.is_dataclass(kinds[key]):
-            values[key] = _build(kinds[key], value, f"{prefix}{key}.")
+            values[key] = _build(kinds[key], value, f"{prefix}{key}.", raw.place(key))
         else:
             values[key] = _convert(where, value, kinds[key])
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ConfigError as error:  # settings that do not go together; the sentence begins with one of them
+        section, _, key = str(error).partition(":")[0].partition(".")
+        part = raw.get(section)
+        raise ConfigError(f"{(part if isinstance(part, _Lines) else raw).place(key)}{error}") from None
 
 
 def _convert(where: str, value: object, kind: object):
@@ -189,11 +242,24 @@ def _shown(value: object) -> str:
 
 
 class _Lines(dict):
-    """A dict that knows on which line of the file each key stood."""
+    """A dict that knows in which file and on which line each key stood."""
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.lines: dict = {}
+        self.lines: dict[str, str] = {}  # of a key: "model.yaml: line 3"
+        self.file = ""  # where keys without a line belong
+
+    @classmethod
+    def copy(cls, other: dict) -> "_Lines":
+        """The keys of any dict, and their lines where it knows them."""
+        result = cls(other)
+        result.lines, result.file = dict(getattr(other, "lines", {})), getattr(other, "file", "")
+        return result
+
+    def place(self, key: str) -> str:
+        """Where ``key`` stood, as the beginning of an error message; empty when it came from no file."""
+        place = self.lines.get(key, self.file)
+        return f"{place}: " if place else ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -204,13 +270,14 @@ class _Loader(yaml.SafeLoader):
     def mapping(self, node: yaml.MappingNode) -> dict:
         """A mapping and the lines of its keys."""
         result = _Lines()
+        result.file = node.start_mark.name
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
+            line = _place(key_node.start_mark)
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise ConfigError(f"line {line}: a key must be a name, not {_shown(key)}")
+                raise ConfigError(f"{line}: a key must be a name, not {_shown(key)}")
             if key in result:
-                raise ConfigError(f"line {line}: {key}: given twice")
+                raise ConfigError(f"{line}: {key}: given twice")
             result[key] = self.construct_object(value_node, deep=True)
             result.lines[key] = line
         return result
@@ -218,7 +285,7 @@ class _Loader(yaml.SafeLoader):
     def integer(self, node: yaml.ScalarNode) -> int:
         """An integer of so many digits at most."""
         if len(node.value) > MOST_DIGITS:
-            raise ConfigError(f"line {node.start_mark.line + 1}: {_shown(node.value)} is too large a number")
+            raise ConfigError(f"{_place(node.start_mark)}: {_shown(node.value)} is too large a number")
         return int(node.value)
 
     def real(self, node: yaml.ScalarNode) -> float:
@@ -239,15 +306,23 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def _parse(text: str) -> object:
-    """The value of a YAML text; raises ConfigError with its line."""
+def _place(mark: yaml.Mark) -> str:
+    """File and line of a mark: ``model.yaml: line 3``."""
+    return f"{mark.name}: line {mark.line + 1}" if mark.name else f"line {mark.line + 1}"
+
+
+def _parse(text: str, path: str | Path = "") -> object:
+    """The value of a YAML text; raises ConfigError with ``path`` and line."""
+    name = f"{path}: " if path else ""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+        loader = _Loader(text)
+        loader.name = os.fspath(path)  # which the marks of its nodes carry
+        return loader.get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
+        where = f"{name}line {mark.line + 1}: " if mark else name
         raise ConfigError(f"{where}{getattr(error, 'problem', None) or 'is not YAML text'}") from None
     except RecursionError:
-        raise ConfigError("is nested too deeply for a file of settings") from None
+        raise ConfigError(f"{name}is nested too deeply for a file of settings") from None
     except (ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(f"is not YAML of settings ({error})") from None
+        raise ConfigError(f"{name}is not YAML of settings ({error})") from None

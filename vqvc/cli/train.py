@@ -5,8 +5,10 @@ import logging
 import os
 from pathlib import Path
 
+from vqvc._util import settings
 from vqvc.cli._common import parser, run
 from vqvc.cli._training import require_possible
+from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.train")
 
@@ -17,6 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
         "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
         examples="  vqvc-train --conf small --store dump --out exp/small --max-minutes 60\n"
         "  vqvc-train --conf small --init vqvc/models/vctk-small.safetensors --store my/dump --out exp/mine\n"
+        "  vqvc-train --conf small --show-config > my.yaml\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )
     p.add_argument(
@@ -25,11 +28,16 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="YAML file with the model and training settings, or one that comes with the package by its name: small",
     )
-    p.add_argument("--store", required=True, type=Path, help="packed store, from vqvc-pack")
-    p.add_argument("--out", required=True, type=Path, help="folder for checkpoints, log and model.safetensors")
+    p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
+    p.add_argument("--out", type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
+    )
+    p.add_argument(
+        "--show-config",
+        action="store_true",
+        help="print all settings that --conf, its bases and --set come to, as YAML that --conf reads, and end",
     )
     p.add_argument(
         "--max-minutes",
@@ -46,6 +54,12 @@ def work(args: argparse.Namespace) -> int:
     from vqvc import config as configuration
 
     config = configuration.load(args.conf, args.set)
+    if args.show_config:
+        print(settings.to_yaml(config.to_dict()), end="")
+        return 0
+    for option, what in (("store", "the packed store that vqvc-pack wrote"), ("out", "the folder of the run")):
+        if getattr(args, option) is None:
+            raise UsageError(f"--{option}: is missing; name {what}")
     require_possible(args.max_minutes, args.threads)
 
     import torch
