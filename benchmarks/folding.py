@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Does folding change the speech? Words, voices and joins of the same utterances said folded and plain, in one run.
+"""Does folding change the speech? Words, speaker and joins of the same utterances synthesized folded and plain, in one run.
 
     python benchmarks/folding.py --store egs/vctk/dump [--model FILE] [--utterances 24] [--seed 0] [--json FILE]
 
-Dev utterances, evenly picked, are each said in another voice with their own codes and melody: once cut into parts as
+Dev utterances, evenly picked, are each converted to another speaker with their own codes and f0 contour: once cut into parts as
 short as folding ever makes them (what one utterance gets on many cores: the most joins), once in one stream, with the
-same seed. Words and voices are judged as users hear them, with the post-filter; a difference is folded - plain, by
+same seed. Words and speaker are judged with the post-filter, as users have it; a difference is folded - plain, by
 utterance. Joins are measured without it, by figures of the 20 ms around the middle of the cross-fade, in dB:
 
 step      from the energy of the 5 ms before to that of the 5 ms after, without its sign
@@ -33,7 +33,7 @@ from vqvc.cli._models import add_model
 
 logger = logging.getLogger("vqvc.folding")
 
-VOICES = 8  # said in turn
+VOICES = 8  # taken in turn
 STREAMS = 1 << 20  # to keep busy: more than there are parts, so that these are as short as they may be
 AROUND_S, STEP_S, MIDDLE_S = 0.010, 0.005, 0.002  # to either side of a place
 
@@ -105,11 +105,11 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
         return {"folded": alone[0], "plain": alone[1], "difference": difference}
 
     rate, rows = store.sample_rate, {}
-    logger.info("listening to the words")
-    hear = PocketsphinxRecogniser().words
-    heard = [[hear(clip.samples, rate) for clip in clips] for clips in (folded, plain)]
+    logger.info("recognising the words")
+    recognise = PocketsphinxRecogniser().words
+    recognised = [[recognise(clip.samples, rate) for clip in clips] for clips in (folded, plain)]
     for unit in ("word", "character"):
-        ours, theirs = (content.count_errors([clip.text for clip in plain], words, unit) for words in heard)
+        ours, theirs = (content.count_errors([clip.text for clip in plain], words, unit) for words in recognised)
         rows[f"{unit} error, %"] = row(100 * ours.edits, 100 * theirs.edits, ours.lengths)
     logger.info("learning the voices from natural speech")
     judge = speaker_verification.identifier(plain, store, seed)[0]
@@ -124,7 +124,7 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     return rows
 
 
-def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[dict]]:
+def synthesized_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[dict]]:
     """Clips folded and plain, and of each utterance the figures at its joins, there in plain speech, and elsewhere."""
     import vqvc
     from vqvc.api import TEMPERATURE
@@ -138,35 +138,35 @@ def said_both_ways(args: argparse.Namespace, store) -> tuple[list, list, list[di
     model, rate = converter.model, converter.sample_rate
     if store.sample_rate != rate:
         raise UsageError(
-            f"{args.store}: holds {store.sample_rate} Hz, the model speaks {rate} Hz; pack it at that rate"
+            f"{args.store}: holds {store.sample_rate} Hz, the model works at {rate} Hz; pack it at that rate"
         )
     dev = [item for item in store.subset("dev") if item.text]
     if not dev:
         raise CorpusError(f"{args.store}: has no utterance of subset dev with a text; prepare more speech")
     sources = [dev[i] for i in np.unique(np.linspace(0, len(dev) - 1, args.utterances).round().astype(int))]
-    spoken = Counter(item.speaker for item in store.subset("train"))
-    targets = choose_targets(store, [name for name in converter.speakers if spoken[name] > 1], None, VOICES)
+    utterances_of = Counter(item.speaker for item in store.subset("train"))
+    targets = choose_targets(store, [name for name in converter.speakers if utterances_of[name] > 1], None, VOICES)
     others = [[name for name in targets if name != item.speaker] or targets for item in sources]
     wanted = [names[i % len(names)] for i, names in enumerate(others)]
-    heard = [converter.analyse(store.waveform(item)) for item in sources]
+    analyses = [converter.analyse(store.waveform(item)) for item in sources]
     requests = [
         pipeline.Request(one.codes, converter.speakers.index(voice), args.seed, one.loudness, one.f0_contour)
-        for one, voice in zip(heard, wanted)
+        for one, voice in zip(analyses, wanted)
     ]
     sampler = Sampler(model)
     sampler.streams = STREAMS
-    seconds = sum(one.length_samples for one in heard) / rate
-    logger.info("saying %d utterances of %.0f s, folded and plain", len(sources), seconds)
-    plans, off = (pipeline.plan(model, sampler, requests, how) for how in ("auto", "off"))
-    said = [pipeline.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
+    seconds = sum(one.length_samples for one in analyses) / rate
+    logger.info("synthesizing %d utterances of %.0f s, folded and plain", len(sources), seconds)
+    plans, off = (pipeline.plan(model, sampler, requests, folding) for folding in ("auto", "off"))
+    made = [pipeline.spoken(sampler, ways, rate, TEMPERATURE) for ways in (plans, off)]
     measured, clips = [], ([], [])
     shape = PostFilter(model) if model.has_mel else lambda samples, predicted_mel, speaker: samples
     for i, (item, plan) in enumerate(zip(sources, plans)):
-        folded, plain, joins = said[0][i].samples, said[1][i].samples, said[0][i].middles
+        folded, plain, joins = made[0][i].samples, made[1][i].samples, made[0][i].middles
         at = {"joins": (folded, joins), "plain": (plain, joins), "as quiet": (folded, as_quiet(folded, joins, rate))}
         measured.append({name: join_figures(samples, places, rate) for name, (samples, places) in at.items()})
         for group, samples in zip(clips, (folded, plain)):
-            shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: heard[i].length_samples]
+            shaped = shape(samples, plan.predicted_mel, requests[i].speaker_index)[: analyses[i].length_samples]
             group.append(
                 EvaluationClip("conversion", item.utt_id, item.speaker, wanted[i], item.text, "", shaped, True)
             )
@@ -180,7 +180,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--store", required=True, type=Path, help="packed store of vqvc-pack, with natural speech of the voices"
     )
     add_model(p)
-    p.add_argument("--utterances", type=int, default=24, help="to say")
+    p.add_argument("--utterances", type=int, default=24, help="to synthesize")
     p.add_argument("--seed", type=int, default=0, help="of the draws and of the intervals")
     p.add_argument("--json", type=Path, help="write the figures there")
     return p
@@ -199,7 +199,7 @@ def work(args: argparse.Namespace) -> None:
     if args.utterances < 1:
         raise UsageError(f"--utterances {args.utterances}: give at least 1")
     store = PackedStore(args.store)
-    folded, plain, measured = said_both_ways(args, store)
+    folded, plain, measured = synthesized_both_ways(args, store)
     joins = sum(len(one["joins"]["step"]) for one in measured)
     print(f"{len(plain)} utterances, {joins} joins; seed {args.seed}; {args.model.name}")
     rows = judged(folded, plain, store, args.seed)

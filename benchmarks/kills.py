@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--stages train pack encode align convert] [--kills 20] [--seed 0] [--folder DIR]
 
-A small corpus is spoken by the built-in voices. Every stage is run once to its end; then, for each trial, in a folder of
+A small corpus is synthesized with the built-in voices. Every stage is run once to its end; then, for each trial, in a folder of
 its own: begun, its processes killed (SIGKILL) at a moment drawn evenly from the time that the whole took, and the same
 command run again. Compared are all tensors of training's last checkpoint and of its model file, and for the other stages
 every byte (of codes.npz every array) of every file; nothing half-written may be left. Exits 1 when a trial differs.

@@ -3,7 +3,7 @@
     python benchmarks/preparing.py CORPUS [--copies 4] [--jobs 2] [--repeats 3]
 
 CORPUS is anything that vqvc-prepare takes. Prints seconds, times real time and the ratio to the limit; ``limit`` decodes
-and resamples every recording on the same number of threads and keeps nothing. Core seconds say more than the clock on
+and resamples every recording on the same number of threads and keeps nothing. Core seconds are a better measure than the clock on
 a machine that has other work. Peak memory is of the whole process.
 """
 

@@ -4,7 +4,7 @@
     python benchmarks/synthesis.py [--sizes 20-64-128-128] [--seconds 5] [--eager-seconds 0.05] [--rounds 2] [--clock cpu] [--json FILE]
 
 eager     the usual public WaveNet loop, written here: float32, one stream, one core (its layers are too
-          small to share out); its sums are ours, which is checked before anything is timed. It takes as long for every sample, so that a fraction of a second tells.
+          small to share out); its sums are ours, which is checked before anything is timed. It takes as long for every sample, so that a fraction of a second is enough.
 plain     ours, one stream on one core
 folded    ours, one utterance of ``--seconds`` cut into streams on all cores, from codes to samples
 batched   ours, every lane of every core busy
@@ -61,7 +61,7 @@ class EagerLoop:
         self.queues = [deque([torch.zeros(1, width)] * dilation) for dilation in stack.dilations]
 
     def step(self, previous: torch.Tensor, terms: torch.Tensor) -> torch.Tensor:
-        """Logits (1, 256) after the class ``previous`` (1,), told terms (L, 1, G)."""
+        """Logits (1, 256) after the class ``previous`` (1,), conditioning terms (L, 1, G)."""
         x, skips = self.net.embed(previous), self.net.stack.skip_bias
         for (past, present, residual, bias, skip), queue, term in zip(self.layers, self.queues, terms):
             queue.append(x)
@@ -73,7 +73,7 @@ class EagerLoop:
 
     @torch.inference_mode()
     def synthesize(self, frames: torch.Tensor, samples: int, forced: np.ndarray | None = None) -> torch.Tensor:
-        """Logits (samples, 256) of a stream told frames (F, C)."""
+        """Logits (samples, 256) of a stream conditioned on frames (F, C)."""
         terms = self.net.stack.frame_terms(frames[:, None])
         previous, found = torch.tensor([128]), []
         for t in range(samples):

@@ -1,8 +1,8 @@
-# Which held-out utterances are said in which voices: written the same way every time from the same lists.
+# Which held-out utterances are converted to which speakers: written the same way every time from the same lists.
 #
 # Reads speakers.tsv and utts.tsv of the store, then wav.scp of dev, test and train. Prints source<TAB>speaker<TAB>out.
 # Sources: n_sources speakers, evenly spaced, each with its first held-out utterance of 2 to 6 s (else one near to that).
-# Targets: n_targets voices, those with most training speech, women, men and unknown in turn. No voice says its own source.
+# Targets: n_targets speakers, those with most training speech, women, men and unknown in turn. No speaker is its own target.
 
 BEGIN { FS = "\t" }
 FNR == 1 { file++ }

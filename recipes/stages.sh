@@ -74,7 +74,7 @@ stage_encode() { # 4: codes with their times
   step encode vqvc-encode --model "$exp/model.safetensors" --store "$work/dump" --out "$exp/codes.npz" --overwrite
 }
 
-stage_convert() { # 5: held-out utterances in other voices
+stage_convert() { # 5: held-out utterances, converted
   mkdir -p "$exp"
   out="$exp/wavs" awk -v n_sources="${opt_conversions%x*}" -v n_targets="${opt_conversions#*x}" \
     -f recipes/pairs.awk "$work/dump/speakers.tsv" "$work/dump/utts.tsv" "$work"/data/{dev,test,train}/wav.scp >"$exp/pairs.tsv.new"
@@ -84,7 +84,7 @@ stage_convert() { # 5: held-out utterances in other voices
   step convert vqvc-convert --model "$exp/model.safetensors" --pairs "$exp/pairs.tsv" --overwrite
 }
 
-stage_probe() { # 6: how well phones are read from the codes
+stage_probe() { # 6: phone accuracy of the codes
   inputs=("$exp/codes.npz" "$work/align/phones.ctm") outputs=("$exp/probe/probe.json") resumes=no
   step probe vqvc-probe --codes "$exp/codes.npz" --align "$work/align/phones.ctm" --store "$work/dump" --out "$exp/probe" --overwrite
 }

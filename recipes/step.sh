@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# One step of a recipe: print its command, run it unless its stamp says that it was done, look at what it wrote.
+# One step of a recipe: print its command, run it unless its stamp is that of a finished step, check what it wrote.
 
 worst_status=0 # 3 once a step listed items that failed
 
-# step NAME COMMAND...: runs the command unless NAME's stamp says that it was done with these words and these inputs.
+# step NAME COMMAND...: runs the command unless NAME's stamp shows that it was done with these words and these inputs.
 # Reads stamps (a folder), the arrays inputs and outputs, and resumes (yes where the command continues unfinished work).
 # Status 3 (some items failed and were listed) goes on when there are outputs, and is kept for the end.
 step() {

@@ -94,7 +94,7 @@ def explained(
 ) -> VqvcError | None:
     """The sentence for an error of the operating system or of libsndfile; None for any other kind of error.
 
-    path: what it concerns, where the error does not say. needs_bytes: what a write that met a full disk wanted.
+    path: what it concerns, where the error does not name it. needs_bytes: what a write that met a full disk wanted.
     """
     if isinstance(error, VqvcError):
         return error

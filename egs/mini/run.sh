@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to converted speech, with no download but the packages: the package speaks its own corpus (eSpeak NG,
+# From a fresh clone to converted speech, with no download but the packages: the toolkit synthesizes its own corpus (eSpeak NG,
 # eight voices, exact phone times) and every stage of the VCTK recipe runs on it. Under 12 minutes on two cores.
 #
 #   bash egs/mini/run.sh
@@ -17,7 +17,7 @@ option conf text mini "model: a name in egs/mini/conf or recipes/conf, or a YAML
 option tag name "" "name of the run below exp/ (the configuration's name when not given)"
 option set list "" "a setting of the configuration, section.key=value (repeatable)"
 option max-minutes number 4 "end training after so many minutes, its learning rate decayed"
-option speakers int:1: 8 "voices to speak with"
+option speakers int:1: 8 "built-in voices to use"
 option sentences int:1: 40 "sentences for each voice"
 option prior-minutes number "" "end the training of stage 9 after so many minutes"
 option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
@@ -28,7 +28,7 @@ option work path "$here" "folder for downloads, data, dump, align and exp"
 option smoke flag "" "the smallest form of every stage, about two minutes: shows that it runs, not that it sounds"
 option overwrite flag "" "run the stages again, also where nothing has changed"
 smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --prior-minutes 0.5 --work "$here/smoke")
-about="The mini recipe: every stage on speech that the package synthesizes itself (see egs/mini/run.sh)."
+about="The mini recipe: every stage on speech that the toolkit synthesizes itself (see egs/mini/run.sh)."
 parse_options "$about" "$@"
 if [[ -n $opt_smoke ]]; then # options that were given win over those of --smoke
   given=("${recipe_words[@]}")
@@ -50,11 +50,11 @@ if ((opt_stage <= -1 && opt_stop_stage >= -1)); then
   stamps=$work/.stamps inputs=() outputs=("$corpus/speakers.tsv") resumes=no
   step corpus vqvc-synth-corpus --out "$corpus" --speakers "$opt_speakers" --sentences "$opt_sentences" \
     --jobs "$opt_jobs" --overwrite
-  # one recording by the model that comes with the package: something to listen to before anything is trained
+  # one recording by the released model, before anything is trained
   for first in "$corpus"/wav/*/*.wav; do break; done
   inputs=("$first") outputs=("$work/first.wav")
   step first vqvc-convert --src "$first" --speaker p225 --out "$work/first.wav" --overwrite
-  log "listen: $first, and converted to speaker p225: $work/first.wav"
+  log "result: $first, and converted to speaker p225: $work/first.wav"
 fi
 
 opt_textgrids=$corpus/phones # the synthesiser's own phone times
@@ -62,7 +62,7 @@ sources=("$corpus")
 prepare_options=(--unseen-speakers 0.15 --held-out-sentences 0.15)
 evaluate_options=(--limit "$([[ -n $opt_smoke ]] && echo 2 || echo 6)")
 run_stages
-if ((opt_stage <= 5 && opt_stop_stage >= 5)); then # the same sentences by the model that comes with the package
+if ((opt_stage <= 5 && opt_stop_stage >= 5)); then # the same sentences by the released model
   out="$exp/released" awk -F'\t' -v OFS='\t' '!seen[$1]++ {
     name = $1; sub(/.*\//, "", name); sub(/\.[^.]*$/, "", name); print $1, "p225", ENVIRON["out"] "/" name "_to_p225.wav" }' \
     "$exp/pairs.tsv" >"$exp/released.tsv"

@@ -157,8 +157,8 @@ def test_real_speech_is_aligned_and_the_rest_listed(real_store, tmp_path, capsys
         found = segments[item.utt_id]
         assert found[0].start_s == 0.0 and found[-1].end_s == pytest.approx(item.length_samples / 16000, abs=2e-6)
         assert all(b.start_s == pytest.approx(a.end_s, abs=2e-6) for a, b in zip(found, found[1:]))
-    spoken = [s.phone for s in segments[ids[0]] if s.phone != "pau"]
-    assert spoken[:4] == ["ao", "th", "er", "ah"] or spoken[:4] == ["ao", "th", "er", "ax"]
+    named = [s.phone for s in segments[ids[0]] if s.phone != "pau"]
+    assert named[:4] == ["ao", "th", "er", "ah"] or named[:4] == ["ao", "th", "er", "ax"]
     rows = dict(line.split("\t") for line in (out / "unaligned.tsv").read_text().splitlines()[1:])
     assert list(rows) == ids[4:]
     assert rows[ids[4]] == "word outside the dictionary: xyzzy"

@@ -72,17 +72,17 @@ def test_what_prepare_says_is_what_it_wrote(vctk_layout, tmp_path, capsys):
     root = vctk_layout("0.92", {**SPEAKERS, "s5": 2}, {"p226_001_mic2", "p227_002.txt"})
     (root / "wav48_silence_trimmed/p225/p225_003_mic2.flac").write_bytes(b"fLaC")
     assert _prepare(root, tmp_path / "data", "--keep-speakers", "p225,p226") == 3
-    said = json.loads((tmp_path / "data/prepare.json").read_text())
+    facts = json.loads((tmp_path / "data/prepare.json").read_text())
     left_out = [line.split("\t") for line in (tmp_path / "data/left_out.tsv").read_text().splitlines()[1:]]
-    assert said["sources"][0]["release"] == "0.92" and len(said["sources"][0]["notes"]) == 4
+    assert facts["sources"][0]["release"] == "0.92" and len(facts["sources"][0]["notes"]) == 4
     assert [row[0] for row in left_out if row[1] == "unusable recording"] == ["p225_003"]
-    assert sum(said["left_out"].values()) == len(left_out) and left_out == sorted(left_out)
-    written = sum(counts["utterances"] for counts in said["subsets"].values())
+    assert sum(facts["left_out"].values()) == len(left_out) and left_out == sorted(left_out)
+    written = sum(counts["utterances"] for counts in facts["subsets"].values())
     assert written + len(left_out) == 8 * 4 + 2
-    assert not {"p225", "p226"} & set(said["unseen_speakers"])
+    assert not {"p225", "p226"} & set(facts["unseen_speakers"])
     for subset in ("train", "dev", "test"):
         assert kaldi_dir.validate(tmp_path / "data" / subset) == []
-    assert f"train\t{said['subsets']['train']['utterances']}\t" in capsys.readouterr().out
+    assert f"train\t{facts['subsets']['train']['utterances']}\t" in capsys.readouterr().out
 
 
 def test_sources_of_all_kinds_are_combined(vctk_layout, tmp_path, speechlike):

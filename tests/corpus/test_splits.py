@@ -1,4 +1,4 @@
-"""The split: no sentence and no unseen voice reaches training, and the order of files cannot change it."""
+"""The split: no sentence and no unseen speaker reaches training, and the order of files cannot change it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvc.corpus.source import Item
-from vqvc.corpus.splits import choose_held_out, choose_unseen, normalise_text, sentence_of, split
+from vqvc.corpus.splits import FEW_SENTENCES, choose_held_out, choose_unseen, normalise_text, sentence_of, split
 from vqvc.errors import UsageError
 
 
@@ -78,6 +78,38 @@ def test_from_twenty_sentences_on_one_is_held_out():
     for count in (1, 19, 20, 200):
         sentences = [f"sentence {n}" for n in range(count)]
         assert len(choose_held_out(sentences, 1e-9)) == (count >= 20) and not choose_held_out(sentences, 0.0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_speakers_of_few_sentences_stay_in_train(count):
+    """With four and more, the hash of the name and of the sentences decides."""
+    items = [Item(f"r{s}_{n}", f"r{s}", Path("x"), f"r{s} reads {n}.") for s in range(300) for n in range(count)]
+    made = split(items, unseen_speakers=0.1, held_out_sentences=0.2)
+    trained = {item.speaker for item in items if made.subset_of.get(item.utt_id) == "train"}
+    if count < FEW_SENTENCES:
+        assert set(made.subset_of.values()) == {"train"} and not made.unseen_speakers and len(trained) == 300
+    else:
+        assert set(made.subset_of.values()) == {"train", "dev", "test"} and len(made.unseen_speakers) > 9
+
+
+def test_the_pieces_of_one_recording_are_one_sentence():
+    items = [Item(f"r{s}_1_{n}", f"r{s}", Path("x"), recording_id=f"r{s}_1") for s in range(50) for n in range(9)]
+    assert set(split(items, held_out_sentences=0.5).subset_of.values()) == {"train"}
+
+
+def test_speakers_of_few_sentences_move_no_other_utterance():
+    items = _corpus()
+    few = [Item(f"x{s}_1", f"x{s}", Path("x"), f"Only x{s} says this.") for s in range(300)]
+    shared = [
+        Item(f"y{s}_{n}", f"y{s}", Path("x"), f"Everybody says {n}.") for s in range(8) for n in (s, s + 8, s + 16)
+    ]
+    before, after = split(items), split([*few, *items, *shared])
+    assert {name: after.subset_of[name] for name in before.subset_of} == before.subset_of
+    assert after.unseen_speakers == before.unseen_speakers
+    assert {after.subset_of[item.utt_id] for item in few} == {"train"}
+    held_out = {sentence_of(item) for item in items if before.subset_of.get(item.utt_id) == "dev"}
+    for item in shared:  # a prompt that the others read too is held out for all
+        assert after.subset_of[item.utt_id] == ("dev" if sentence_of(item) in held_out else "train")
 
 
 def test_a_sentence_is_its_words():

@@ -112,12 +112,12 @@ def test_sentences_are_enough_and_shared_as_promised():
 def test_every_class_is_heard_in_the_mini_corpus(tmp_path):
     """All 41, in one voice's share of the sentences or another's."""
     synthesiser = synthetic.espeak.Synthesiser()
-    heard = set()
+    found = set()
     for place, voice in enumerate(synthetic.VOICES[:3]):
         synthesiser.voice(voice.variant, pitch=50, pitch_range=50, rate_wpm=170)
         for text in synthetic.prompts(place, 40):
-            heard |= {item.text for item in synthetic.phone_grid(synthesiser.synthesize(text)).tiers[0].items}
-    assert heard == set(phones.CLASSES)
+            found |= {item.text for item in synthetic.phone_grid(synthesiser.synthesize(text)).tiers[0].items}
+    assert found == set(phones.CLASSES)
 
 
 def test_wishes_that_cannot_be_met(tmp_path, corpus):

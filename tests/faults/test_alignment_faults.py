@@ -170,7 +170,7 @@ def test_row_72_phone_times_of_another_store_are_refused(store, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def spoken():
+def utterances():
     """Utterances of the built-in voices at levels and in noises that differ, at 16 kHz, with their words."""
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("espeakng_loader")
@@ -196,20 +196,20 @@ def _phones(aligner, utterance):
         return str(error)
 
 
-def test_row_71_an_alignment_does_not_depend_on_what_was_aligned_before(spoken):
-    alone = [_phones(forced.ForcedAligner(worst_score=-1e9), utterance) for utterance in spoken]
+def test_row_71_an_alignment_does_not_depend_on_what_was_aligned_before(utterances):
+    alone = [_phones(forced.ForcedAligner(worst_score=-1e9), utterance) for utterance in utterances]
     assert sum(isinstance(found, list) for found in alone) >= 4
     for order in (range(6), range(5, -1, -1), (3, 0, 5, 1, 1, 4, 2)):
         aligner = forced.ForcedAligner(worst_score=-1e9)
         for number in order:
-            assert _phones(aligner, spoken[number]) == alone[number], (list(order), number)
+            assert _phones(aligner, utterances[number]) == alone[number], (list(order), number)
 
 
-def test_row_71_neither_jobs_nor_a_kill_change_the_alignment(spoken, tmp_path):
+def test_row_71_neither_jobs_nor_a_kill_change_the_alignment(utterances, tmp_path):
     from vqvc.corpus import align_store
 
     with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
-        for number, (samples, text) in enumerate(spoken):
+        for number, (samples, text) in enumerate(utterances):
             writer.add(f"amy_{number}", samples, speaker="amy", subset="train", text=text)
         writer.finish([Speaker("amy")])
     store = PackedStore(tmp_path / "dump")

@@ -1,4 +1,4 @@
-"""FAULTS rows 1 to 12: what a bad recording says, through the reader and through the commands."""
+"""FAULTS rows 1 to 12: the error of a bad recording, through the reader and through the commands."""
 
 import struct
 

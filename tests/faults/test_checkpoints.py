@@ -1,4 +1,4 @@
-"""FAULTS rows 31 to 37 and 39: whatever happens to a checkpoint, the last good one is found or the reason is told."""
+"""FAULTS rows 31 to 37 and 39: whatever happens to a checkpoint, the last good one is found or the error has the reason."""
 
 import errno
 import logging
@@ -33,8 +33,8 @@ def _assert_good(folder: Path, step: int):
 
 
 @contextmanager
-def _heard():
-    """What the training logger says meanwhile."""
+def _logged():
+    """The lines of the training logger meanwhile."""
     lines, logger = [], logging.getLogger("vqvc.training")
     handler, level = logging.Handler(), logger.level
     handler.emit = lambda record: lines.append(record.getMessage())
@@ -134,9 +134,9 @@ def test_row_35_a_cut_file_falls_back_one(tmp_path):
     whole = path.read_bytes()
     for kept in (0, 5, 8, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        with _heard() as said:
+        with _logged() as lines:
             _assert_good(tmp_path, 1)
-        assert len(said) == 1 and str(path) in said[0] and "using the checkpoint before it" in said[0]
+        assert len(lines) == 1 and str(path) in lines[0] and "using the checkpoint before it" in lines[0]
 
 
 def test_row_35_every_flipped_byte_falls_back_one(tmp_path):
@@ -150,13 +150,13 @@ def test_row_35_every_flipped_byte_falls_back_one(tmp_path):
         if position == version:  # becomes another format: row 37
             continue
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
-        with _heard() as said:
+        with _logged() as lines:
             _, tensors, facts = checkpoint.load_newest(tmp_path)
         if facts["step"] == 2:  # a blank of the header's padding, or what means the same
             assert all(torch.equal(tensors[name], tensor) for name, tensor in _tensors(2).items())
             unseen += 1
         else:
-            assert facts["step"] == 1 and len(said) == 1, position
+            assert facts["step"] == 1 and len(lines) == 1, position
     assert unseen <= 8 + len(padding)
 
 
@@ -226,17 +226,17 @@ def _bytes(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    "change, says",
+    "change, message",
     [
         ({"quantizer": {"codebook_size": 16}}, "made with quantizer.codebook_size = 8, not 16"),
         ({"encoder": {"channels": [8, 16]}}, r"made with encoder.channels = \[8, 8\], not \[8, 16\]"),
         ({"decoder": {"output": "categorical"}}, "made with decoder.output = mixture, not categorical"),
     ],
 )
-def test_row_37_a_model_of_other_settings_says_which(store, tmp_path, change, says):
+def test_row_37_a_model_of_other_settings_is_refused_by_name(store, tmp_path, change, message):
     trainer(tiny_config(training={"steps": 1}), store, tmp_path / "run").run()
     before = _bytes(tmp_path / "run")
-    with pytest.raises(ModelError, match=f"{says}; train in another folder"):
+    with pytest.raises(ModelError, match=f"{message}; train in another folder"):
         trainer(tiny_config(training={"steps": 2}, **change), store, tmp_path / "run").run()
     assert _bytes(tmp_path / "run") == before  # its config.yaml too
 
@@ -281,8 +281,8 @@ def test_row_33_a_full_disk_ends_the_command_with_one_sentence(store, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", write_bytes)
         assert train.main(given) == 1
-    said = capsys.readouterr().err
-    assert "disk full, needs about" in said and "Traceback" not in said
+    err = capsys.readouterr().err
+    assert "disk full, needs about" in err and "Traceback" not in err
     assert checkpoint.load_newest(tmp_path / "run")[2]["step"] == 3
     assert train.main(given) == 0
     assert "resuming at step 3 " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""FAULTS rows 13 to 18 through vqvc-prepare (what the lists themselves say is in tests/corpus)."""
+"""FAULTS rows 13 to 18 through vqvc-prepare (the lists' own messages are tested in tests/corpus)."""
 
 import os
 import random
@@ -30,8 +30,8 @@ def test_row_13_a_malformed_list_stops_with_its_line_and_stays(kaldi, tmp_path, 
     (kaldi / "utt2spk").write_text((kaldi / "utt2spk").read_text().replace("amy_2 amy", "amy_2 amy x"))
     before = (kaldi / "utt2spk").read_bytes()
     assert _prepare(kaldi, tmp_path) == 1
-    said = capsys.readouterr().err
-    assert "utt2spk:3: has 3 fields, should have 2" in said and "--fix" in said and "Traceback" not in said
+    err = capsys.readouterr().err
+    assert "utt2spk:3: has 3 fields, should have 2" in err and "--fix" in err and "Traceback" not in err
     assert (kaldi / "utt2spk").read_bytes() == before and not (tmp_path / "data").exists()
 
 
@@ -73,18 +73,18 @@ def test_row_16_faults_of_the_release_are_a_line_each(vctk_layout, tmp_path, cap
     )
     (root / "txt/p362").mkdir()
     (root / "txt/p362/p362_001.txt").write_text("No audio.")
-    said = []
+    err = []
     for name in ("one", "two"):
         assert _prepare(root, tmp_path, name) == 0  # known faults are no failure
-        said.append([line.strip() for line in capsys.readouterr().err.splitlines() if line.startswith("  ")])
-    assert said[0] == said[1] and len(said[0]) == 5
+        err.append([line.strip() for line in capsys.readouterr().err.splitlines() if line.startswith("  ")])
+    assert err[0] == err[1] and len(err[0]) == 5
     for start in (
         "p280: no mic2 recordings",
         "p315: no transcripts",
         "p362: 1 transcripts without audio",
         "s5: does not begin with p",
     ):
-        assert sum(line.startswith(start) for line in said[0]) == 1, start
+        assert sum(line.startswith(start) for line in err[0]) == 1, start
 
 
 def test_row_17_another_file_order_is_the_same_split(vctk_layout, tmp_path, monkeypatch):

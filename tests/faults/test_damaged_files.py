@@ -1,4 +1,4 @@
-"""FAULTS row 83: whatever stands in a file of ours, a command does its work or says one sentence; nothing is a traceback."""
+"""FAULTS row 83: whatever stands in a file of ours, a command does its work or fails with one sentence; nothing is a traceback."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""FAULTS row 50: an empty or one-class probe says "needs at least two classes" and never reports 100 %."""
+"""FAULTS row 50: an empty or one-class probe fails with "needs at least two classes" and never reports 100 %."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ from vqvc.cli import convert, decode
 from vqvc.cli._common import parser
 from vqvc.cli._common import run as run_command
 from vqvc.cli._finished import LIST
-from vqvc.conversion import model_file as package
+from vqvc.conversion.model_file import write as write_model
 from vqvc.errors import FileError, explained
 from vqvc.evaluation.run_folder import RunFolder
 
@@ -36,7 +36,7 @@ no_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, re
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    package.write(path, tiny_model(), SPEAKERS, {"steps": 0})
+    write_model(path, tiny_model(), SPEAKERS, {"steps": 0})
     return path
 
 
@@ -131,7 +131,7 @@ def test_row_62_from_a_pipe_into_a_pipe(here, model_file):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ((), "type: vqvc-convert --src a.wav --speaker p225"),
         (("--src", "a.wav"), "whose voice? Add --speaker p225"),
@@ -147,9 +147,9 @@ def test_row_62_from_a_pipe_into_a_pipe(here, model_file):
     ],
     ids=str,
 )
-def test_row_62_words_that_do_not_suffice_say_what_to_type(run, here, words, says):
+def test_row_62_words_that_do_not_suffice_name_what_to_type(run, here, words, message):
     status, out, err = run(convert, *words)
-    assert status == 2 and says in err and out == "" and visible(here) == ["a.wav"]
+    assert status == 2 and message in err and out == "" and visible(here) == ["a.wav"]
 
 
 # rows 52 and 73: what cannot be written
@@ -168,18 +168,18 @@ def unwritable(here: Path) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "how", ["below a file", "far below a file", "too long", "too long a folder", "no ordinary file"]
+    "place", ["below a file", "far below a file", "too long", "too long a folder", "no ordinary file"]
 )
-def test_row_73_a_place_that_cannot_be_written_is_said_before_the_work(run, here, monkeypatch, how):
-    out, says = unwritable(here)[how]
+def test_row_73_a_place_that_cannot_be_written_is_refused_before_the_work(run, here, monkeypatch, place):
+    out, message = unwritable(here)[place]
     monkeypatch.setattr(vqvc, "load", None)  # no work is begun
     (here / "c.txt").write_text("1 2 3")
     for command, words in ((convert, ("--src", "a.wav")), (decode, ("c.txt",))):
-        form = ("--format", "wav") if how != "no ordinary file" else ()
+        form = ("--format", "wav") if place != "no ordinary file" else ()
         status, _, err = run(
             command, *words, "--speaker", "p225", "--out", out if form else f"{out}", *form, "--overwrite"
         )
-        assert status == 2 and (says in err or "no known sound format" in err), err
+        assert status == 2 and (message in err or "no known sound format" in err), err
     assert visible(here) == ["a.wav", "c.txt", "file"]
 
 

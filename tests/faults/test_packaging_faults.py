@@ -1,4 +1,4 @@
-"""FAULTS row 67: a wheel, in an environment that knows nothing of this folder, does what the README says."""
+"""FAULTS row 67: a wheel, in an environment that knows nothing of this folder, does what the README describes."""
 
 import os
 import re

@@ -42,12 +42,17 @@ def _contents(folder):
 
 
 def test_row_54_a_corpus_of_which_nothing_is_held_out_is_warned_of(tmp_path, speechlike, capsys):
+    """Thirty speakers with one recording each all stay in train; recordings enough of one speaker are split."""
     for n in range(30):
         (tmp_path / f"own/s{n:02d}").mkdir(parents=True)
         soundfile.write(tmp_path / f"own/s{n:02d}/only.wav", speechlike(0.4, seed=n), 16000)
-    assert _prepare(tmp_path / "own", tmp_path / "data", "--held-out-sentences", "0") == 0
-    output = capsys.readouterr().err
-    assert "nothing is held out" in output and "--held-out-sentences" in output
+    for fraction in ("0", "0.2"):
+        assert _prepare(tmp_path / "own", tmp_path / f"data{fraction}", "--held-out-sentences", fraction) == 0
+        output = capsys.readouterr().err
+        assert "nothing is held out" in output and "--held-out-sentences" in output
+        assert json.loads((tmp_path / f"data{fraction}/prepare.json").read_text())["subsets"]["train"]["speakers"] == 30
+    for n in range(20):
+        soundfile.write(tmp_path / f"own/s00/{n}.wav", speechlike(0.4, seed=n), 16000)
     assert _prepare(tmp_path / "own", tmp_path / "other", "--held-out-sentences", "0.2") == 0
     assert "nothing is held out" not in capsys.readouterr().err
 
@@ -66,7 +71,7 @@ def test_row_69_a_foreign_folder_is_neither_removed_nor_taken_up(speakers, tmp_p
     assert _prepare(speakers, tmp_path / "data") == 0
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/words.txt").write_text("years of work")
-    for out in ("store", "prepared", "spoken"):
+    for out in ("store", "prepared", "synthesized"):
         partial = tmp_path / f"{out}.partial"
         if foreign == "a file":
             partial.write_text("years of work")
@@ -77,10 +82,10 @@ def test_row_69_a_foreign_folder_is_neither_removed_nor_taken_up(speakers, tmp_p
             (partial / "words.txt").write_text("years of work")
     assert _pack(tmp_path / "data", tmp_path / "store") == 2
     assert _prepare(speakers, tmp_path / "prepared") == 2
-    assert synth_corpus.main(["--out", str(tmp_path / "spoken"), "--speakers", "1", "--sentences", "1"]) == 2
+    assert synth_corpus.main(["--out", str(tmp_path / "synthesized"), "--speakers", "1", "--sentences", "1"]) == 2
     output = capsys.readouterr().err
     assert output.count("was not made by vqvc") == 3 and "Traceback" not in output
-    for path in (tmp_path / f"{out}.partial" for out in ("store", "prepared", "spoken")):
+    for path in (tmp_path / f"{out}.partial" for out in ("store", "prepared", "synthesized")):
         text = path if foreign == "a file" else path / "words.txt"
         assert text.read_text() == "years of work"
     assert os.listdir(tmp_path / "thesis") == ["words.txt"]
@@ -229,7 +234,7 @@ def test_row_72_a_speaker_that_is_not_listed_is_named(tmp_path):
     (tmp_path / "dump/store.json").write_text(json.dumps(facts))
     assert PackedStore(store.path).identity == store.identity
     (tmp_path / "dump/speakers.tsv").write_text("speaker\tgender\taccent\namy\tf\t\n")
-    with pytest.raises(CorpusError, match="speakers.tsv: lacks 'bob', who speaks in utts.tsv"):
+    with pytest.raises(CorpusError, match="speakers.tsv: lacks 'bob', a speaker of utts.tsv"):
         PackedStore(store.path)
 
 
@@ -332,7 +337,7 @@ def test_row_40_a_pack_that_is_killed_at_any_change_of_a_name_ends_as_if_it_had_
 HOLDER = """
 import sys
 from vqvc._util import lock
-with lock.Hold(sys.argv[1]):
+with lock.Lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -361,11 +366,11 @@ def test_row_86_two_commands_in_one_folder_do_not_meet(speakers, tmp_path, capsy
 
 
 def test_row_86_a_lock_is_let_go_and_leaves_nothing(tmp_path):
-    held = lock.Hold(tmp_path / "x")
+    held = lock.Lock(tmp_path / "x")
     with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
-        lock.Hold(tmp_path / "x")
+        lock.Lock(tmp_path / "x")
     held.close()
     held.close()
-    with lock.Hold(tmp_path / "x"):
+    with lock.Lock(tmp_path / "x"):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""FAULTS rows 26, 40, 80, 81 and 83 in the recipes: values are text, what was stopped is said, nothing usable stops."""
+"""FAULTS rows 26, 40, 80, 81 and 83 in the recipes: values are text, what was stopped is reported, nothing usable stops."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""FAULTS rows 23, 24 and 77: what a file of settings or an override may hold, and what is said about anything else."""
+"""FAULTS rows 23, 24 and 77: what a file of settings or an override may hold, and the error of anything else."""
 
 import dataclasses
 import typing
@@ -20,7 +20,7 @@ def _load(tmp_path, text, *overrides, kind=Config):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (
             "decoder:\n  layrs: 20\n",
@@ -57,8 +57,8 @@ def _load(tmp_path, text, *overrides, kind=Config):
         ),
     ],
 )
-def test_row_23_a_wrong_key_or_value_is_named_with_file_line_and_remedy(tmp_path, text, says):
-    with pytest.raises(ConfigError, match=says):
+def test_row_23_a_wrong_key_or_value_is_named_with_file_line_and_remedy(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
         _load(tmp_path, text)
 
 
@@ -113,16 +113,16 @@ def test_row_77_every_setting_has_a_type_and_a_range_that_are_said(tmp_path, kin
         written = f"[{text}]" if is_list else text
         with pytest.raises(ConfigError) as caught:
             _load(tmp_path, f"{section}:\n  {name}: {written}\n", kind=kind)
-        said = str(caught.value)
-        assert said.startswith(f"{tmp_path / 'model.yaml'}: line 2: ") and len(said) < 400, said
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / 'model.yaml'}: line 2: ") and len(message) < 400, message
         if text != "9" * 5000:
-            assert f"line 2: {key}: " in said and expected in said, said
+            assert f"line 2: {key}: " in message and expected in message, message
         with pytest.raises(ConfigError):
             config.from_dict({}, [f"{key}={written}"], kind)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (
             "training:\n  batch_size: 60000\n",
@@ -146,10 +146,10 @@ def test_row_77_every_setting_has_a_type_and_a_range_that_are_said(tmp_path, kin
         ("decoder: \x00\n", "is not YAML text"),
     ],
 )
-def test_row_77_settings_that_do_not_go_together_and_odd_yaml_are_one_sentence(tmp_path, text, says):
+def test_row_77_settings_that_do_not_go_together_and_odd_yaml_are_one_sentence(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, text)
-    assert says in str(caught.value) and len(str(caught.value)) < 400
+    assert message in str(caught.value) and len(str(caught.value)) < 400
 
 
 def test_row_77_aliases_that_would_fill_the_memory_are_said_shortly(tmp_path):
@@ -178,7 +178,7 @@ def test_row_77_settings_made_in_python_are_held_to_the_same_ranges():
 
 @pytest.mark.parametrize("command", [train, prior])
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (["--set", "training.steps=-60"], "training.steps: must be an integer from 1 to 1,000,000,000, not -60"),
         (["--max-minutes", "nan"], "--max-minutes: must be above 0 and finite, not nan"),
@@ -187,8 +187,8 @@ def test_row_77_settings_made_in_python_are_held_to_the_same_ranges():
         (["--threads", "0"], "--threads: must be from 1 to 1,024, not 0"),
     ],
 )
-def test_row_77_a_command_refuses_with_status_2_and_makes_no_folder(tmp_path, capsys, command, given, says):
+def test_row_77_a_command_refuses_with_status_2_and_makes_no_folder(tmp_path, capsys, command, given, message):
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"training": {"steps": 3}}))
     source = ["--store" if command is train else "--codes", str(tmp_path / "none")]
     status = command.main(["--conf", str(tmp_path / "settings.yaml"), "--out", str(tmp_path / "out"), *source, *given])
-    assert status == 2 and says in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert status == 2 and message in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -167,10 +167,10 @@ def test_row_56_everything_readable_in_a_folder_is_taken_and_the_rest_named(mess
     assert names == ["a.wav", "b.aif", "c.oga", "deep/d.opus", "link/e.FLAC"]
     assert [path.name for path in found.foreign] == ["g h.webm", "f.m4a"]
     assert [path.name for path in found.replaced] == ["a.m4a"]  # a.wav stands beside it: the remedy was followed
-    said = "\n".join(found.remedies())
+    remedies = "\n".join(found.remedies())
     assert (
-        f"ffmpeg -i '{messy}/deep/g h.webm' '{messy}/deep/g h.wav'" in said
-        and f"ffmpeg -i {messy}/f.m4a {messy}/f.wav" in said
+        f"ffmpeg -i '{messy}/deep/g h.webm' '{messy}/deep/g h.wav'" in remedies
+        and f"ffmpeg -i {messy}/f.m4a {messy}/f.wav" in remedies
     )
     assert [path.name for path in folder.recordings_in(messy, [messy / "deep"]).foreign] == ["f.m4a"]
 

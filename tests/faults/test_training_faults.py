@@ -66,9 +66,9 @@ def test_row_41_a_loss_that_is_no_number_names_step_utterances_and_checkpoint(st
     _spoil(monkeypatch, VQVAE, "negative_log_likelihood", 4, spoil)
     with pytest.raises(TrainingError) as caught:
         run.run()
-    said = str(caught.value)
-    assert said.startswith("step 3: the loss or its gradient is not a number (utterances p")
-    assert f"last good checkpoint: {tmp_path / 'run' / 'checkpoint-00000003.safetensors'};" in said
+    message = str(caught.value)
+    assert message.startswith("step 3: the loss or its gradient is not a number (utterances p")
+    assert f"last good checkpoint: {tmp_path / 'run' / 'checkpoint-00000003.safetensors'};" in message
     assert all(torch.isfinite(parameter).all() for parameter in run.task.model.parameters())
     assert _checkpoints_are_finite(tmp_path / "run") == 3
     monkeypatch.undo()
@@ -81,8 +81,8 @@ def test_row_41_the_command_fails_with_one_sentence_and_releases_nothing(store, 
     _spoil(monkeypatch, VQVAE, "negative_log_likelihood", 2, lambda nll: nll * math.nan)
     given = ["--conf", str(path), "--store", str(store.path), "--out", str(tmp_path / "run"), "--threads", "1"]
     assert train.main(given) == 1
-    said = capsys.readouterr().err
-    assert "error: step 1: the loss" in said and "last good checkpoint: none yet" in said and "Traceback" not in said
+    err = capsys.readouterr().err
+    assert "error: step 1: the loss" in err and "last good checkpoint: none yet" in err and "Traceback" not in err
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -192,7 +192,7 @@ def test_a_store_at_another_rate_is_refused(store, tmp_path):
 
 
 def test_a_step_that_says_only_padding_is_no_fault(tmp_path):
-    """Utterances shorter than a crop: what is said again may lie behind all of them."""
+    """Utterances shorter than a crop: the decoder's crop may lie behind all of them."""
     settings = {"crop_samples": 2048, "decoder_crop_samples": 256, "batch_size": 1, "steps": 6}
     short = tiny_store(tmp_path / "short", utterances=2, length_samples=64)
     assert trainer(tiny_config(training=settings), short, tmp_path / "run").run().step == 6
@@ -226,8 +226,8 @@ def test_row_54_thirty_speakers_of_one_recording_each_train_to_the_end(tmp_path,
         tmp_path / "dump", [(f"{name}_1", name, subset) for name, subset in zip(names, subsets)], names
     )
     assert _command(store, tmp_path / "run", tmp_path, checkpoint_minutes=0.0, valid_minutes=0.0) == 0
-    said = capsys.readouterr()
-    assert "nothing is held out" in said.err and "Traceback" not in said.err and "held-out" not in said.out
+    captured = capsys.readouterr()
+    assert "nothing is held out" in captured.err and "Traceback" not in captured.err and "held-out" not in captured.out
     model = model_file.read(tmp_path / "run" / "model.safetensors")
     assert len(model.speakers) == 30 - len(apart) and "held_out" not in model.training
 
@@ -235,9 +235,9 @@ def test_row_54_thirty_speakers_of_one_recording_each_train_to_the_end(tmp_path,
 def test_row_65_a_store_at_another_level_is_refused_with_both_remedies(tmp_path, capsys):
     store = _write_store(tmp_path / "dump", [("a_1", "a", "train"), ("a_2", "a", "dev")], ["a"], level_rms=0.1)
     assert _command(store, tmp_path / "run", tmp_path) == 1
-    said = capsys.readouterr().err
-    assert "packed at a level of 0.1, the model's audio.level_rms is 0.06; pack it with --level-rms 0.06" in said
-    assert "--set audio.level_rms=0.1" in said and not (tmp_path / "run").exists()
+    err = capsys.readouterr().err
+    assert "packed at a level of 0.1, the model's audio.level_rms is 0.06; pack it with --level-rms 0.06" in err
+    assert "--set audio.level_rms=0.1" in err and not (tmp_path / "run").exists()
     assert _command(store, tmp_path / "run", tmp_path, "--set", "audio.level_rms=0.1") == 0
     assert model_file.read(tmp_path / "run" / "model.safetensors").config.audio.level_rms == 0.1
 
@@ -267,8 +267,8 @@ def test_row_72_noise_in_place_of_the_audio_is_noticed(store, tmp_path, capsys):
     audio = store.path / "audio.s16"
     audio.write_bytes(np.random.default_rng(0).bytes(audio.stat().st_size))
     assert _command(store, tmp_path / "run", tmp_path) == 1
-    said = capsys.readouterr().err
-    assert "audio.s16: checksum" in said and "run vqvc-pack again" in said
+    err = capsys.readouterr().err
+    assert "audio.s16: checksum" in err and "run vqvc-pack again" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -277,8 +277,8 @@ def test_row_72_a_speaker_that_the_table_lacks_is_named(tmp_path, capsys):
     table = store.path / "speakers.tsv"
     table.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("b")) + "\n")
     assert _command(store, tmp_path / "run", tmp_path) == 1
-    said = capsys.readouterr().err
-    assert "b" in said and "speakers.tsv" in said and "Traceback" not in said and not (tmp_path / "run").exists()
+    err = capsys.readouterr().err
+    assert "b" in err and "speakers.tsv" in err and "Traceback" not in err and not (tmp_path / "run").exists()
 
 
 # --- one loop

@@ -1,4 +1,4 @@
-"""What the README says can be typed: its options, models and commands exist."""
+"""The README's commands can be typed: its options, models and commands exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Options of the recipes: only declared names, values are text, what is missing is said in one sentence."""
+"""Options of the recipes: only declared names, values are text, what is missing is reported in one sentence."""
 
 import subprocess
 
@@ -17,7 +17,7 @@ def test_help_lists_every_declared_option(script):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--stgae", "0"], "--stgae: unknown option; --help lists them"),
         (["--stop_stage", "0"], "--stop_stage: unknown option; did you mean --stop-stage?"),
@@ -45,8 +45,8 @@ def test_help_lists_every_declared_option(script):
         (["--x[$(touch x)]", "0"], "unknown option"),
     ],
 )
-def test_a_wrong_option_is_one_sentence_and_nothing_is_run(tmp_path, options, says):
-    assert says in one_sentence(run(*options, cwd=tmp_path))
+def test_a_wrong_option_is_one_sentence_and_nothing_is_run(tmp_path, options, message):
+    assert message in one_sentence(run(*options, cwd=tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -114,7 +114,7 @@ def _copy(archive: Path, member: _Member, source: IO[bytes], sink: IO[bytes]) ->
     while block := source.read(_BLOCK):
         left -= len(block)
         if left < 0:
-            raise VqvcError(f"{archive}: unsafe member {member.name!r}: is larger than its header says")
+            raise VqvcError(f"{archive}: unsafe member {member.name!r}: is larger than its header claims")
         sink.write(block)
     if left:
         raise VqvcError(f"{archive}: {member.name!r} is cut short; download the archive again")

@@ -1,4 +1,4 @@
-"""The one door to the disk: a file is either the old one or the whole new one, never half of it."""
+"""Atomic writes: a file is either the old one or the whole new one, never half of it."""
 
 import json
 import os
@@ -38,11 +38,11 @@ def atomic_path(target: str | os.PathLike, *, needs_bytes: int | None = None) ->
         try:
             partial.unlink(missing_ok=True)
         except OSError:
-            pass  # the error above says why
+            pass  # the error above has the reason
 
 
 def remove_stale_partials(folder: str | os.PathLike) -> int:
-    """Remove what processes of this machine that are gone left unfinished in ``folder``; returns how many files."""
+    """Remove what processes of this machine that are gone left unfinished in ``folder``; returns the number of files."""
     here, removed = _mark(0).rsplit("-", 2)[0], 0
     for path in Path(folder).glob(f"{here}-*-*-*"):
         owner = path.name[len(here) + 1 :].partition("-")[0]
@@ -53,7 +53,7 @@ def remove_stale_partials(folder: str | os.PathLike) -> int:
 
 
 def _mark(process: int) -> str:
-    """How the name of an unfinished file begins: this machine and the process, so that it can be seen to be stale."""
+    """The beginning of an unfinished file's name: this machine and the process, so that a stale one can be recognised."""
     return f".partial-{zlib.crc32(socket.gethostname().encode()):08x}-{process}-"
 
 

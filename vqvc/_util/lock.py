@@ -1,4 +1,4 @@
-"""What a command makes belongs to one process at a time."""
+"""A lock on what a command writes: one process at a time."""
 
 import os
 from contextlib import suppress
@@ -8,11 +8,11 @@ from vqvc._util import platform
 from vqvc.errors import UsageError
 
 
-class Hold:
-    """Holds ``target``, a file or folder that need not exist, until it is closed by hand or by ``with``.
+class Lock:
+    """Locks ``target``, a file or folder that need not exist, until ``close`` or the end of ``with``.
 
     The lock of ``data`` is ``.data.lock`` beside it. The system drops it when the process ends, however it ends.
-    Raises UsageError, which names the other process, when another one holds it.
+    Raises UsageError, which names the other process, when another one has it.
     """
 
     def __init__(self, target: str | os.PathLike):
@@ -25,8 +25,8 @@ class Hold:
             raise UsageError(f"{target}: {error}; wait for it or stop it") from None
 
     def close(self) -> None:
-        """Let go; a second call does nothing. The lock's file is removed while it is held, so that nobody locks a file
-        that is about to go; Windows keeps open files, there it goes after."""
+        """Release the lock; a second call does nothing. The lock's file is removed while it is locked, so that no process locks a
+        file that is about to be removed; Windows keeps open files, there it is removed after."""
         if self._lock is None:
             return
         removed = False
@@ -39,7 +39,7 @@ class Hold:
             with suppress(OSError):
                 self._path.unlink()
 
-    def __enter__(self) -> "Hold":
+    def __enter__(self) -> "Lock":
         return self
 
     def __exit__(self, *_: object) -> None:

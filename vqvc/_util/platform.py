@@ -23,7 +23,7 @@ def cores() -> int:
 
 
 def is_running(process: int) -> bool:
-    """Whether a process of this machine has that id; True where the system does not say (Windows)."""
+    """Whether a process of this machine has that id; True where the system has no way to know (Windows)."""
     if os.name == "nt":
         return True  # os.kill would end it
     try:
@@ -110,7 +110,7 @@ def fsync_directory(directory: str | os.PathLike[str]) -> None:
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held; None where the system does not say (Windows)."""
+    """Peak resident memory of this process; None where the system has no figure (Windows)."""
     try:
         import resource
     except ImportError:
@@ -120,7 +120,7 @@ def peak_memory_bytes() -> int | None:
 
 
 def memory_bytes() -> int | None:
-    """The machine's memory; None where the system does not say (Windows)."""
+    """The machine's memory; None where the system has no figure (Windows)."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -15,7 +15,7 @@ LONGEST_SHOWN = 40  # characters of a wrong value in a message
 
 
 class Mismatch(ValueError):
-    """A value that is not what it should be; says where."""
+    """A value of the wrong type or range; the message names its place."""
 
 
 def _refuse(value: object, where: str, wants: str) -> None:

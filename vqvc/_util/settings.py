@@ -1,6 +1,6 @@
 """Frozen dataclasses from YAML: every key is known, has one type and one range, and is named with its line when it is wrong.
 
-A field's annotation says what it may hold::
+A field's annotation defines what it may hold::
 
     steps: Annotated[int, Range(1, 10**9)] = 1000
     decay: Annotated[float, Range(0, 1, below=True)] = 0.99         # at least 0 and below 1
@@ -163,7 +163,7 @@ def _renamed(raw: dict) -> "_Lines":
 
 
 def check(settings: object, prefix: str = "") -> None:
-    """Raise ConfigError for the first field of a dataclass, or of those in it, that is not what its annotation says."""
+    """Raise ConfigError for the first field of a dataclass, or of those in it, that its annotation does not allow."""
     kinds = typing.get_type_hints(type(settings), include_extras=True)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)

@@ -4,7 +4,7 @@
     header       JSON: dtype, shape and place of each tensor; ``__metadata__``: text by name, with version and checksum
     the rest     the tensors' bytes
 
-Model files, priors and checkpoints are such files; each says what it holds by a ``Kind``. Nothing in a file is run, and
+Model files, priors and checkpoints are such files; a ``Kind`` describes what each holds. Nothing in a file is run, and
 nothing is believed: pickles are refused by their first bytes, and the header is checked against the size of the file before
 a tensor is read, so that a forged one costs no memory.
 """

@@ -3,7 +3,7 @@
 Spectra, filters, cepstra and differences are librosa's, which is imported when the first is made: it takes a second.
 
 Frame i is centred on sample ``(i + 0.5) * hop_length``: the centre of code i of the same hop, so that features, codes
-and phone labels speak of the same moment. Beyond the ends stands silence. A waveform of T samples has
+and phone labels describe the same moment. Beyond the ends stands silence. A waveform of T samples has
 ``ceil(T / hop_length)`` frames, as it has codes.
 """
 

@@ -66,7 +66,7 @@ def is_foreign(path: str | Path) -> bool:
 
 
 def format_of(path: str | Path, subtype: str | None = None) -> Format:
-    """The format that the suffix of ``path`` names; 16 bits, or what the format has, unless ``subtype`` says else.
+    """The format that the suffix of ``path`` names; 16 bits, or what the format has, unless ``subtype`` is given.
 
     Raises UsageError for an unknown suffix and for a subtype that the format lacks.
     """
@@ -94,7 +94,7 @@ def require_rate(path: str | Path, form: Format, sample_rate: int) -> None:
 
 @lru_cache
 def holds_rate(form: Format, sample_rate: int) -> bool:
-    """Whether the format can hold it. Tried in memory: libsndfile does not say which rates a format has."""
+    """Whether the format can hold it. Tried in memory: libsndfile has no list of the rates of a format."""
     try:
         with soundfile.SoundFile(io.BytesIO(), "w", sample_rate, 1, form.subtype, format=form.kind) as sound:
             sound.write(np.zeros(16, np.float32))

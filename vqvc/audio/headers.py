@@ -1,28 +1,28 @@
-"""What a WAV or AIFF header promises, against what the file holds: libsndfile reads a cut file without a word."""
+"""What a WAV or AIFF header declares, against what the file holds: libsndfile reads a cut file without an error."""
 
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that writers to a pipe leave behind
-PIPE_FROM = 0x7FFFF000  # SoX's way of saying so
+PIPE_FROM = 0x7FFFF000  # as SoX writes it
 
 
 @dataclass(frozen=True)
-class Promise:
+class DeclaredBytes:
     """The data chunk of a file."""
 
-    data_bytes: int  # as the header says
+    data_bytes: int  # by the header
     held_bytes: int  # from the chunk's start to the end of the file
     bytes_per_second: float  # 0 when not known
 
     @property
     def missing(self) -> int:
-        """Bytes that the header promises and the file lacks."""
+        """Bytes that the header declares and the file lacks."""
         return max(self.data_bytes - self.held_bytes, 0)
 
 
-def promised_bytes(path: str | Path) -> Promise | None:
+def declared_bytes(path: str | Path) -> DeclaredBytes | None:
     """The data chunk of a RIFF, RF64 or AIFF file; None for other formats and for lengths left open by a pipe."""
     size = Path(path).stat().st_size
     with open(path, "rb") as file:
@@ -33,7 +33,7 @@ def promised_bytes(path: str | Path) -> Promise | None:
         return _walk(file, size, ">" if big else "<")
 
 
-def _walk(file, size: int, order: str) -> Promise | None:
+def _walk(file, size: int, order: str) -> DeclaredBytes | None:
     rate, long_size = 0.0, None
     while len(head := file.read(8)) == 8:
         name, length = head[:4], struct.unpack(order + "I", head[4:])[0]
@@ -50,7 +50,7 @@ def _walk(file, size: int, order: str) -> Promise | None:
                 length = long_size
             elif length in UNKNOWN or PIPE_FROM <= length <= 0x7FFFFFFF:
                 return None
-            return Promise(length, size - start, rate)
+            return DeclaredBytes(length, size - start, rate)
         file.seek(start + length + length % 2)
     return None
 

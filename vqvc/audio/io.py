@@ -11,7 +11,7 @@ import soundfile
 from vqvc.audio import channels, mpeg
 from vqvc.audio import resample as _resample
 from vqvc.audio.formats import FOREIGN_SUFFIXES, READABLE_SUFFIXES, format_of, is_foreign, remedy
-from vqvc.audio.headers import promised_bytes
+from vqvc.audio.headers import declared_bytes
 from vqvc.audio.output import native_name, write, write_blocks
 from vqvc.errors import AudioError, explained
 
@@ -20,13 +20,13 @@ __all__ = [
 ]  # fmt: skip
 
 BLOCK_S = 30.0
-WHOLE_FRAMES = 1 << 23  # files that claim more frames are read by the block: a header may lie
+WHOLE_FRAMES = 1 << 23  # files that claim more frames are read by the block: a header may be wrong
 RATES_HZ = (1000, 768000)
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a file's header says."""
+    """The facts of a file's header."""
 
     sample_rate: int  # Hz
     channels: int
@@ -39,7 +39,7 @@ class Info:
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the length is what the decoder delivers, whatever the header says."""
+        """Whether the length is what the decoder delivers, whatever the header claims."""
         return self.encoding.startswith(("MP3", "OGG")) or "MPEG" in self.encoding
 
 
@@ -117,7 +117,7 @@ def channels_cancel(path: str | Path, block_s: float = BLOCK_S) -> bool:
 
 
 def notes_on(path: str | Path, sample_rate: int | None = None) -> tuple[str, ...]:
-    """What ``read`` would say in its notes, without holding the recording."""
+    """The notes that ``read`` would make, without the recording in memory."""
     return _notes(info(path), sample_rate, channels_cancel(path))
 
 
@@ -131,7 +131,7 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
         if not path.is_file():
             raise AudioError(f"{path}: not a file; name one recording")
         file = mpeg.with_length(path)
-        promise = promised_bytes(path)
+        declared = declared_bytes(path)
     except OSError as error:
         raise explained(error, path) from None
     try:
@@ -146,10 +146,10 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
             raise AudioError(
                 f"{path}: the header says {sound.samplerate} Hz, {sound.channels} channels; get the file again"
             )
-        if promise is not None and promise.missing > 0:
-            said = promise.data_bytes / promise.bytes_per_second if promise.bytes_per_second else 0.0
-            held = promise.held_bytes / promise.bytes_per_second if promise.bytes_per_second else 0.0
-            raise AudioError(f"{path}: header says {said:.2f} s, file holds {held:.2f} s; get the file again")
+        if declared is not None and declared.missing > 0:
+            claimed_s = declared.data_bytes / declared.bytes_per_second if declared.bytes_per_second else 0.0
+            held_s = declared.held_bytes / declared.bytes_per_second if declared.bytes_per_second else 0.0
+            raise AudioError(f"{path}: header says {claimed_s:.2f} s, file holds {held_s:.2f} s; get the file again")
         yield sound
     if file is not None:
         file.close()
@@ -170,7 +170,7 @@ def _blocks(path: str | Path, sound: soundfile.SoundFile, frames: int) -> Iterat
 
 
 def _read_frames(path: str | Path, sound: soundfile.SoundFile, count: int) -> np.ndarray:
-    """(count or fewer, channels): in blocks when the header claims much, so that a lie costs no memory."""
+    """(count or fewer, channels): in blocks when the header claims much, so that a wrong header costs no memory."""
     if count <= WHOLE_FRAMES:
         return sound.read(count, dtype="float32", always_2d=True)
     parts, left = [], count
@@ -191,12 +191,12 @@ def _checked(path: str | Path, samples: np.ndarray, done: int, cancel: bool) -> 
     return channels.mix(samples, True) if cancel else mono
 
 
-def _require_whole(path: str | Path, held: int, promised: int, facts: Info) -> None:
+def _require_whole(path: str | Path, held: int, declared: int, facts: Info) -> None:
     if facts.is_lossy and held:
         return
-    if held < promised:
-        said_s, held_s = promised / facts.sample_rate, held / facts.sample_rate
-        raise AudioError(f"{path}: header says {said_s:.2f} s, file holds {held_s:.2f} s; get the file again")
+    if held < declared:
+        claimed_s, held_s = declared / facts.sample_rate, held / facts.sample_rate
+        raise AudioError(f"{path}: header says {claimed_s:.2f} s, file holds {held_s:.2f} s; get the file again")
 
 
 def _notes(facts: Info, sample_rate: int | None, cancel: bool) -> tuple[str, ...]:

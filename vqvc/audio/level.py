@@ -111,7 +111,7 @@ class LevelMeter:
 def _gain(rms: float, peak: float, level_rms: float) -> tuple[float, bool]:
     """What brings speech to the level, and whether a peak kept it lower; raises AudioError for silence."""
     if rms < SILENT_RMS:
-        raise AudioError("digital silence: there is nothing to hear")
+        raise AudioError("digital silence: no sample differs from zero")
     gain = level_rms / rms
     limited = gain * peak > PEAK_LIMIT
     return (PEAK_LIMIT / peak if limited else gain), limited

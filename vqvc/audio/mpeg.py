@@ -24,7 +24,7 @@ SEARCH = 1 << 16  # bytes in which the first frame must begin
 def with_length(path: str | Path) -> BinaryIO | None:
     """The file behind a Xing frame that gives its length, for libsndfile; None for a file that needs none.
 
-    That is any file but a layer III stream that says nothing of its length itself.
+    That is any file but a layer III stream whose own header lacks its length.
     """
     file = open(path, "rb")
     prefix = None
@@ -38,7 +38,7 @@ def with_length(path: str | Path) -> BinaryIO | None:
             if not any(tag in file.read(200) for tag in TAGGED):
                 frames = sum(1 for _ in _frames(file, at, head))
                 prefix = _xing(head, frames, size - at)
-                return _Behind(prefix, file, at, size)
+                return _PrefixedFile(prefix, file, at, size)
         return None
     finally:
         if prefix is None:
@@ -112,7 +112,7 @@ def _alike(head: bytes, first: bytes) -> bool:
 
 
 def _xing(first: bytes, frames: int, size: int) -> bytes:
-    """A frame, silent in itself, that says how many follow."""
+    """A frame, silent in itself, that holds the number of frames behind it."""
     head = bytes([0xFF, first[1] | 1, (first[2] & 0x0C) | XING_KBPS_INDEX << 4, first[3]])
     length, mono = _frame_length(head), first[3] >> 6 == 3
     side = (17 if mono else 32) if (first[1] >> 3) & 3 == 3 else (9 if mono else 17)
@@ -120,7 +120,7 @@ def _xing(first: bytes, frames: int, size: int) -> bytes:
     return (head + bytes(side) + tag).ljust(length, b"\0")
 
 
-class _Behind(io.RawIOBase):
+class _PrefixedFile(io.RawIOBase):
     """A file from ``at`` on, behind other bytes."""
 
     def __init__(self, prefix: bytes, file: BinaryIO, at: int, size: int):

@@ -1,20 +1,22 @@
 """Sound files out: written in blocks, in any format that libsndfile writes, whole or not at all.
 
 A recording that would pass full scale is made quieter as a whole, never limited sample by sample. For that its peak has to
-be known before the first sample is written, so the samples wait on disk, beside the output, as they come.
+be known before the first sample is written, so the samples are spooled to disk, beside the output, as they come.
 """
 
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import numpy as np
 import soundfile
 
-from vqvc._util import atomic
+from vqvc._util import atomic, log
 from vqvc.audio.formats import Format, format_of, require_rate
 from vqvc.errors import AudioError, FileError, explained
 
@@ -23,15 +25,16 @@ logger = logging.getLogger("vqvc.audio")
 BLOCK_FRAMES = 65_536  # libsndfile's Vorbis encoder overflows its stack on blocks of a minute
 BELOW_FULL_SCALE = 10 ** (-0.1 / 20)  # peak of what was above it
 NORMALISED_PEAK = 10 ** (-1 / 20)  # peak of what is normalised
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def write(
     path: str | Path, samples: np.ndarray, sample_rate: int, subtype: str | None = None, *, normalise: bool = False
 ) -> int:
-    """Write mono float ``samples`` (T,) atomically, in the format of the suffix (16-bit unless ``subtype`` says else).
+    """Write mono float ``samples`` (T,) atomically, in the format of the suffix (16-bit unless ``subtype`` is given).
 
-    Returns how many samples were beyond full scale; where there are any, and the format holds no floats, the whole is
-    made quieter and a warning says by how much. With ``normalise`` its peak comes to -1 dB in any case. Raises AudioError
+    Returns the number of samples beyond full scale; where there are any, and the format holds no floats, the whole is
+    made quieter and a warning gives the gain in dB. With ``normalise`` its peak comes to -1 dB in any case. Raises AudioError
     for samples that are not finite, UsageError for what the format cannot hold, FileError where the disk refuses.
     """
     samples = np.asarray(samples, dtype=np.float32)
@@ -46,19 +49,21 @@ def write_blocks(
     subtype: str | None = None,
     *,
     normalise: bool = False,
+    tags: Mapping[str, str] = NO_TAGS,
     finished: Callable[[Path], None] = lambda partial: None,
 ) -> int:
     """``write`` for a recording that comes in blocks, cut or padded with silence to ``length_samples`` if given.
 
-    Memory holds one block. finished: called with the whole file before it takes the place of ``path``.
+    Memory holds one block. tags: libsndfile's strings by name, as {"comment": "..."}, kept by formats that
+    have such metadata. finished: called with the whole file before it takes the place of ``path``.
     """
     form = format_of(path, subtype)
     require_rate(path, form, sample_rate)
     with atomic.atomic_path(path, needs_bytes=6 * length_samples if length_samples else None) as partial:
-        with _waiting_room(partial.parent, path) as waiting:
-            level = _collect(path, blocks, length_samples, waiting)
+        with _spool(partial.parent, path) as spool:
+            level = _collect(path, blocks, length_samples, spool)
             gain = level.gain(form, normalise)
-            _encode(_replayed(waiting, gain), partial, form, sample_rate, path)
+            _encode(_replayed(spool, gain), partial, form, sample_rate, path, tags)
         finished(partial)
     if gain != 1.0 and not normalise:
         logger.warning(
@@ -70,12 +75,12 @@ def write_blocks(
 
 def write_stream(
     file: IO[bytes], blocks: Iterable[np.ndarray], sample_rate: int, length_samples: int | None, form: Format,
-    *, normalise: bool = False,
+    *, normalise: bool = False, tags: Mapping[str, str] = NO_TAGS,
 ) -> int:  # fmt: skip
     """``write_blocks`` into a pipe: the sound file is made in a temporary file first, for its header holds its length."""
     with tempfile.TemporaryDirectory(prefix="vqvc-") as folder:
         whole = Path(folder, f"sound.{form.kind.lower()}")
-        above = write_blocks(whole, blocks, sample_rate, length_samples, form.subtype, normalise=normalise)
+        above = write_blocks(whole, blocks, sample_rate, length_samples, form.subtype, normalise=normalise, tags=tags)
         with open(whole, "rb") as source:
             while data := source.read(1 << 20):
                 file.write(data)
@@ -83,7 +88,7 @@ def write_stream(
     return above
 
 
-def _waiting_room(folder: Path, path: str | Path) -> IO[bytes]:
+def _spool(folder: Path, path: str | Path) -> IO[bytes]:
     try:
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
@@ -91,7 +96,7 @@ def _waiting_room(folder: Path, path: str | Path) -> IO[bytes]:
 
 
 class _Level:
-    """The peak and length of what was collected, and how many samples lie above full scale."""
+    """The peak and length of what was collected, and the number of samples above full scale."""
 
     def __init__(self) -> None:
         self.peak, self.above, self.length = 0.0, 0, 0
@@ -108,14 +113,14 @@ class _Level:
         return BELOW_FULL_SCALE / self.peak if self.above and not form.is_float else 1.0
 
 
-def _collect(path: str | Path, blocks: Iterable[np.ndarray], length: int | None, waiting: IO[bytes]) -> _Level:
+def _collect(path: str | Path, blocks: Iterable[np.ndarray], length: int | None, spool: IO[bytes]) -> _Level:
     level = _Level()
     for block in _fitted(blocks, length):
         finite = np.isfinite(block)
         if not finite.all():
             raise AudioError(f"{path}: not written: non-finite at sample {level.length + int(np.argmin(finite))}")
         level.add(block)
-        waiting.write(block.tobytes())
+        spool.write(block.tobytes())
     return level
 
 
@@ -132,20 +137,28 @@ def _fitted(blocks: Iterable[np.ndarray], length: int | None) -> Iterator[np.nda
         left -= min(left, BLOCK_FRAMES)
 
 
-def _replayed(waiting: IO[bytes], gain: float) -> Iterator[np.ndarray]:
-    waiting.seek(0)
-    while data := waiting.read(4 * BLOCK_FRAMES):
+def _replayed(spool: IO[bytes], gain: float) -> Iterator[np.ndarray]:
+    spool.seek(0)
+    while data := spool.read(4 * BLOCK_FRAMES):
         block = np.frombuffer(data, np.float32)
         yield block if gain == 1.0 else block * np.float32(gain)
 
 
-def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_rate: int, path: str | Path) -> None:
-    """Write the blocks; what libsndfile or the disk says is put in a sentence that names ``path``."""
+def _encode(
+    blocks: Iterable[np.ndarray],
+    partial: Path,
+    form: Format,
+    sample_rate: int,
+    path: str | Path,
+    tags: Mapping[str, str],
+) -> None:
+    """Write the blocks; an error of libsndfile or of the disk becomes one that names ``path``."""
     try:
         with soundfile.SoundFile(native_name(partial), "w", sample_rate, 1, form.subtype, format=form.kind) as sound:
+            _tag(sound, tags)
             for block in blocks:
                 sound.write(block if form.is_float else block.clip(-1.0, 1.0))
-    except AssertionError:  # soundfile's way of saying that fewer samples were written than given
+    except AssertionError:  # soundfile raises it where fewer samples were written than given
         _probe(partial)
         raise FileError(f"{path}: could not be written to its end; see whether its disk is full") from None
     except soundfile.LibsndfileError as error:
@@ -153,8 +166,15 @@ def _encode(blocks: Iterable[np.ndarray], partial: Path, form: Format, sample_ra
         raise explained(error, path) from None
 
 
+def _tag(sound: soundfile.SoundFile, tags: Mapping[str, str]) -> None:
+    """Set the strings that the format can hold; before the first sample, or some formats drop them."""
+    for name, text in tags.items():
+        with suppress(soundfile.LibsndfileError):  # the format has no such string
+            setattr(sound, name, log.printable(text).encode(errors="replace").decode())
+
+
 def _probe(partial: Path) -> None:
-    """Raise what the operating system says about ``partial``: libsndfile does not pass it on."""
+    """Raise the operating system's own error for ``partial``: libsndfile does not pass it on."""
     with open(partial, "ab") as file:
         file.write(bytes(1 << 16))
         file.flush()

@@ -1,4 +1,4 @@
-"""Fundamental frequency by Praat's autocorrelation method, its range fitted to the voice in a first pass."""
+"""F0 by Praat's autocorrelation method, its range fitted to the speaker in a first pass."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from vqvc._util import extras
 from vqvc.errors import AudioError
 
 WIDE_HZ = (60.0, 700.0)  # range of the first pass
-BELOW, ABOVE = 0.75, 1.5  # second range: these times the voice's lower and upper quartile (Hirst 2011; De Looze 2010)
+BELOW, ABOVE = 0.75, 1.5  # second range: these times the speaker's lower and upper quartile (Hirst 2011; De Looze 2010)
 STEP_S = 0.01
 MIN_VOICED = 5  # frames of the first pass that are needed to fit a range
 

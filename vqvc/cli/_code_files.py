@@ -8,22 +8,22 @@ from vqvc.cli._priors import find_prior
 SUFFIX = ".vqc"
 
 
-def write_code_file(package, recording: Path, out: Path, prior) -> str:
-    """Encode a recording into a code file, under a prior or (None) plainly; returns a line that says what it came to."""
+def write_code_file(model_file, recording: Path, out: Path, prior) -> str:
+    """Encode a recording into a code file, under a prior or (None) plainly; returns a line with its size and bit rate."""
     from vqvc.codec import code_file
     from vqvc.conversion.encoding import encode_recording
 
-    settings = package.config
-    codes, length_samples = encode_recording(package.model, recording)
+    settings = model_file.config
+    codes, length_samples = encode_recording(model_file.model, recording)
     coder = (
         prior.coder
         if prior
-        else code_file.Coder(package.checksum, settings.hop_length, settings.quantizer.codebook_size)
+        else code_file.Coder(model_file.checksum, settings.hop_length, settings.quantizer.codebook_size)
     )
     size = code_file.write(out, codes, length_samples, coder)
     rate = 8 * size * settings.audio.sample_rate / length_samples
-    how = f"under {prior.path}" if prior else "plain"
-    return f"{len(codes)} codes, {size} bytes, {rate:.0f} bits/s, {how}  {out}"
+    coding = f"under {prior.path}" if prior else "plain"
+    return f"{len(codes)} codes, {size} bytes, {rate:.0f} bits/s, {coding}  {out}"
 
 
 def read_code_file(args: argparse.Namespace, header) -> tuple:

@@ -1,4 +1,4 @@
-"""What every command shares: its exit statuses, its signals, its one-sentence errors."""
+"""What every command shares: exit statuses, signals, one-sentence errors."""
 
 import argparse
 import logging
@@ -26,14 +26,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(description: str, *, examples: str = "") -> argparse.ArgumentParser:
-    """An argument parser in the house style: no abbreviations, ``--verbose``, examples at the end."""
+    """The argument parser of every command: no abbreviations, ``--verbose``, examples at the end."""
     result = _Parser(
         description=description,
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=Formatter,
         allow_abbrev=False,
     )
-    result.add_argument("--verbose", action="store_true", help="say more on stderr")
+    result.add_argument("--verbose", action="store_true", help="log more to stderr")
     return result
 
 

@@ -27,8 +27,8 @@ class Job:
     out: Path
     shown: str = ""  # what the source is called, where not by its path
 
-    def complain(self, error: VqvcError) -> None:
-        """Say what went wrong, with a name in it."""
+    def log_error(self, error: VqvcError) -> None:
+        """Log an error; the message names the recording."""
         text = str(error) if str(self.src) in str(error) or str(self.out) in str(error) else f"{self.src}: {error}"
         logger.error("%s", text.replace(str(self.src), self.shown) if self.shown else text)
 
@@ -41,7 +41,7 @@ class Batch:
     many: bool = False  # a list of what is finished is kept
     done: set[Job] = field(default_factory=set)  # those that an earlier run of the same command finished
     failed: int = 0  # recordings that cannot be read at all
-    lengths_s: dict[Path, float] = field(default_factory=dict)  # of the sources, where their headers say
+    lengths_s: dict[Path, float] = field(default_factory=dict)  # of the sources, where their headers hold it
 
 
 def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Batch:
@@ -54,7 +54,9 @@ def from_arguments(args: argparse.Namespace, stack: contextlib.ExitStack) -> Bat
     if not args.src:
         raise UsageError("nothing to convert; type: vqvc-convert --src a.wav --speaker p225")
     if not args.speaker:
-        raise UsageError(f"{args.src}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
+        raise UsageError(
+            f"{args.src}: whose voice? Add --speaker p225, for example; vqvc-convert --list-speakers names all"
+        )
     if args.src == str(STANDARD):
         name = name_for("stdin", args.speaker, suffix(args))
         return Batch([Job(_stdin(stack), args.speaker, place(args.out, name), "stdin")])
@@ -126,7 +128,7 @@ def _stdin(stack: contextlib.ExitStack) -> Path:
 def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
     """Refuse, before any work, outputs that would replace something or each other, or that cannot be written.
 
-    Finds out what an earlier run of the same command has finished, and how long the sources are.
+    Fills in what an earlier run of the same command has finished, and the lengths of the sources.
     """
     from vqvc.audio import io
 
@@ -146,7 +148,7 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
             check_output(job.out, args.overwrite, job.src)
         try:
             facts = io.info(job.src)
-        except VqvcError:  # said when it is read
+        except VqvcError:  # reported when it is read
             continue
         batch.lengths_s[job.src] = facts.duration_s
         check_form(job.out, form, facts.sample_rate if args.rate == "source" else int(args.rate))

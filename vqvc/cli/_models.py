@@ -22,14 +22,14 @@ def add_speech_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
-    """How speech is made: ``--temperature``, ``--fold`` and ``--postfilter``; ``synthesis_options`` reads them."""
+    """Options of synthesis: ``--temperature``, ``--fold`` and ``--postfilter``; ``synthesis_options`` reads them."""
     parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
     parser.add_argument(
         "--postfilter",
         choices=("on", "off"),
         default="on",
-        help="correct the spectrum towards what the voice is told, or not",
+        help="correct the spectrum towards the predicted log-mel, or not",
     )
 
 
@@ -55,9 +55,9 @@ class Meter:
         self.made += samples
         self.bar.update(samples)
 
-    def line(self, spoken_samples: int) -> str:
-        """What was made, how fast: samples per second and real-time factor (seconds of work per second of speech)."""
+    def line(self, output_samples: int) -> str:
+        """Amount and speed: samples per second and real-time factor (seconds of work per second of speech)."""
         self.bar.close()
         took = time.perf_counter() - self.begin
-        seconds = spoken_samples / self.rate
-        return f"{seconds:.1f} s of speech in {took:.1f} s: {spoken_samples / took:,.0f} samples/s, RTF {took / max(seconds, 1e-9):.3f}"
+        seconds = output_samples / self.rate
+        return f"{seconds:.1f} s of speech in {took:.1f} s: {output_samples / took:,.0f} samples/s, RTF {took / max(seconds, 1e-9):.3f}"

@@ -4,7 +4,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vqvc.audio.formats import Format
 
 STANDARD = Path("-")  # stdin as a source, stdout as an output
-NAME_MAX = 255  # bytes, where the system does not say
+NAME_MAX = 255  # bytes, where the system has no limit to ask for
 SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
 
 
@@ -25,7 +25,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """``--format``, ``--subtype`` and ``--normalise``."""
     parser.add_argument("--format", help="suffix of outputs that are not named: wav, flac, ogg, opus, mp3, ...; wav")
     parser.add_argument(
-        "--subtype", help="how samples are stored: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
+        "--subtype", help="sample format: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
     )
     parser.add_argument(
         "--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level"
@@ -102,17 +102,25 @@ def deliver(
     length_samples: int | None,
     args: argparse.Namespace,
     finished: Callable[[Path], None] = lambda partial: None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Write blocks (T,) of float32 to ``path``, or to stdout."""
+    """Write blocks (T,) of float32 to ``path``, or to stdout. tags, finished: as ``vqvc.audio.output.write_blocks`` has them."""
     from vqvc.audio import output
 
+    options = {"normalise": args.normalise, "tags": tags or output.NO_TAGS}
     if path == STANDARD:
         form = form_of(path, args)
-        output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, normalise=args.normalise)
+        output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, **options)
         return
-    output.write_blocks(
-        path, blocks, sample_rate, length_samples, subtype(args), normalise=args.normalise, finished=finished
-    )
+    output.write_blocks(path, blocks, sample_rate, length_samples, subtype(args), finished=finished, **options)
+
+
+def tags_of(model: Path, checksum: str, speaker: str) -> dict[str, str]:
+    """The metadata of converted speech: the program, and the model and speaker that made it."""
+    import vqvc
+
+    software = f"vqvc {vqvc.__version__}"
+    return {"software": software, "comment": f"{software}, model {model.stem} {checksum[:8]}, speaker {speaker}"}
 
 
 def report(path: Path) -> None:

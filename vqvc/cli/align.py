@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> int | None:
-    """Align, and say how many utterances were."""
+    """Align, and print the number of aligned utterances."""
     from vqvc.corpus.align_store import PARTIAL, UNALIGNED, align_store
     from vqvc.corpus.alignment import PHONES_CTM
     from vqvc.corpus.store import PackedStore

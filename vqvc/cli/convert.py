@@ -40,6 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
+    p.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
+    )
     add_speech_options(p)
     return p
 
@@ -48,24 +53,24 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.conversion import model_file
 
-    how = synthesis_options(args)
+    options = synthesis_options(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
-        for voice in header.speakers:
-            print("\t".join((voice.name, voice.gender, voice.accent)).rstrip())
+        for speaker in header.listed_speakers:
+            print("\t".join((speaker.name, speaker.gender, speaker.accent)).rstrip())
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs):
-            header.speaker_index(speaker)  # said before the weights are read
+            header.speaker_index(speaker)  # fails before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
-                    "subtype": _outputs.subtype(args), **how}  # fmt: skip
-        return _convert(batch, args, how, Finished(settings))
+                    "tag": not args.no_tag, "subtype": _outputs.subtype(args), **options}  # fmt: skip
+        return _convert(batch, args, options, Finished(settings))
 
 
-def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finished) -> int:
+def _convert(batch: Batch, args: argparse.Namespace, options: dict, finished: Finished) -> int:
     total = len(batch.jobs) + batch.failed
     _conversions.check(batch, args, finished)
     _remove_unfinished(batch)
@@ -77,14 +82,14 @@ def _convert(batch: Batch, args: argparse.Namespace, how: dict, finished: Finish
         import vqvc
 
         converter = vqvc.load(args.model)
-        meter, spoken = Meter(0, converter.sample_rate), 0
-        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **how})
+        meter, samples = Meter(0, converter.sample_rate), 0
+        convert = _Conversion(converter, batch, args, finished, {"seed": args.seed, "progress": meter, **options})
         for group in groups:
-            not_converted, said = convert(group)
+            not_converted, made = convert(group)
             failed += not_converted
-            spoken += said
-        line = meter.line(spoken)
-        if spoken:
+            samples += made
+        line = meter.line(samples)
+        if samples:
             logger.info("%s", line)
     if failed:
         logger.error("%d of %d recordings were not converted", failed, total)
@@ -103,7 +108,7 @@ def _remove_unfinished(batch: Batch) -> None:
 def _groups(batch: Batch) -> Iterator[list[Job]]:
     """Jobs in their order, together as far as their lengths allow, whether they are done or not.
 
-    What is said together depends on each other a little (where streams are cut): a batch that goes on makes the groups
+    Conversions of one group depend on each other a little (where streams are cut): a batch that goes on makes the groups
     that it would have made, and so the same speech.
     """
     group: list[Job] = []
@@ -120,16 +125,16 @@ def _groups(batch: Batch) -> Iterator[list[Job]]:
 
 
 class _Conversion:
-    """Converts groups of jobs. how: keywords of the converter."""
+    """Converts groups of jobs. options: keywords of the converter."""
 
-    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, how: dict):
-        self.converter, self.batch, self.args, self.finished, self.how = converter, batch, args, finished, how
+    def __init__(self, converter, batch: Batch, args: argparse.Namespace, finished: Finished, options: dict):
+        self.converter, self.batch, self.args, self.finished, self.options = converter, batch, args, finished, options
 
     def __call__(self, group: list[Job]) -> tuple[int, int]:
-        """Convert some recordings together; returns how many failed, and the samples said."""
+        """Convert some recordings together; returns the number that failed, and of samples made."""
         from vqvc.audio import io
 
-        failed, spoken, pairs = 0, 0, []
+        failed, made, pairs = 0, 0, []
         sources: dict[Path, tuple] = {}
         for job in group:
             try:
@@ -143,8 +148,8 @@ class _Conversion:
                         job.src,
                         self.batch.lengths_s[job.src] / 60,
                     )
-                    speech = self.converter.convert_file(job.src, job.speaker, **self.how)
-                    spoken += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
+                    speech = self.converter.convert_file(job.src, job.speaker, **self.options)
+                    made += self._write(job, speech.blocks, speech.source_rate, speech.source_length_samples)
                     continue
                 if job.src not in sources:
                     recording = io.read(job.src, self.converter.sample_rate)
@@ -154,19 +159,21 @@ class _Conversion:
                 pairs.append((job, *sources[job.src]))
             except VqvcError as error:
                 failed += 1
-                self._complain(job, error)
+                self._log_error(job, error)
         results = (
-            self.converter.synthesize([(heard, job.speaker) for job, _, heard in pairs], **self.how) if pairs else []
+            self.converter.synthesize([(analysis, job.speaker) for job, _, analysis in pairs], **self.options)
+            if pairs
+            else []
         )
         for (job, recording, _), samples in zip(pairs, results):
             if job in self.batch.done:
                 continue
             try:
-                spoken += self._write(job, [samples], recording.source_rate, recording.source_length_samples)
+                made += self._write(job, [samples], recording.source_rate, recording.source_length_samples)
             except VqvcError as error:
                 failed += 1
-                self._complain(job, error)
-        return failed, spoken
+                self._log_error(job, error)
+        return failed, made
 
     def _write(self, job: Job, blocks, source_rate: int, source_length: int) -> int:
         """Write a conversion, blocks (T,) at the model's rate, and print its name; returns its samples at that rate."""
@@ -180,17 +187,17 @@ class _Conversion:
             if self.batch.many:
                 self.finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-        _outputs.deliver(
-            job.out, resample.resample_blocks(blocks, model_rate, out_rate), out_rate, length, self.args, note
-        )
+        tags = None if self.args.no_tag else _outputs.tags_of(self.args.model, self.converter.checksum, job.speaker)
+        resampled = resample.resample_blocks(blocks, model_rate, out_rate)
+        _outputs.deliver(job.out, resampled, out_rate, length, self.args, note, tags)
         _outputs.report(job.out)
         return resample.resampled_length(source_length, source_rate, model_rate)
 
-    def _complain(self, job: Job, error: VqvcError) -> None:
-        """Say it and go on; a full disk ends the batch."""
+    def _log_error(self, job: Job, error: VqvcError) -> None:
+        """Log the error and go on; a full disk ends the batch."""
         if isinstance(error, FileError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise error
-        job.complain(error)
+        job.log_error(error)
 
 
 def main(argv: list[str] | None = None) -> int:

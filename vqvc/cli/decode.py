@@ -44,10 +44,12 @@ def work(args: argparse.Namespace) -> None:
     if args.codes is None:
         raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
     if args.speaker is None:
-        raise UsageError(f"{args.codes}: whose voice? Add --speaker p225, say; vqvc-convert --list-speakers names all")
-    how = synthesis_options(args)
+        raise UsageError(
+            f"{args.codes}: whose voice? Add --speaker p225, for example; vqvc-convert --list-speakers names all"
+        )
+    options = synthesis_options(args)
     header = model_file.read_header(args.model)
-    header.speaker_index(args.speaker)  # said before the weights are read
+    header.speaker_index(args.speaker)  # fails before the weights are read
     stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
     out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))
     form = _outputs.form_of(out, args)
@@ -59,14 +61,14 @@ def work(args: argparse.Namespace) -> None:
 
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
-    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **how)[:length]
+    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **options)[:length]
     logger.info("%s", meter.line(len(samples)))
     _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
     _outputs.report(out)
 
 
 def _read(args: argparse.Namespace, header) -> tuple:
-    """The codes (T,) and how many samples they stand for."""
+    """The codes (T,) and the number of samples that they stand for."""
     import numpy as np
 
     from vqvc.corpus.codes import CodeArchive

@@ -57,7 +57,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc.audio import io
 
     if args.recording is not None:
-        io.info(args.recording)  # said before the model is read
+        io.info(args.recording)  # fails before the model is read
     prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
 
     from vqvc._util.atomic import write_text

@@ -13,7 +13,7 @@ logger = logging.getLogger("vqvc.evaluate")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-evaluate."""
     result = parser(
-        "Convert utterances that the model never heard, and measure words, voice, pitch, spectrum and codes beside natural speech. "
+        "Convert utterances that the model was not trained on, and measure words, voice, pitch, spectrum and codes beside natural speech. "
         "Writes one JSON in which every figure has its definition and interval, and the recordings.",
         examples="  vqvc-evaluate egs/vctk/exp/small\n"
         "  vqvc-evaluate --model exp/small/model.safetensors --store dump --out exp/small/eval\n"
@@ -90,7 +90,7 @@ def work(args: argparse.Namespace) -> int | None:
     target = args.out / "evaluate.json"
     refuse_overwrite(target, args.overwrite)
     _check(args)
-    how = synthesis_options(args)
+    options = synthesis_options(args)
     recogniser, encoder = _recogniser(args), _encoder(args)
     store = PackedStore(args.store)
     packed = store.sha256
@@ -104,7 +104,7 @@ def work(args: argparse.Namespace) -> int | None:
     sources = evaluation_set.choose_sources(store, known, targets, args.limit, args.seed)
     with BackgroundJudges(recogniser, encoder, store.sample_rate) as judges:
         made = evaluation_set.make(
-            converter, store, sources, targets, args.out, args.seed, how, each=args.each, few=few, ready=judges.add
+            converter, store, sources, targets, args.out, args.seed, options, each=args.each, few=few, ready=judges.add
         )
         judges.wait()
     archive, alignment = _archive(args), _alignment(args, packed)
@@ -118,7 +118,7 @@ def work(args: argparse.Namespace) -> int | None:
             "targets_each": args.each,
             "sources": [item.utt_id for item in sources],
             "seed": args.seed,
-            **how,
+            **options,
         },
         "provenance": {
             "vqvc": vqvc.__version__,
@@ -128,7 +128,7 @@ def work(args: argparse.Namespace) -> int | None:
             "recogniser": _named(recogniser),
             "speaker_encoder": _named(encoder),
         },
-        "figures": _figures(args, made, store, converter, recogniser, encoder, archive, alignment, how),
+        "figures": _figures(args, made, store, converter, recogniser, encoder, archive, alignment, options),
         "clips": suite.clip_rows(made, store.sample_rate),
     }
     write_json(target, result)
@@ -174,7 +174,7 @@ def _named(judge) -> dict | None:
     return {"name": judge.name, "sha256": judge.checksum} if judge else None
 
 
-def _figures(args, made, store, converter, recogniser, encoder, archive, alignment, how: dict) -> dict:
+def _figures(args, made, store, converter, recogniser, encoder, archive, alignment, options: dict) -> dict:
     """Every section, or why it was left out."""
     from functools import cache
 
@@ -198,7 +198,9 @@ def _figures(args, made, store, converter, recogniser, encoder, archive, alignme
     def contours() -> dict:
         if not args.contours:
             raise CorpusError("--contours is 0")
-        return contour_section.contour_figures(converter, made, store, enrolled(), encoder, args.contours, seed, how)
+        return contour_section.contour_figures(
+            converter, made, store, enrolled(), encoder, args.contours, seed, options
+        )
 
     natural = suite.natural_clips(made, store, seed)
     return {

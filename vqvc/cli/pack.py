@@ -75,7 +75,7 @@ def _perturb_and_report(args: argparse.Namespace) -> int:
         from vqvc._util import lock
         from vqvc.corpus import perturbation
 
-        with lock.Hold(args.out):
+        with lock.Lock(args.out):
             store = PackedStore(args.out)
             made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
             for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
@@ -99,7 +99,7 @@ def _unchanged(out: Path, inputs: str, overwrite: bool) -> bool:
     if not same and not overwrite:
         raise UsageError(f"{out}: was made from other inputs, or is damaged; give --overwrite to replace it")
     if same:
-        with lock.Hold(out):
+        with lock.Lock(out):
             unfinished.tidy(out, (ITEMS, INPUTS))
     else:
         unfinished.require_only(out, (*WRITTEN, ITEMS, INPUTS))

@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--jobs", type=int, default=2, help="threads that read headers")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier result of other inputs")
     verbs = result.add_mutually_exclusive_group()
-    verbs.add_argument("--validate", type=Path, metavar="DIR", help="only say what is wrong with a data directory")
+    verbs.add_argument("--validate", type=Path, metavar="DIR", help="only list what is wrong with a data directory")
     verbs.add_argument("--fix", type=Path, metavar="DIR", help="mend a data directory; a backup is kept")
     return result
 
@@ -87,7 +87,7 @@ def _prepare(args: argparse.Namespace) -> int:
         )
         for note in source.notes:
             logger.info("  %s", note)
-    with lock.Hold(args.out):
+    with lock.Lock(args.out):
         return _write(args, prepare.combine(sources), split_options, settings)
 
 

@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=int, default=0, help="with --align: of the draws")
     p.add_argument(
-        "--overwrite", action="store_true", help="begin anew where other codes were learned; replace score.json"
+        "--overwrite", action="store_true", help="begin again where other codes were learned; replace score.json"
     )
     return p
 
@@ -116,10 +116,10 @@ def _score(args: argparse.Namespace) -> int:
         header = model_file.read_header(args.model)
         prior.require(header.checksum, args.model)
         if decoder_bits is None:
-            held_out = header.training.get("held_out") or {}  # the melody has no prior, so the bound is without it
+            held_out = header.training.get("held_out") or {}  # the f0 contour has no prior, so the bound is without it
             decoder_bits = held_out.get("bits_without_f0") or held_out.get("bits_per_sample")
         if decoder_bits is None:
-            raise UsageError(f"{args.model}: does not say its held-out bits per sample; give them with --decoder-bits")
+            raise UsageError(f"{args.model}: does not hold its held-out bits per sample; give them with --decoder-bits")
     with tqdm(desc="score", unit="utt", disable=None) as bar:
         result = prior_score.score(archive, prior, decoder_bits, bar.update)
     if args.align:

@@ -1,4 +1,4 @@
-"""vqvc-probe: how well do the codes tell the phones, beside what they must beat?"""
+"""vqvc-probe: accuracy of phones predicted from codes, beside baselines."""
 
 import argparse
 import logging
@@ -24,8 +24,8 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-probe."""
     result = parser(
         "Fit a map from codes to the 41 phone classes on subset train, score it on test (unseen speakers and sentences) and dev "
-        "(unseen sentences), beside a constant guess, random codes and k-means on MFCC. Without arguments the built-in voices "
-        "speak a small corpus with exact phone times, and the released model is probed on it.",
+        "(unseen sentences), beside a constant guess, random codes and k-means on MFCC. Without arguments a small corpus with "
+        "exact phone times is synthesized by the built-in voices, and the released model is probed on it.",
         examples="  vqvc-probe\n"
         "  vqvc-probe egs/vctk/exp/small\n"
         "  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",

@@ -1,4 +1,4 @@
-"""vqvc-report: one HTML page to listen to and to read, a picture, and a section of RESULTS.md."""
+"""vqvc-report: one HTML page with audio, a picture, and a section of RESULTS.md."""
 
 import argparse
 import logging

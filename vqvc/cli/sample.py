@@ -35,10 +35,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--top-p", type=float, default=1.0, help="draw only from the likeliest codes that together hold this share"
     )
     p.add_argument("--voice-temperature", type=float, default=0.9, help="of the waveform's draws")
-    p.add_argument("--opening", type=Path, help="a recording whose first seconds are said first, and gone on from")
-    p.add_argument("--opening-seconds", type=float, default=1.0, help="how much of it")
     p.add_argument(
-        "--anyone", action="store_true", help="do not tell the prior who speaks (the voice is told in any case)"
+        "--opening", type=Path, help="a recording whose first seconds come first; the draws continue from them"
+    )
+    p.add_argument("--opening-seconds", type=float, default=1.0, help="length of the opening")
+    p.add_argument(
+        "--anyone", action="store_true", help="do not condition the prior on the speaker (the decoder is in any case)"
     )
     p.add_argument("--picture", action="store_true", help="also draw the spectrogram, beside the sound, as .png")
     p.add_argument("--seed", type=int, default=0, help="of all draws")
@@ -47,15 +49,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def work(args: argparse.Namespace) -> None:
-    """Draw and say."""
+    """Draw codes and decode them."""
     _check(args)
     from vqvc.conversion import model_file
 
     header = model_file.read_header(args.model)
     if args.speaker is None:
-        args.speaker = header.speakers[0].name
+        args.speaker = (header.listed_speakers or header.speakers)[0].name
         logger.info("no --speaker: %s, the model's first", args.speaker)
-    header.speaker_index(args.speaker)  # said before the weights are read
+    header.speaker_index(args.speaker)  # fails before the weights are read
     first = _outputs.place(args.out, f"sample{_outputs.suffix(args)}")
     if first == _outputs.STANDARD:
         raise UsageError("--out -: samples go to files; name one")
@@ -113,7 +115,9 @@ def _draw(args: argparse.Namespace, prior, opening, count: int) -> list:
 
     speaker = 0 if args.anyone else prior.speaker_index(args.speaker)
     if not speaker and not args.anyone:
-        logger.warning("%s: the prior was not trained on this speaker; it is not told who speaks", args.speaker)
+        logger.warning(
+            "%s: the prior was not trained on this speaker; it is not conditioned on the speaker", args.speaker
+        )
     size = max(1, round(args.seconds * prior.sample_rate / prior.hop_length))
     drawn = []
     with tqdm(total=count * size, desc="draw", unit="code", disable=None) as bar:

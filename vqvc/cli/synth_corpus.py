@@ -1,4 +1,4 @@
-"""vqvc-synth-corpus: speak a small corpus with the built-in voices."""
+"""vqvc-synth-corpus: synthesize a small corpus with the built-in voices."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from vqvc.cli._common import parser, refuse_overwrite, run
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
     result = parser(
-        "Speak a small corpus with the built-in voices (eSpeak NG), with transcripts and exact phone times.",
+        "Synthesize a small corpus with the built-in voices (eSpeak NG), with transcripts and exact phone times.",
         examples="  vqvc-synth-corpus --out downloads/mini --speakers 8 --sentences 40",
     )
     result.add_argument("--out", required=True, help="folder to make")
-    result.add_argument("--speakers", type=int, default=8, help="how many of the 12 voices")
+    result.add_argument("--speakers", type=int, default=8, help="number of voices, of 12")
     result.add_argument("--sentences", type=int, default=40, help="sentences of each speaker, at most 210")
-    result.add_argument("--jobs", type=int, default=2, help="speakers that are spoken at once")
+    result.add_argument("--jobs", type=int, default=2, help="speakers that are synthesized at once")
     result.add_argument("--overwrite", action="store_true", help="replace the folder when it exists")
     return result
 
 
 def work(args: argparse.Namespace) -> int | None:
-    """Make the corpus and say how large it is."""
+    """Make the corpus and print its size."""
     from vqvc.corpus import synthetic
 
     refuse_overwrite(args.out, args.overwrite)

@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--conf",
         required=True,
         type=Path,
-        help="YAML file with the model and training settings, or one that comes with the package by its name: small",
+        help="YAML file with the model and training settings, or a configuration that vqvc brings, by its name: small",
     )
     p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
     p.add_argument("--out", type=Path, help="folder for checkpoints, log and model.safetensors")
@@ -43,6 +43,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--max-minutes",
         type=float,
         help="end after so many minutes of training (scoring unseen speech not counted), with a finished learning-rate decay",
+    )
+    p.add_argument(
+        "--unlisted",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="train on the speakers that match (as p3*), but do not offer them in --list-speakers; repeatable",
     )
     p.add_argument("--threads", type=int, help="CPU threads; all cores by default")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (a Mac's GPU)")
@@ -82,12 +89,13 @@ def work(args: argparse.Namespace) -> int:
         torch.cuda.set_device(device)
     store = PackedStore(args.store)
     speakers = trained_speakers(store)
+    names = tuple(speaker.speaker for speaker in speakers)
+    unlisted = model_file.match_speakers(names, args.unlisted)
     start = None
     if args.init:
         begin = model_file.read(args.init)
-        start = Initialization(begin.model, tuple(voice.name for voice in begin.speakers), args.init)
+        start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
     with devices.explained(device), distributed.workers(device) as worker:
-        names = tuple(s.speaker for s in speakers)
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
         if worker[0] == 0:
@@ -100,12 +108,12 @@ def work(args: argparse.Namespace) -> int:
             }
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()
-            model_file.write(args.out / "model.safetensors", finished.model, speakers, facts)
+            model_file.write(args.out / "model.safetensors", finished.model, speakers, facts, unlisted=unlisted)
             if finished.held_out:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")
                 if finished.held_out.bits_without_f0 is not None:
-                    print(f"  without the melody      {finished.held_out.bits_without_f0:.3f}")
+                    print(f"  without the f0 contour  {finished.held_out.bits_without_f0:.3f}")
                 print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
             print(f"model                     {args.out / 'model.safetensors'}")
     return 128 + finished.signal if finished.signal else 0

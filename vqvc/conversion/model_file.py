@@ -1,15 +1,16 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the layers of the contrastive loss, which only training uses
-    metadata     format_version; config (a ModelConfig), speakers, training (JSON); checksum (SHA-256 over all of these and the weights)
+    weights      the VQVAE's state_dict without the module cpc, which only training uses
+    metadata     format_version; config (a ModelConfig), speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone tells speakers and settings, before weights are read.
 """
 
 import dataclasses
+import fnmatch
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +55,7 @@ class Voice:
     name: str
     gender: str = ""  # f or m
     accent: str = ""
+    listed: bool = True  # False: trained on, but not offered by --list-speakers and suggestions
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,19 @@ class Header:
     training: dict
     checksum: str
 
+    @property
+    def listed_speakers(self) -> tuple[Voice, ...]:
+        """The speakers that are offered, in the table's order."""
+        return tuple(one for one in self.speakers if one.listed)
+
     def speaker_index(self, name: str) -> int:
-        """The table's index of a speaker; raises UsageError with the nearest names."""
-        names = [voice.name for voice in self.speakers]
+        """The table's index of a speaker, listed or not; raises UsageError with the nearest listed names."""
+        names = [one.name for one in self.speakers]
         if name in names:
             return names.index(name)
+        offered = [one.name for one in self.listed_speakers]
         raise UsageError(
-            f"{name!r} is not a speaker of {self.path}; the nearest are {', '.join(nearest(name, names))} "
+            f"{name!r} is not a speaker of {self.path}; the nearest are {', '.join(nearest(name, offered))} "
             "(--list-speakers shows all of them)"
         )
 
@@ -84,10 +92,42 @@ class ModelFile(Header):
     model: VQVAE
 
 
-def write(path: str | Path, model: VQVAE, speakers: Sequence[NamedSpeaker], training: dict) -> str:
-    """Write the model file atomically; returns its checksum. ``training`` is any JSON value that describes the run."""
+def match_speakers(names: Sequence[str], patterns: Sequence[str]) -> frozenset[str]:
+    """The names that a pattern (fnmatch, upper and lower case distinct) matches: speakers that are not to be listed.
+
+    Raises UsageError for a pattern that matches none, and where no name would be left.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        matched = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if not matched:
+            raise UsageError(
+                f"--unlisted {pattern}: matches no speaker; the nearest are {', '.join(nearest(pattern, names))}"
+            )
+        found.update(matched)
+    if patterns and len(found) == len(set(names)):
+        raise UsageError(f"--unlisted {' '.join(patterns)}: matches all speakers; leave one to convert to")
+    return frozenset(found)
+
+
+def write(
+    path: str | Path,
+    model: VQVAE,
+    speakers: Sequence[NamedSpeaker],
+    training: dict,
+    *,
+    unlisted: Collection[str] = (),
+) -> str:
+    """Write the model file atomically; returns its checksum.
+
+    training: any JSON value that describes the run. unlisted: names of speakers that are not offered.
+    """
     weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(TRAINING_ONLY)}
-    voices = [{"name": one.speaker, "gender": one.gender, "accent": one.accent} for one in speakers]
+    voices = [
+        {"name": one.speaker, "gender": one.gender, "accent": one.accent}
+        | ({"listed": False} if one.speaker in unlisted else {})
+        for one in speakers
+    ]
     metadata = {
         "config": json.dumps(model.config.to_dict()),
         "speakers": json.dumps(voices, ensure_ascii=False),
@@ -141,9 +181,11 @@ def _speakers(voices: list) -> tuple[Voice, ...]:
     """The speaker table; raises ValueError, KeyError or TypeError for what is none."""
     if not isinstance(voices, list) or not 1 <= len(voices) <= MOST_SPEAKERS:
         raise ValueError("a list of speakers")
-    found = tuple(Voice(one["name"], one["gender"], one["accent"]) for one in voices)
+    found = tuple(Voice(one["name"], one["gender"], one["accent"], one.get("listed", True)) for one in voices)
     if not all(isinstance(text, str) for one in found for text in (one.name, one.gender, one.accent)):
         raise TypeError("names are text")
+    if not all(isinstance(one.listed, bool) for one in found):
+        raise TypeError("a speaker is listed or not")
     if len({one.name for one in found}) < len(found):
         raise ValueError("a speaker stands twice")
     return found

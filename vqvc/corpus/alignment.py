@@ -1,4 +1,4 @@
-"""Which phone sounds when: segments, the file that holds them, and labels at moments in time.
+"""Phone alignments: segments, the file that holds them, and labels at moments in time.
 
     align/phones.ctm     utt_id start_s duration_s phone      (in the packed store's timeline, sorted, without gaps)
 
@@ -78,7 +78,7 @@ def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Segment]]]:
 
 
 def require_store(path: str | Path, store_sha256: str) -> None:
-    """Raise CorpusError when the align.json beside the CTM file says that it is of another store.
+    """Raise CorpusError when the align.json beside the CTM file names another store.
 
     ``store_sha256``: ``PackedStore.sha256``. Files of other tools have no align.json and pass.
     """

@@ -1,6 +1,6 @@
 """eSpeak NG through ctypes: text in, samples and the synthesiser's own phone times out.
 
-The C library has one global state and is not thread-safe, and its noise depends on all that was said before: one
+The C library has one global state and is not thread-safe, and its noise depends on all that was synthesized before: one
 Synthesiser per process, and a new process wherever the result must not depend on history.
 Source of the interface: espeak-ng/speak_lib.h, version 1.52.
 """
@@ -35,8 +35,8 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What was said."""
+class Synthesis:
+    """Speech and its phone times."""
 
     pcm: bytes  # int16, native byte order, mono
     sample_rate: int  # Hz
@@ -77,15 +77,15 @@ class Synthesiser:
         for parameter, value in wanted.items():
             self._library.espeak_SetParameter(parameter, value, 0)
 
-    def synthesize(self, text: str) -> Spoken:
-        """Synthesise one text."""
+    def synthesize(self, text: str) -> Synthesis:
+        """Speech of one text in the chosen voice; raises VqvcError where there is none."""
         self._blocks.clear()
         self._phonemes.clear()
         data = text.encode("utf-8")
         status = self._library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
         if status != 0 or not self._blocks:
-            raise VqvcError(f"eSpeak NG said nothing for {text!r} (status {status})")
-        return Spoken(b"".join(self._blocks), self.sample_rate, tuple(self._phonemes))
+            raise VqvcError(f"eSpeak NG synthesized nothing for {text!r} (status {status})")
+        return Synthesis(b"".join(self._blocks), self.sample_rate, tuple(self._phonemes))
 
     def _receive(self, samples, count: int, events) -> int:
         if samples and count > 0:

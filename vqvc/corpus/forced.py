@@ -1,8 +1,8 @@
 """Forced alignment of a transcript with pocketsphinx (Huggins-Daines et al. 2006); its English model is in the wheel.
 
 The best path through the word lattice is off (``bestpath``): with it on, words are dropped from the transcript.
-Beams are wide, so that hard speech is not lost; then a wrong transcript finds a path as well, and is told by its score. Scores hold for natural speech like that of the
-model; formant synthesis scores as badly as a wrong transcript.
+Beams are wide, so that hard speech is not lost; then a wrong transcript finds a path as well, and is recognised by
+its score. Scores hold for natural speech like that of the model; formant synthesis scores as badly as a wrong transcript.
 What cannot be aligned is refused with its reason; nothing is guessed.
 """
 
@@ -125,9 +125,9 @@ class ForcedAligner:
 
     def __init__(self, worst_score: float = WORST_SCORE) -> None:
         self.worst_score = worst_score
-        package = extras.load("pocketsphinx", "align")
+        pocketsphinx = extras.load("pocketsphinx", "align")
         try:
-            self._decoder = package.Decoder(lm=None, bestpath=False, cmn="batch", loglevel="FATAL", **BEAMS)
+            self._decoder = pocketsphinx.Decoder(lm=None, bestpath=False, cmn="batch", loglevel="FATAL", **BEAMS)
         except (OSError, RuntimeError) as error:
             raise MissingExtraError("pocketsphinx", "align", f"does not start ({extras.first_line(error)})") from error
 
@@ -142,8 +142,8 @@ class ForcedAligner:
         try:
             self._decoder.set_align_text(" ".join(words))
             self._decode(raw)
-            heard = [_plain(item.word) for item in self._decoder.seg() or () if not _is_filler(item.word)]
-            if heard != words:
+            found = [_plain(item.word) for item in self._decoder.seg() or () if not _is_filler(item.word)]
+            if found != words:
                 raise Unalignable("the aligner found no way through the whole transcript")
             self._decoder.set_alignment()
             self._decode(raw)
@@ -181,8 +181,8 @@ class ForcedAligner:
 
 def _score(entries: list) -> float:
     """Acoustic score per frame outside silence; 0 is best."""
-    spoken = [part for _, filler, parts in entries if not filler for part in parts]
-    return sum(part.score for part in spoken) / max(1, sum(part.duration for part in spoken))
+    parts_of_words = [part for _, filler, parts in entries if not filler for part in parts]
+    return sum(part.score for part in parts_of_words) / max(1, sum(part.duration for part in parts_of_words))
 
 
 def _plain(word: str) -> str:

@@ -119,7 +119,7 @@ def _check(item: Item) -> list[Item] | list[LeftOut]:
 
 
 def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
-    """A long utterance as equal pieces, so that memory does not grow with it. Nobody says which words are in which."""
+    """A long utterance as equal pieces, so that memory does not grow with it. The pieces have no text: which words are in which is unknown."""
     count = math.ceil((end_s - start_s) / PIECE_S)
     edges = [start_s + (end_s - start_s) * n / count for n in range(count)] + [end_s]
     recording = item.recording_id or item.utt_id
@@ -132,7 +132,7 @@ def _pieces(item: Item, start_s: float, end_s: float) -> list[Item]:
 
 
 def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
-    """Check, split and write ``out`` (a new directory); returns what prepare.json says. Raises CorpusError when
+    """Check, split and write ``out`` (a new directory); returns the contents of prepare.json. Raises CorpusError when
     nothing is left to train on."""
     usable, unusable = check_headers(corpus.items, jobs)
     if not usable:
@@ -159,9 +159,10 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     if not counts["dev"]["utterances"]:
         logger.warning(
             "nothing is held out for training to be validated on (dev is empty): %d utterances have %d sentences in train; "
-            "give more recordings or a larger --held-out-sentences",
+            "give more recordings (speakers with fewer than %d sentences stay in train) or a larger --held-out-sentences",
             len(usable),
             len({splits.sentence_of(item) for item in usable if split.subset_of.get(item.utt_id) == "train"}),
+            splits.FEW_SENTENCES,
         )
     names = sorted({item.speaker for item in usable}, key=str.encode)
     atomic.write_text(
@@ -188,7 +189,7 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
 
 
 def first_failures(left_out: Sequence[LeftOut]) -> dict[str, str]:
-    """For each reason that is a failure, what was said of the first utterance."""
+    """For each reason that is a failure, the message of the first utterance."""
     result: dict[str, str] = {}
     for item in left_out:
         if item.reason not in EXPECTED:

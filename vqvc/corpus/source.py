@@ -26,7 +26,7 @@ class Item:
     start_s: float | None = None  # within the recording; None for the whole of it
     end_s: float | None = None
     recording_id: str = ""  # name of the recording when it holds several utterances
-    origin: str = ""  # the line that says so, as "segments:12"
+    origin: str = ""  # the line it comes from, as "segments:12"
 
 
 @dataclass

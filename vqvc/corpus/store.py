@@ -108,7 +108,7 @@ class PackedStore:
         unlisted = {utterance.speaker for utterance in self.utterances} - {speaker.speaker for speaker in self.speakers}
         if unlisted:
             raise CorpusError(
-                f"{self.path / SPEAKERS}: lacks {ids.shown(min(unlisted))}, who speaks in {UTTERANCES}; run vqvc-pack again"
+                f"{self.path / SPEAKERS}: lacks {ids.shown(min(unlisted))}, a speaker of {UTTERANCES}; run vqvc-pack again"
             )
         end = 0
         for utterance in self.utterances:

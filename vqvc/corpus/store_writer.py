@@ -50,7 +50,7 @@ class StoreWriter:
         self.limited = 0  # utterances under level_rms because a peak would have clipped
         self._digest = hashlib.sha256()
         self._total = self._unsynced = 0
-        self._lock = lock.Hold(self.target)
+        self._lock = lock.Lock(self.target)
         try:
             unfinished.take(self.target)
             self.resumed = self._take_up()  # items that were finished before

@@ -1,11 +1,11 @@
-"""The built-in voices: a small parallel corpus that the package speaks itself, with exact phone times.
+"""The built-in voices: a small parallel corpus that vqvc synthesizes itself, with exact phone times.
 
     out/wav/SPEAKER/SPEAKER_001.wav   22,050 Hz, int16      out/txt/SPEAKER/SPEAKER_001.txt
     out/phones/SPEAKER/SPEAKER_001.TextGrid                 out/speakers.tsv (speaker, gender, accent)
 
-Twelve formant voices of eSpeak NG, told apart by pitch, vocal tract, rate and accent. The first eight sentences are
-said by everybody (parallel references); the others are mostly a speaker's own. Each speaker is spoken by a fresh
-process, for the library's noise depends on what it said before: the bytes are the same however many jobs there are.
+Twelve formant voices of eSpeak NG, which differ in pitch, vocal tract, rate and accent. The first eight sentences are
+common to all speakers (parallel references); the others are mostly a speaker's own. Each speaker is synthesized by a fresh
+process, for the library's noise depends on what it synthesized before: the bytes are the same however many jobs there are.
 """
 
 import functools
@@ -73,7 +73,7 @@ class Made:
 
 
 def sentences() -> tuple[str, ...]:
-    """All prompts, written for this package."""
+    """All prompts, written for this corpus."""
     return tuple(resources.files("vqvc.corpus").joinpath("sentences.txt").read_text(encoding="utf-8").splitlines())
 
 
@@ -85,7 +85,7 @@ def prompts(place: int, count: int) -> tuple[str, ...]:
 
 
 def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int = 1, overwrite: bool = False) -> Made:
-    """Speak the corpus into the folder ``out``; raises UsageError, MissingExtraError or CorpusError.
+    """Write the corpus into the folder ``out``; raises UsageError, MissingExtraError or CorpusError.
 
     The work is done in ``<out>.partial``, which becomes ``out`` when all of it is there.
     """
@@ -98,9 +98,9 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
         raise UsageError(f"{out}: exists already; give --overwrite to replace it")
     if out.exists():
         unfinished.require_only(out, (*KINDS, SPEAKERS))
-    with lock.Hold(out):
+    with lock.Lock(out):
         partial = unfinished.begin(out)
-        seconds = sum(_speak_all(partial, speakers, count, jobs))
+        seconds = sum(_synthesize_all(partial, speakers, count, jobs))
         table = ["speaker\tgender\taccent"] + [
             f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
         ]
@@ -109,7 +109,7 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
     return Made(speakers, speakers * count, seconds)
 
 
-def _speak_all(folder: Path, speakers: int, count: int, jobs: int) -> Iterator[float]:
+def _synthesize_all(folder: Path, speakers: int, count: int, jobs: int) -> Iterator[float]:
     """Seconds of speech of each speaker, as they are done."""
     with ThreadPoolExecutor(max(1, min(jobs, speakers))) as threads:
         for place, seconds in enumerate(
@@ -122,14 +122,12 @@ def _speak_all(folder: Path, speakers: int, count: int, jobs: int) -> Iterator[f
 def _in_fresh_process(folder: Path, count: int, place: int) -> float:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         try:
-            return process.submit(speak, folder, place, count).result()
+            return process.submit(synthesize_speaker, folder, place, count).result()
         except BrokenProcessPool:
-            raise CorpusError(
-                f"{VOICES[place].name}: the process that spoke it died (out of memory?); run again"
-            ) from None
+            raise CorpusError(f"{VOICES[place].name}: its process died (out of memory?); run again") from None
 
 
-def speak(folder: Path, place: int, count: int) -> float:
+def synthesize_speaker(folder: Path, place: int, count: int) -> float:
     """Write one speaker's utterances into ``folder``; returns seconds of speech. Call once per process."""
     voice = VOICES[place]
     synthesiser = espeak.Synthesiser()
@@ -139,37 +137,37 @@ def speak(folder: Path, place: int, count: int) -> float:
     total = 0.0
     for number, text in enumerate(prompts(place, count), 1):
         utt_id = f"{voice.name}_{number:03d}"
-        spoken = synthesiser.synthesize(text)
+        speech = synthesiser.synthesize(text)
         with wave.open(str(folder / "wav" / voice.name / f"{utt_id}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
-            file.setframerate(spoken.sample_rate)
-            file.writeframes(spoken.pcm)
+            file.setframerate(speech.sample_rate)
+            file.writeframes(speech.pcm)
         (folder / "txt" / voice.name / f"{utt_id}.txt").write_text(text + "\n", encoding="utf-8")
-        grid = textgrid.format_long(phone_grid(spoken))
+        grid = textgrid.format_long(phone_grid(speech))
         (folder / "phones" / voice.name / f"{utt_id}.TextGrid").write_text(grid, encoding="utf-8")
-        total += spoken.length_samples / spoken.sample_rate
+        total += speech.length_samples / speech.sample_rate
     return total
 
 
-def phone_grid(spoken: espeak.Spoken) -> textgrid.TextGrid:
+def phone_grid(speech: espeak.Synthesis) -> textgrid.TextGrid:
     """One tier ``phones`` of the 41 classes, without gaps.
 
     Boundaries are the synthesiser's, to the sample, but that the silence before a stop (its closure) goes to the stop
     and a nameless glide between vowels to the vowel before. A phoneme that stands for two classes is cut in its middle.
     """
-    rate = spoken.sample_rate
-    end_s = spoken.length_samples / rate
-    intervals = tuple(textgrid.Interval(start / rate, end / rate, phone) for start, end, phone in _spans(spoken))
+    rate = speech.sample_rate
+    end_s = speech.length_samples / rate
+    intervals = tuple(textgrid.Interval(start / rate, end / rate, phone) for start, end, phone in _spans(speech))
     return textgrid.TextGrid(0.0, end_s, (textgrid.Tier("phones", 0.0, end_s, intervals),))
 
 
-def _spans(spoken: espeak.Spoken) -> list[tuple[int, int, str]]:
+def _spans(speech: espeak.Synthesis) -> list[tuple[int, int, str]]:
     """(first sample, end sample, class), none empty, covering everything."""
-    sounding = np.flatnonzero(np.frombuffer(spoken.pcm, np.int16))
-    events = [(0, ""), *((min(start, spoken.length_samples), label) for start, label in spoken.phonemes)]
+    sounding = np.flatnonzero(np.frombuffer(speech.pcm, np.int16))
+    events = [(0, ""), *((min(start, speech.length_samples), label) for start, label in speech.phonemes)]
     result: list[tuple[int, int, str]] = []
-    for (start, label), (end, _) in zip(events, [*events[1:], (spoken.length_samples, "")]):
+    for (start, label), (end, _) in zip(events, [*events[1:], (speech.length_samples, "")]):
         if end <= start:
             continue
         classes = phones.from_espeak(label)
