@@ -99,7 +99,6 @@ class DecoderConfig:
         64  # samples per conditioning frame; must divide the encoder's hop
     )
     f0: bool = False  # condition the decoder on the source's F0, relative to the speaker's mean, beside the codes
-    jitter: Share = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ class TrainingConfig:
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
         0  # samples of a crop, anywhere in it, that the decoder learns from; the encoder reads the whole crop; 0 is all
     )
+    jitter: Share = 0.12  # probability that a code is replaced by a neighbour (Chorowski et al. 2019)
     input_noise: Annotated[float, Range(0, 128)] = (
         0.0  # classes; highest standard deviation of noise on the WaveNet's inputs, drawn for each crop
     )

@@ -19,7 +19,7 @@ def _built(output="mixture", seed=0, **sections) -> tuple[VQVAE, Objective]:
     torch.manual_seed(seed)
     sections["decoder"] = {"output": output} | sections.get("decoder", {})
     config = tiny_config(**sections)
-    model, objective = build_model(config.model, speakers=3), Objective(config.training, config.decoder.jitter)
+    model, objective = build_model(config.model, speakers=3), Objective(config.training)
     objective.prepare(model)
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.3)  # it starts at 0: nothing would depend on anything
     return model.eval(), objective
@@ -43,7 +43,7 @@ def test_the_loss_of_a_step_is_the_likelihood_of_its_codes(output, skip_decoder)
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
 def test_evaluation_moves_nothing_and_has_no_jitter(update):
-    (model, objective), wave = _built(quantizer={"update": update}, decoder={"jitter": 0.9}), _wave()
+    (model, objective), wave = _built(quantizer={"update": update}, training={"jitter": 0.9}), _wave()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with torch.no_grad():
         first = objective(model, wave, SPEAKERS)
@@ -52,7 +52,7 @@ def test_evaluation_moves_nothing_and_has_no_jitter(update):
 
 
 def test_a_bypassed_quantizer_does_not_move_and_the_encoder_learns():
-    (model, objective), wave = _built(decoder={"jitter": 0.0}), _wave()
+    (model, objective), wave = _built(training={"jitter": 0.0}), _wave()
     before = model.quantizer.codebook.clone()
     losses = objective(model.train(), wave, SPEAKERS, phase=Phase(bypass_quantizer=True))
     assert losses.quantizer == 0 and torch.equal(model.quantizer.codebook, before)
@@ -78,9 +78,9 @@ def test_a_weighted_term_counts_as_often_as_its_weight():
 
 def test_a_decoder_crop_is_scored_as_in_the_whole():
     """Where no conditioning frame looks at its neighbours the crop loses nothing, its history included."""
-    plain = {"jitter": 0.0, "conditioning_layers": 0}
-    model, whole = _built(decoder=plain)
-    _, part = _built(decoder=plain, training={"decoder_crop_samples": 6 * HOP})
+    plain, still = {"conditioning_layers": 0}, {"jitter": 0.0}
+    model, whole = _built(decoder=plain, training=still)
+    _, part = _built(decoder=plain, training=still | {"decoder_crop_samples": 6 * HOP})
     wave, starts, phase = _wave(), set(), Phase(skip_decoder=True, bypass_quantizer=True)
     model.train()
     for seed in range(12):

@@ -25,7 +25,7 @@ def model() -> VQVAE:
 
 
 def _objective(**training) -> Objective:
-    return Objective(tiny_config(training=training).training, jitter=0.1)
+    return Objective(tiny_config(training=training).training)
 
 
 def test_a_model_is_its_own_teacher_without_error(model):

@@ -7,6 +7,7 @@ SETTINGS = {  # section.key
     "training.lead_samples": "training.context_samples",
     "training.lead_codes": "training.context_codes",
     "training.contrast_weight": "training.cpc_weight",
+    "decoder.jitter": "training.jitter",
 }
 TENSORS = {  # parts of a dotted name
     "intonation": "f0_conditioner",

@@ -64,9 +64,8 @@ class Objective:
     checkpoints hold them; model files do not.
     """
 
-    def __init__(self, settings: TrainingConfig, jitter: float):
-        """jitter: probability that a code is replaced by a neighbour."""
-        self.settings, self.jitter = settings, jitter
+    def __init__(self, settings: TrainingConfig):
+        self.settings = settings
 
     def prepare(self, model: VQVAE) -> None:
         """Add the layers to ``model`` that only losses use; draws their weights from PyTorch's generator."""
@@ -102,7 +101,7 @@ class Objective:
         decoded = self._decoder_crop(model, waveform.shape[1], generator)
         z_q = quantized.z_q[:, :, decoded.start // model.hop_length : decoded.stop // model.hop_length]
         if training:
-            z_q = jitter(z_q, self.jitter, generator)
+            z_q = jitter(z_q, settings.jitter, generator)
         if history is None:
             history = waveform.new_zeros(len(waveform), max(1, model.config.decoder.lpc_order))
         before = torch.cat([history, waveform], dim=1)[:, decoded.start : decoded.start + history.shape[1]]

@@ -77,7 +77,7 @@ class VQVAETask:
         self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
         torch.manual_seed(settings.seed)
         self.model = build_model(config.model, len(speakers))
-        self.objective = Objective(settings, config.decoder.jitter)
+        self.objective = Objective(settings)
         self.objective.prepare(self.model)
         self.model.to(self.device)
         self.decoder_warmup_fraction, self.bypass_quantizer = settings.decoder_warmup_fraction, True
