@@ -73,7 +73,7 @@ def test_contours_of_crops_are_relative_to_their_speakers_mean():
     assert (height[:100][known[:100]] + 1).abs().max() < 0.15 and (height[100:][known[100:]] - 1).abs().max() < 0.15
 
 
-def test_a_decoder_without_a_melody_still_speaks_and_with_one_listens():
+def test_a_decoder_without_a_contour_still_decodes_and_one_given_a_contour_follows_it():
     config = from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}})
     torch.manual_seed(0)
     model = build_model(config.model, 2).eval()
@@ -96,7 +96,7 @@ def test_converted_speech_is_conditioned_on_the_contour_of_its_source():
     assert pipeline.f0_contour(build_model(from_dict({"decoder": {"layers": 2}}).model, 2), samples) is None
 
 
-def test_a_long_recording_is_heard_a_stretch_at_a_time(monkeypatch):
+def test_a_long_recording_is_tracked_a_stretch_at_a_time(monkeypatch):
     waves, plain = torch.cat([_tone(150), _tone(210)]), torch.fft.rfft
     f0, held = PitchTracker(RATE, HOP), []
     whole = f0(waves)
