@@ -32,6 +32,7 @@ from vqvc.conversion import pipeline
 from vqvc.engine.cpu import units
 from vqvc.engine.cpu.sampler import LANES, Job, Sampler
 from vqvc.engine.gpu.sampler import GpuSampler
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.nn.wavenet import WaveNet
 
@@ -90,7 +91,11 @@ def make_model(size: str) -> VQVAE:
         "skip_channels": skip, "output": "categorical", "conditioning_hop": HOP,
     }  # fmt: skip
     torch.manual_seed(0)
-    model = VQVAE(from_dict({"decoder": decoder, "training": {"mel_weight": 0.0}}), 1).eval().requires_grad_(False)
+    model = (
+        build_model(from_dict({"decoder": decoder, "training": {"mel_weight": 0.0}}).model, 1)
+        .eval()
+        .requires_grad_(False)
+    )
     model.wavenet.out.weight.normal_(std=0.02)
     return model
 

@@ -13,7 +13,7 @@ from vqvc.cli import convert as command
 from vqvc.cli import decode, encode, sample
 from vqvc.conversion import model_file
 from vqvc.models import RELEASED
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.builder import build_model
 from vqvc.training.initialization import PER_SPEAKER, Initialization
 
 
@@ -54,7 +54,7 @@ def test_its_prior_comes_with_it(tmp_path, speechlike):
 def test_training_can_go_on_from_it_as_the_readme_says():
     settings = config.load(Path(__file__).parents[1] / "recipes/conf/small.yaml")
     released = model_file.read(RELEASED)
-    begun = VQVAE(settings, 2)
+    begun = build_model(settings.model, 2)
     Initialization(released.model, tuple(voice.name for voice in released.speakers), RELEASED).give(
         begun, ("p225", "somebody")
     )

@@ -1,10 +1,11 @@
-"""A model that says nothing sensible but is quick: a few layers of random weights."""
+"""A model that is quick and generates noise: a few layers of random weights."""
 
 from dataclasses import dataclass
 
 import torch
 
 from vqvc.config import from_dict
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 
@@ -35,7 +36,7 @@ def tiny_model(output: str = "mixture", seed: int = 0, **decoder) -> VQVAE:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VQVAE(config, len(SPEAKERS)).eval()
+        model = build_model(config.model, len(SPEAKERS)).eval()
         with torch.no_grad():
             for weight in (model.wavenet.out.weight, model.wavenet.stack.frame_bias, model.wavenet.stack.residual_bias):
                 weight.normal_(std=0.3)

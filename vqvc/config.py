@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,7 @@ Batch = Annotated[int, Range(1, 65536)]
 Rate = Annotated[float, Range(0, 1, above=True)]
 Minutes = Annotated[float, Range(0, 1e6)]
 Seed = Annotated[int, Range(0, 2**31 - 1)]
+Precision = Literal["bfloat16", "float32"]
 MOST_SAMPLES, MOST_CODES = 2**27, 2**22  # of a batch: 2.3 hours of speech in half a gigabyte; codes are wider in memory
 
 
@@ -54,14 +56,7 @@ class EncoderConfig:
     n_mels: Annotated[int, Range(1, 512)] = 80  # mel bands, for all but waveform
     units: Annotated[int, Range(2, 65536)] = 2048  # acoustic units, for input: units
     channels: tuple[Width, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
-    strides: tuple[Annotated[int, Range(1, 64)], ...] = (
-        2,
-        2,
-        2,
-        2,
-        2,
-        2,
-    )  # a window is twice its stride: 4 for a stride of 2
+    strides: tuple[Annotated[int, Range(1, 64)], ...] = (2,) * 6  # a window is twice its stride: 4 for a stride of 2
     context_layers: Layers = 4  # residual convolutions at code rate; 0 is the paper's encoder
     context_kernel: Taps = 3  # taps
     context_dilations: tuple[Annotated[int, Range(1, 4096)], ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
@@ -84,7 +79,7 @@ class QuantizerConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The WaveNet (van den Oord et al. 2016) that says the codes again in a voice."""
+    """The WaveNet (van den Oord et al. 2016) that decodes codes with a speaker."""
 
     layers: Annotated[int, Range(1, 256)] = 20
     dilation_cycle: Annotated[int, Range(1, 16)] = 9  # dilations 1, 2, ..., 2**(cycle-1), then again
@@ -103,8 +98,7 @@ class DecoderConfig:
     conditioning_hop: Annotated[int, Range(1, 65536)] = (
         64  # samples per conditioning frame; must divide the encoder's hop
     )
-    f0: bool = False  # tell the decoder the source's pitch, relative to the voice's own, beside the codes
-    jitter: Share = 0.12  # chance that a code is replaced by a neighbour while training (Chorowski et al. 2019)
+    f0: bool = False  # condition the decoder on the source's F0, relative to the speaker's mean, beside the codes
 
 
 @dataclass(frozen=True)
@@ -129,16 +123,17 @@ class TrainingConfig:
         0  # first steps in which z_q = z_e; the codebook then starts from data (at most a twentieth of --max-minutes)
     )
     decoder_warmup_fraction: Share = (
-        0.0  # first part of the run, in which the WaveNet rests: encoder, codes and prediction learn
+        0.0  # first part of the run, that leaves the WaveNet out: encoder, codebook and linear prediction learn
     )
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
-    cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (nn/contrast.py); 0 turns it off
+    cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
-        0  # samples of a crop, anywhere in it, that are told and said again; the rest is only heard; 0 is all
+        0  # samples of a crop, anywhere in it, that the decoder learns from; the encoder reads the whole crop; 0 is all
     )
+    jitter: Share = 0.12  # probability that a code is replaced by a neighbour (Chorowski et al. 2019)
     input_noise: Annotated[float, Range(0, 128)] = (
-        0.0  # classes; noise on the past that the WaveNet hears, its deviation up to this in each crop
+        0.0  # classes; highest standard deviation of noise on the WaveNet's inputs, drawn for each crop
     )
     perturbed_fraction: Share = (
         0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
@@ -147,24 +142,26 @@ class TrainingConfig:
         1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
     )
     teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
-    speaker_balance: Share = 0.5  # 0: speakers as often as they spoke; 1: all speakers equally often
+    speaker_balance: Share = 0.5  # 0: speakers in proportion to their speech; 1: all speakers equally often
     valid_minutes: Minutes = 3.0  # minutes between validations
     checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
-    precision: Literal["bfloat16", "float32"] = (
-        "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
-    )
+    precision: Precision = "bfloat16"  # bfloat16 (where the device has it) or float32; the quantizer is always float32
     seed: Seed = 1
 
 
 @dataclass(frozen=True)
-class Config:
-    """One model and its training."""
+class ModelConfig:
+    """What the network is: all that ``vqvc.nn``, the engines, conversion and model files know of its settings.
+
+    ``Config.model`` derives it; a model file holds it as JSON.
+    """
 
     audio: AudioConfig = field(default_factory=AudioConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    n_mels: Annotated[int, Range(0, 512)] = 80  # bands of the auxiliary log-mel head; 0: the model has none
+    precision: Precision = "bfloat16"  # that the weights were trained in; engines and encoder use it by default
 
     def __post_init__(self) -> None:
         settings.check(self)
@@ -176,7 +173,6 @@ class Config:
             raise ConfigError(
                 f"encoder.strides: a code would stand for {self.hop_length:,} samples; at most 65,536 are allowed"
             )
-        _require_fitting_batch(self.training.batch_size, self.training.crop_samples, "crop_samples", MOST_SAMPLES)
         if self.encoder.input == "units" and (
             self.encoder.strides or self.encoder.feature_hop % (self.audio.sample_rate // 100)
         ):
@@ -185,37 +181,14 @@ class Config:
             raise ConfigError("decoder.gate_channels: must be even (a tanh half and a sigmoid half)")
         if self.hop_length % self.decoder.conditioning_hop:
             raise ConfigError(f"decoder.conditioning_hop: must divide the encoder's hop of {self.hop_length} samples")
-        if self.training.mel_weight and self.decoder.conditioning_hop > 256:
+        if self.n_mels and self.decoder.conditioning_hop > 256:
             raise ConfigError(
                 "decoder.conditioning_hop: must be at most 256 for the auxiliary log-mel loss, whose windows overlap by half"
             )
-        if self.training.context_samples >= self.training.crop_samples:
-            raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
-        if (
-            self.training.decoder_crop_samples
-            and not self.training.context_samples < self.training.decoder_crop_samples <= self.training.crop_samples
-        ):
-            raise ConfigError(
-                "training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"
-            )
-        if not self.training.wavenet_fraction and not self.training.teacher_weight:
-            raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
-        if self.training.wavenet_fraction < 1 and not self.training.mel_weight:
-            raise ConfigError(
-                "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
-            )
-        if self.training.teacher_weight and self.training.decoder_crop_samples:
-            raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
-        if self.training.decoder_crop_samples % self.hop_length:
-            raise ConfigError(
-                f"training.decoder_crop_samples: must be a multiple of the hop of {self.hop_length} samples"
-            )
-        if self.training.crop_samples % self.hop_length:
-            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {self.hop_length} samples")
 
     @property
     def hop_length(self) -> int:
-        """Samples per code: code i stands for samples [i*hop, (i+1)*hop)."""
+        """Samples per code: code i stands for samples [i * hop_length, (i + 1) * hop_length)."""
         first = 1 if self.encoder.input == "waveform" else self.encoder.feature_hop
         return first * math.prod(self.encoder.strides)
 
@@ -225,13 +198,67 @@ class Config:
         return self.audio.sample_rate / self.hop_length
 
     def to_dict(self) -> dict:
-        """Plain dicts, lists and scalars; ``from_dict`` takes them back."""
+        """Plain dicts, lists and scalars; ``model_from_dict`` takes them back."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def hash(self) -> str:
         """Eight hex digits that change when any setting does."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One model and its training: what a YAML file holds."""
+
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+        hop_length, t = self.model.hop_length, self.training
+        _require_fitting_batch(t.batch_size, t.crop_samples, "crop_samples", MOST_SAMPLES)
+        if t.context_samples >= t.crop_samples:
+            raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
+        if t.decoder_crop_samples and not t.context_samples < t.decoder_crop_samples <= t.crop_samples:
+            raise ConfigError(
+                "training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"
+            )
+        if not t.wavenet_fraction and not t.teacher_weight:
+            raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
+        if t.wavenet_fraction < 1 and not t.mel_weight:
+            raise ConfigError(
+                "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
+            )
+        if t.teacher_weight and t.decoder_crop_samples:
+            raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
+        if t.decoder_crop_samples % hop_length:
+            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {hop_length} samples")
+        if t.crop_samples % hop_length:
+            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {hop_length} samples")
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        """The part that the network is built from."""
+        n_mels = self.training.n_mels if self.training.mel_weight else 0
+        return ModelConfig(
+            self.audio, self.encoder, self.quantizer, self.decoder, n_mels=n_mels, precision=self.training.precision
+        )
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code, see ``ModelConfig.hop_length``."""
+        return self.model.hop_length
+
+    @property
+    def code_rate_hz(self) -> float:
+        """Codes per second."""
+        return self.model.code_rate_hz
+
+    to_dict, hash = ModelConfig.to_dict, ModelConfig.hash
 
 
 @dataclass(frozen=True)
@@ -263,10 +290,12 @@ class PriorTrainingConfig:
     gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
     weight_decay: Share = 0.02  # AdamW's
     weight_average: Decay = 0.995  # decay of the averaged (Polyak) weights
-    anonymous: Share = 0.5  # chance that a crop's speaker is not told, so that the prior knows unnamed voices too
+    anonymous: Share = (
+        0.5  # probability that a crop's speaker is hidden, so that the prior also models unknown speakers
+    )
     valid_minutes: Minutes = 2.0  # minutes between validations
     checkpoint_minutes: Minutes = 5.0  # minutes between checkpoints
-    precision: Literal["bfloat16", "float32"] = "bfloat16"  # bfloat16 (where the device has it) or float32
+    precision: Precision = "bfloat16"  # bfloat16 (where the device has it) or float32
     seed: Seed = 1
 
 
@@ -309,3 +338,13 @@ def load(path: str | Path, overrides: Sequence[str] = (), kind: type = Config):
 def from_dict(raw: dict, overrides: Sequence[str] = (), kind: type = Config):
     """Build a Config (or ``kind``) from nested dicts; raises ConfigError for what does not fit."""
     return settings.from_dict(kind, raw, overrides)
+
+
+def model_from_dict(raw: dict) -> ModelConfig:
+    """Build a ModelConfig from its ``to_dict``, or from that of a Config, as in checkpoints and the model files of earlier versions.
+
+    Raises ConfigError for what does not fit.
+    """
+    if isinstance(raw, dict) and "training" in raw:
+        return from_dict(raw).model
+    return from_dict(raw, kind=ModelConfig)

@@ -1,5 +1,6 @@
 """Enrollment: a vector fitted to recordings, what is refused, the voice file, and conversion with it; from Python and as commands."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from tiny_voice import SPEAKERS, tiny_model
 import vqvc
 from vqvc.audio import level
 from vqvc.cli import convert, enroll
-from vqvc.config import from_dict
 from vqvc.conversion import chunking, enrollment, model_file, suitability, voice_file
 from vqvc.conversion.enrollment import Crops
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import AudioError, ModelError, UsageError
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 RATE = 16000
@@ -23,11 +24,10 @@ RATE = 16000
 
 def model_with_mel(seed: int = 0) -> VQVAE:
     """The tiny model with an F0 conditioner, the auxiliary log-mel head, and a global variance for each speaker."""
-    settings = tiny_model(f0=True).config.to_dict()
-    settings["training"] |= {"mel_weight": 1.0, "n_mels": 20}
+    config = dataclasses.replace(tiny_model(f0=True).config, n_mels=20)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VQVAE(from_dict(settings), len(SPEAKERS)).eval()
+        model = build_model(config, len(SPEAKERS)).eval()
         model.global_variance.copy_(torch.rand_like(model.global_variance) + 0.1)
     return model
 

@@ -11,7 +11,7 @@ import torch
 from vqvc.config import Config, from_dict
 from vqvc.conversion import model_file
 from vqvc.errors import ModelError, UsageError
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.builder import build_model
 
 TINY = {
     "encoder": {"channels": [8, 8], "strides": [2, 2], "context_layers": 1},
@@ -42,10 +42,21 @@ def tiny_config(**decoder) -> Config:
 @pytest.fixture
 def written(tmp_path):
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
+    model = build_model(tiny_config().model, len(SPEAKERS)).eval()
     path = tmp_path / "model.safetensors"
     model_file.write(path, model, SPEAKERS, {"steps": 3})
     return path, model
+
+
+def test_a_model_file_with_the_settings_of_its_training_is_read(written):
+    """Earlier versions kept all sections of the YAML, ``training`` among them."""
+    path, model = written
+    header, metadata = model_file.read_header(path), {"config": json.dumps(tiny_config().to_dict())}
+    voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
+    metadata |= {"format_version": str(model_file.FORMAT_VERSION), "training": json.dumps(header.training)}
+    metadata["speakers"] = json.dumps(voices)
+    rewrite_metadata(path, **metadata, checksum=model_file.KIND.checksum(model.state_dict(), metadata))
+    assert model_file.read(path).config == model.config
 
 
 def test_a_model_that_is_read_synthesizes_as_the_one_that_was_written(written):

@@ -9,9 +9,9 @@ from vqvc.conversion import pipeline, postfilter
 from vqvc.conversion.pipeline import Request
 from vqvc.conversion.postfilter import PostFilter
 from vqvc.engine.cpu.sampler import Sampler
+from vqvc.nn.builder import build_model
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.features import LogMel
-from vqvc.nn.vqvae import VQVAE
 
 RATE, HOP, BANDS = 16000, 64, 80
 
@@ -104,7 +104,7 @@ def test_gains_stay_within_their_limits(shape):
 
 def test_synthesized_speech_is_filtered_by_what_was_predicted_unless_it_is_off():
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(), speakers=2).eval()
+    model = build_model(tiny_config().model, speakers=2).eval()
     model.global_variance[1] = 0.3
     sampler, shape = Sampler(model, "float32"), PostFilter(model)
     requests = [Request(np.arange(length) % 8, length % 2, seed=length) for length in (7, 60)]

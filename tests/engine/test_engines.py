@@ -38,7 +38,7 @@ def test_row_49_an_engine_equals_the_specification(engine, output, shape):
 @pytest.mark.parametrize("engine", KERNELS)
 def test_the_gpus_kernel_equals_the_specification(engine, output):
     """By Triton's interpreter, on the processor."""
-    path = [HERE.parent.parent, HERE.parent, HERE.parent / "synthesis", HERE]
+    path = [HERE.parent.parent, HERE.parent, HERE]
     done = subprocess.run(
         [sys.executable, HERE / "engine_cases.py", engine, output], capture_output=True, text=True, timeout=570,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "OMP_NUM_THREADS": "1"},

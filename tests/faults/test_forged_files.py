@@ -48,7 +48,10 @@ def with_setting(key: str, name: str, value):
 
     def change(metadata: dict) -> None:
         settings = json.loads(metadata[key])
-        settings[section][setting] = value
+        if setting:
+            settings[section][setting] = value
+        else:
+            settings[section] = value
         metadata[key] = json.dumps(settings)
 
     return change
@@ -81,7 +84,7 @@ IMPOSSIBLE = [
     ("audio.sample_rate", 0),
     ("audio.level_rms", 0),
     ("audio.level_rms", float("nan")),
-    ("training.n_mels", 10**9),
+    ("n_mels", 10**9),
 ]
 
 

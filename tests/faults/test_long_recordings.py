@@ -11,6 +11,7 @@ from tiny_voice import tiny_model
 from vqvc.config import from_dict
 from vqvc.conversion import analysis, encoding
 from vqvc.errors import AudioError
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 INPUTS = {
@@ -30,7 +31,7 @@ def model(request) -> VQVAE:
     settings["decoder"]["conditioning_hop"] = 32
     settings["training"]["crop_samples"] = 6400
     torch.manual_seed(0)
-    model = VQVAE(from_dict(settings), 2).eval()
+    model = build_model(from_dict(settings).model, 2).eval()
     if request.param == "units":
         for name in ("discriminant", "units", "embedding"):
             getattr(model.front, name).normal_()

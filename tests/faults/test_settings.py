@@ -172,8 +172,8 @@ def test_row_77_a_folder_is_no_file_of_settings_and_a_byte_order_mark_is_read(tm
 def test_row_77_settings_made_in_python_are_held_to_the_same_ranges():
     with pytest.raises(ConfigError, match="training.steps: must be an integer from 1 to 1,000,000,000, not -60"):
         dataclasses.replace(Config(), training=config.TrainingConfig(steps=-60))
-    with pytest.raises(ConfigError, match="decoder.jitter: must be a number from 0 to 1, not 5"):
-        Config(decoder=config.DecoderConfig(jitter=5))
+    with pytest.raises(ConfigError, match="training.jitter: must be a number from 0 to 1, not 5"):
+        Config(training=config.TrainingConfig(jitter=5))
 
 
 @pytest.mark.parametrize("command", [train, prior])

@@ -35,7 +35,7 @@ def test_one_vector_of_a_known_size_for_each_code(found):
 
 
 def test_phones_lie_apart(found):
-    """k-means of what it hears tells the four resonances apart better than one guess in two."""
+    """k-means of its features separates the four resonances better than one guess in two."""
     from sklearn.cluster import KMeans
 
     rng = np.random.default_rng(5)
@@ -98,8 +98,8 @@ def test_units_of_one_speaker_do_not_lie_together_for_that():
         phones = rng.integers(2, size=40)
         utterances.append(np.concatenate([4 * phone + 2 * rng.integers(2, size=15) + speaker for phone in phones]))
     vectors = follow(utterances, 8, 4)
-    assert _alike(vectors, 0, 2) > 0.9 and _alike(vectors, 1, 3) > 0.9  # a phone's variants in one voice
-    assert _alike(vectors, 0, 4) < 0 and _alike(vectors, 1, 5) < 0  # two phones of one voice
+    assert _alike(vectors, 0, 2) > 0.9 and _alike(vectors, 1, 3) > 0.9  # a phone's variants of one speaker
+    assert _alike(vectors, 0, 4) < 0 and _alike(vectors, 1, 5) < 0  # two phones of one speaker
 
 
 def test_the_discriminant_equals_scikit_learns():

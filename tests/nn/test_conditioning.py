@@ -1,4 +1,4 @@
-"""Conditioning: repeated codes, a reach that it admits to, and a voice in every frame."""
+"""Conditioning: repeated codes, a reach that it admits to, and the speaker in every frame."""
 
 import torch
 

@@ -46,8 +46,8 @@ def test_the_papers_code_hears_its_own_samples_and_as_much_on_either_side(stride
     encoder, hop, i = _encoder(strides), math.prod(strides), 4
     x = torch.randn(1, 1, 9 * hop, generator=torch.Generator().manual_seed(0)).requires_grad_()
     encoder(x)[0, :, i].sum().backward()
-    heard = x.grad[0, 0].nonzero()[:, 0]
-    first, last = int(heard.min()), int(heard.max())
+    reached = x.grad[0, 0].nonzero()[:, 0]
+    first, last = int(reached.min()), int(reached.max())
     low, high = i, i
     for stride in reversed(strides):
         low, high = low * stride - stride // 2, high * stride + 2 * stride - 1 - stride // 2
@@ -110,6 +110,6 @@ def test_sliding_normalisation_far_into_a_recording_is_that_of_a_crop():
     )
 
 
-def test_a_gain_and_an_offset_that_stay_are_not_heard():
+def test_a_gain_and_an_offset_that_stay_are_not_reached():
     x = torch.randn(1, 60, 4, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(sliding_normalise(7 + 3 * x, 20), sliding_normalise(x, 20), atol=1e-3)

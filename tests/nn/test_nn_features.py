@@ -34,7 +34,7 @@ def test_edges_bound_the_classes():
 
 @pytest.mark.parametrize("hop", [64, 160, 640])
 def test_a_frame_is_centred_on_the_middle_of_its_code(hop):
-    """A click is heard equally loud by two frames when it stands midway between their centres (i + 0.5) * hop."""
+    """A click is equally loud in two frames when it stands midway between their centres (i + 0.5) * hop."""
     front = features.LogMel(16000, hop, n_mels=20, n_fft=1024)
     frames = 10
 

@@ -1,4 +1,4 @@
-"""The prior: causal, told the speaker, and a distribution at every step."""
+"""The prior: causal, conditioned on the speaker, and a distribution at every step."""
 
 import math
 

@@ -1,34 +1,23 @@
 """When the codebook starts: after ``quantizer_start_step``, or in time for a run that is too short for so many."""
 
 import pytest
-import torch
 from tiny_training import tiny_config, trainer
 
-from vqvc.nn.vqvae import VQVAE
-from vqvc.training.vqvae_task import FREE_SHARE
+from vqvc.training.objective import Objective
+from vqvc.training.vqvae_task import BYPASS_FRACTION
 
 
 @pytest.fixture
 def asked(monkeypatch) -> list[bool]:
     """Whether each training step left the codebook out."""
-    found, forward = [], VQVAE.forward
+    found, forward = [], Objective.__call__
 
-    def watched(
-        self,
-        waveform,
-        speaker,
-        history=None,
-        dtype=torch.float32,
-        generator=None,
-        skip_decoder=False,
-        bypass_quantizer=False,
-        source=None,
-    ):
-        if self.training:  # not when a checkpoint is tried on unseen speech
-            found.append(bypass_quantizer)
-        return forward(self, waveform, speaker, history, dtype, generator, skip_decoder, bypass_quantizer, source)
+    def watched(self, model, *batch, **options):
+        if model.training:  # not when a checkpoint is tried on unseen speech
+            found.append(options["phase"].bypass_quantizer)
+        return forward(self, model, *batch, **options)
 
-    monkeypatch.setattr(VQVAE, "forward", watched)
+    monkeypatch.setattr(Objective, "__call__", watched)
     return found
 
 
@@ -40,7 +29,7 @@ def test_it_starts_after_so_many_steps(store, tmp_path, asked):
 def test_a_run_of_few_minutes_has_it_in_time(store, tmp_path, asked):
     """On a slow machine 300 steps may never come; the decoder would have learned nothing about codes."""
     run = trainer(tiny_config(training={"quantizer_start_step": 300}), store, tmp_path / "run", minutes_limit=1.0)
-    begun, run._progress = [], lambda: run.step * FREE_SHARE / 2
+    begun, run._progress = [], lambda: run.step * BYPASS_FRACTION / 2
     run.task.start_codebook = lambda start=run.task.start_codebook: (begun.append(run.step), start())
     run.run()
     assert begun == [2]
@@ -57,7 +46,7 @@ def test_it_starts_once_however_often_a_run_is_resumed(store, tmp_path, asked):
     begun = []
     for steps in (2, 5, 8):  # the run is stopped after so many
         run = trainer(config, store, folder, minutes_limit=1.0)
-        run._progress = lambda run=run, steps=steps: 2.0 if run.step == steps else run.step * FREE_SHARE / 3
+        run._progress = lambda run=run, steps=steps: 2.0 if run.step == steps else run.step * BYPASS_FRACTION / 3
         run.task.start_codebook = lambda start=run.task.start_codebook, run=run: (begun.append(run.step), start())
         run.run()
     assert begun == [3]

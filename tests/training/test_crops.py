@@ -40,7 +40,7 @@ def test_a_batch_is_a_function_of_seed_and_step(store):
     assert not _equal(earlier, later) and not _equal(_crops(store, seed=2).batch(3), earlier)
 
 
-def test_the_stream_goes_on_where_it_is_told(store):
+def test_the_stream_goes_on_at_any_step(store):
     crops = _crops(store)
     stream = list(crops.batches(4, 9))
     assert [batch.step for batch in stream] == [4, 5, 6, 7, 8]
@@ -117,7 +117,7 @@ def test_numbers_are_those_of_the_given_table(unequal):
     assert set(_crops(unequal, speakers=("x", "p1")).batch(0).speaker) == {1}
 
 
-def test_nothing_to_train_on_is_said(unequal):
+def test_nothing_to_train_on_is_an_error(unequal):
     with pytest.raises(CorpusError, match="train is empty"):
         _crops(unequal, speakers=("p2",))
 

@@ -60,8 +60,8 @@ def test_layers_learn_by_muon_and_the_rest_by_adam(which, store, tmp_path):
     }
     around -= {
         "conditioning.speaker.weight",
-        "encoder.level.weight",
-        "encoder.level_out.weight",
+        "encoder.norm.weight",
+        "encoder.norm_out.weight",
     }  # a table, and no matrices
     assert {"encoder.strided.0.weight", "conditioning.enter.weight"} < around
     assert names == (stack if which == "muon" else stack | around | {"wavenet.mix.weight"})

@@ -56,7 +56,7 @@ def test_it_learns_what_pairs_of_codes_cannot_tell(tmp_path):
     assert finished.held_out.bits_per_code < 1.8
 
 
-def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_path):
+def test_another_codebook_model_or_size_is_refused_or_begun_again(archive, tmp_path):
     _trainer(archive, tmp_path).run()
     for other, key in (
         (_trainer(tiny_archive(model="cd" * 32), tmp_path), "codes_of_model"),
@@ -66,8 +66,8 @@ def test_another_codebook_model_or_size_is_refused_or_begun_anew(archive, tmp_pa
             ModelError, match=f"was made with another {key}; train in another folder, or give --overwrite"
         ):
             other.run()
-    anew = _trainer(archive, tmp_path, tiny_settings(prior={"layers": 3}, training={"steps": 2}), restart=True).run()
-    assert anew.step == 2
+    again = _trainer(archive, tmp_path, tiny_settings(prior={"layers": 3}, training={"steps": 2}), restart=True).run()
+    assert again.step == 2
 
 
 def test_row_39_a_folder_in_use_is_refused(archive, tmp_path):
@@ -118,13 +118,13 @@ def test_a_batch_depends_on_seed_and_step_alone(archive):
     assert one.utt_ids != other.utt_ids
 
 
-def test_an_archive_without_training_codes_is_said(archive):
+def test_an_archive_without_training_codes_is_an_error(archive):
     with pytest.raises(CorpusError, match="the subset train is empty"):
         CodeCrops(archive, (), batch_size=1, crop_codes=8, context_codes=0, anonymous=0.0, seed=1)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"prior": {"gate_channels": 3}}, "prior.gate_channels: must be even"),
         ({"prior": {"dropout": 1.0}}, "prior.dropout: must be a number at least 0 and below 1, not 1.0"),
@@ -132,8 +132,8 @@ def test_an_archive_without_training_codes_is_said(archive):
         ({"training": {"context_codes": 384}}, "training.context_codes: must be smaller"),
     ],
 )
-def test_wrong_settings_are_refused(change, says):
-    with pytest.raises(ConfigError, match=says):
+def test_wrong_settings_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
         from_dict(change, kind=PriorSettings)
 
 

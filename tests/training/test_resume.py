@@ -15,13 +15,13 @@ from vqvc.training.vqvae_task import VQVAETask
 VARIANTS = {
     "ema": {},
     "gradient": {"quantizer": {"update": "gradient"}, "decoder": {"output": "categorical"}},
-    "free": {"training": {"quantizer_start_step": 4}},
+    "bypassed": {"training": {"quantizer_start_step": 4}},
     "muon": {"training": {"optimizer": "muon_all", "decoder_warmup_fraction": 0.25}},
     "units": {
         "encoder": {"input": "units", "channels": [], "strides": [], "feature_hop": 160, "n_mels": 20, "units": 16},
         "training": {"crop_samples": 320},
     },
-    "rested": {"training": {"decoder_warmup_fraction": 0.5, "precision": "bfloat16", "speaker_balance": 1.0}},
+    "warm-up": {"training": {"decoder_warmup_fraction": 0.5, "precision": "bfloat16", "speaker_balance": 1.0}},
 }
 
 

@@ -1,37 +1,38 @@
-"""Training that begins from a trained model: on the same voices, and on new ones."""
+"""Training that begins from a trained model: on the same speakers, and on new ones."""
 
 import pytest
 import torch
 from tiny_training import tiny_config, trainer
 
 from vqvc.errors import ModelError
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.builder import build_model
 from vqvc.training.initialization import Initialization, require_same_model
+from vqvc.training.objective import Phase
 
 CONFIG = tiny_config(decoder={"f0": True}, training={"quantizer_start_step": 3, "decoder_warmup_fraction": 0.5})
 
 
 def _model(speakers, config=CONFIG):
     torch.manual_seed(7)
-    model = VQVAE(config, speakers)
+    model = build_model(config.model, speakers)
     if config.decoder.f0:
         model.f0_conditioner.f0_sums += 1 + torch.arange(speakers)[:, None]
     model.global_variance += 1 + torch.arange(speakers)[:, None]
     return model.eval()
 
 
-def test_weights_are_taken_and_voices_follow_their_names(store, tmp_path):
+def test_weights_are_taken_and_speakers_follow_their_names(store, tmp_path):
     old = _model(2)
     begun = trainer(
         CONFIG, store, tmp_path / "run", start=Initialization(old, ("p2", "p0"), tmp_path / "old")
     )  # p1 is new
     for found in (begun.task.model, begun.task.average.module):
         ours, theirs = found.state_dict(), old.state_dict()
-        voices, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
-        spoken, spoken_before = (state.pop("f0_conditioner.f0_sums") for state in (ours, theirs))
-        assert torch.equal(voices[0], before[1]) and torch.equal(voices[2], before[0])
-        assert torch.allclose(voices[1], before.mean(0))
-        assert torch.equal(spoken[0], spoken_before[1]) and (spoken[1] == 0).all()
+        rows, before = (state.pop("conditioning.speaker.weight") for state in (ours, theirs))
+        f0, f0_before = (state.pop("f0_conditioner.f0_sums") for state in (ours, theirs))
+        assert torch.equal(rows[0], before[1]) and torch.equal(rows[2], before[0])
+        assert torch.allclose(rows[1], before.mean(0))
+        assert torch.equal(f0[0], f0_before[1]) and (f0[1] == 0).all()
         assert (ours.pop("global_variance")[:, 0] == torch.tensor([2.0, 1.5, 1.0])).all() and theirs.pop(
             "global_variance"
         ).any()
@@ -42,27 +43,13 @@ def test_the_codebook_is_kept_and_the_wavenet_learns_at_once(store, tmp_path, mo
     begun = trainer(
         CONFIG, store, tmp_path / "run", start=Initialization(_model(3), ("p0", "p1", "p2"), tmp_path / "old")
     )
-    asked, forward = [], VQVAE.forward
-
-    def watched(
-        self,
-        waveform,
-        speaker,
-        history=None,
-        dtype=torch.float32,
-        generator=None,
-        skip_decoder=False,
-        bypass_quantizer=False,
-        source=None,
-    ):
-        if self.training:
-            asked.append((skip_decoder, bypass_quantizer))
-        return forward(self, waveform, speaker, history, dtype, generator, skip_decoder, bypass_quantizer, source)
-
-    monkeypatch.setattr(VQVAE, "forward", watched)
+    asked, step = [], begun.task.step._learn
+    monkeypatch.setattr(
+        begun.task.step, "_learn", lambda *batch: (asked.append(begun.task.step._phase), step(*batch))[1]
+    )
     monkeypatch.setattr(begun.task, "start_codebook", lambda: pytest.fail("the codebook was started again"))
     begun.run()
-    assert asked == [(False, False)] * 8
+    assert asked == [Phase()] * 8
 
 
 def test_another_model_is_refused(store, tmp_path):
@@ -77,11 +64,11 @@ def test_another_model_is_refused(store, tmp_path):
 
 
 def test_a_setting_that_is_newer_than_the_model_has_its_default(tmp_path):
-    older = CONFIG.to_dict()
+    older = CONFIG.to_dict()  # as checkpoints and earlier model files hold it
     del older["encoder"]["norm_reach"]
-    require_same_model(CONFIG, older, tmp_path, "")
+    require_same_model(CONFIG.model, older, tmp_path, "")
     with pytest.raises(ModelError, match=r"was made with encoder.norm_reach = 0.0, not 0.5; give another$"):
-        require_same_model(tiny_config(encoder={"norm_reach": 0.5}), older, tmp_path, "give another")
+        require_same_model(tiny_config(encoder={"norm_reach": 0.5}).model, older, tmp_path, "give another")
 
 
 def test_a_run_goes_on_as_it_began(store, tmp_path):

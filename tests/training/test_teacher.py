@@ -9,8 +9,10 @@ from tiny_training import tiny_config, tiny_store, trainer
 from vqvc.corpus import perturbation
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import ConfigError, CorpusError, TrainingError
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training.initialization import Initialization
+from vqvc.training.objective import Objective
 from vqvc.training.teacher import Teacher
 
 SPEAKERS = ("p0", "p1", "p2")
@@ -19,7 +21,11 @@ SPEAKERS = ("p0", "p1", "p2")
 @pytest.fixture
 def model() -> VQVAE:
     torch.manual_seed(0)
-    return VQVAE(tiny_config(), 3)
+    return build_model(tiny_config().model, 3)
+
+
+def _objective(**training) -> Objective:
+    return Objective(tiny_config(training=training).training)
 
 
 def test_a_model_is_its_own_teacher_without_error(model):
@@ -56,20 +62,21 @@ def test_with_no_crops_for_the_wavenet_it_keeps_its_weights(model, tmp_path):
 
 def test_the_wavenet_fraction_scores_so_many_crops(model):
     waveform, speaker = 0.1 * torch.randn(4, 256), torch.tensor([0, 1, 2, 0])
-    whole = model.train()(waveform, speaker, generator=torch.Generator().manual_seed(1))
-    model.config = tiny_config(training={"wavenet_fraction": 0.5})
-    part = model(waveform, speaker, generator=torch.Generator().manual_seed(1))
+    fraction = _objective(wavenet_fraction=0.5)
+    whole = _objective()(model.train(), waveform, speaker, generator=torch.Generator().manual_seed(1))
+    part = fraction(model, waveform, speaker, generator=torch.Generator().manual_seed(1))
     assert whole.nll.shape == (4, 256) and part.nll.shape == (2, 256)
     assert part.frames.shape == whole.frames.shape and torch.isfinite(part.mel)
-    assert model.eval()(waveform, speaker).nll.shape == (4, 256)
+    assert fraction(model.eval(), waveform, speaker).nll.shape == (4, 256)
 
 
 def test_a_perturbed_source_reaches_the_encoder_alone(model):
     waveform, speaker = 0.1 * torch.randn(2, 256), torch.tensor([0, 1])
     other = 0.1 * torch.randn(2, 256)
     model.eval()
-    assert torch.equal(model(waveform, speaker, source=waveform).nll, model(waveform, speaker).nll)
-    assert torch.equal(model(waveform, speaker, source=other).codes, model.encode(other))
+    losses = _objective()
+    assert torch.equal(losses(model, waveform, speaker, source=waveform).nll, losses(model, waveform, speaker).nll)
+    assert torch.equal(losses(model, waveform, speaker, source=other).codes, model.encode(other))
 
 
 def test_crops_of_perturbed_copies_begin_where_their_originals_do(tmp_path):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tiny_training import tiny_config
 
+from vqvc.nn.builder import build_model
 from vqvc.nn.features import mulaw_encode
-from vqvc.nn.vqvae import VQVAE
 from vqvc.training import validation
+from vqvc.training.objective import Objective
 from vqvc.training.validation import validate
 
 SPEAKERS = ("p0", "p1", "p2")
@@ -18,7 +19,7 @@ SPEAKERS = ("p0", "p1", "p2")
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(), len(SPEAKERS)).eval()
+    model = build_model(tiny_config().model, len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
     return model
 
@@ -28,7 +29,7 @@ def _by_hand(model, store, utterances) -> float:
     for utterance in utterances:
         wave = store.waveform(utterance)
         wave = torch.from_numpy(np.pad(wave, (0, -len(wave) % model.hop_length)))[None]
-        losses = model(wave, torch.tensor([SPEAKERS.index(utterance.speaker)]))
+        losses = Objective(tiny_config().training)(model, wave, torch.tensor([SPEAKERS.index(utterance.speaker)]))
         nats, samples = nats + float(losses.nll.sum()), samples + wave.shape[1]
     return nats / samples / math.log(2)
 
@@ -44,9 +45,9 @@ def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_fr
     assert 1 <= held_out.codes_used <= held_out.codebook_size == 8 and held_out.perplexity <= held_out.codes_used + 1e-6
 
 
-def test_what_the_melody_is_worth_is_told(store):
+def test_bits_without_f0_show_what_f0_is_worth(store):
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(decoder={"f0": True}), len(SPEAKERS)).eval()
+    model = build_model(tiny_config(decoder={"f0": True}).model, len(SPEAKERS)).eval()
     torch.nn.init.normal_(model.wavenet.out.weight, std=0.1)
     conditioning = validate(model, store, "dev", SPEAKERS)
     with torch.no_grad():
@@ -56,7 +57,7 @@ def test_what_the_melody_is_worth_is_told(store):
     assert validate(model, store, "dev", SPEAKERS).bits_per_sample == pytest.approx(conditioning.bits_without_f0)
 
 
-def test_voices_that_the_model_lacks_are_left_out(model, store):
+def test_speakers_that_the_model_lacks_are_left_out(model, store):
     with torch.no_grad():
         expected = _by_hand(model, store, [u for u in store.subset("dev") if u.speaker == "p1"])
     one = validate(model, store, "dev", ("nobody", "p1", "p9"))
@@ -79,7 +80,7 @@ def test_row_44_validation_moves_nothing(model, store):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     wave = torch.from_numpy(store.waveform(store.subset("dev")[0]))[None, :1600]
     assert mulaw_encode(wave).shape == wave.shape  # and gradients are still to be had
-    assert model(wave, torch.tensor([0])).nll.requires_grad
+    assert Objective(tiny_config().training)(model, wave, torch.tensor([0])).nll.requires_grad
 
 
 def test_it_can_be_abandoned(model, store):

@@ -17,32 +17,30 @@ from vqvc.training import checkpoint
 TRAINING = {"steps": 6, "learning_rate": 1e-4, "gradient_clip": 0.5}
 CONFIGS = {
     "plain": {
-        "decoder": {"jitter": 0.0},
         "quantizer": {"restart_below": 0.0},
-        "training": TRAINING | {"batch_size": 4},
+        "training": TRAINING | {"jitter": 0.0, "batch_size": 4},
     },
     "uneven": {
-        "decoder": {"jitter": 0.0},
         "quantizer": {"restart_below": 0.0},
-        "training": TRAINING | {"batch_size": 5},
+        "training": TRAINING | {"jitter": 0.0, "batch_size": 5},
     },
     "drawn": {
-        "decoder": {"jitter": 0.12, "f0": True},
+        "decoder": {"f0": True},
         "quantizer": {"restart_below": 0.5},  # so that codes are restarted
         "training": TRAINING | {"batch_size": 5, "input_noise": 2.0, "wavenet_fraction": 0.3, "optimizer": "muon_all"},
     },
     "part": {
-        "decoder": {"jitter": 0.5, "f0": True},
+        "decoder": {"f0": True},
         "quantizer": {"restart_below": 0.5},
-        "training": TRAINING | {"batch_size": 3, "input_noise": 2.0, "decoder_crop_samples": 128},
+        "training": TRAINING | {"jitter": 0.5, "batch_size": 3, "input_noise": 2.0, "decoder_crop_samples": 128},
     },
 }
 
 
 def _free_port() -> int:
-    with socket.socket() as bypass_quantizer:
-        bypass_quantizer.bind(("127.0.0.1", 0))
-        return bypass_quantizer.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def worker(rank: int, workers: int, port: int, store: str, folder: str, config: str, dies_at: int | None = None) -> int:
@@ -114,8 +112,8 @@ def test_row_86_what_is_drawn_does_not_depend_on_the_number_of_workers(store, tm
 @pytest.mark.timeout(600)
 def test_row_46_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
     assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
-    said = (tmp_path / "log2-0").read_text()
-    assert "another worker is gone" in said and "goes on from the last checkpoint" in said and "Traceback" not in said
+    log = (tmp_path / "log2-0").read_text()
+    assert "another worker is gone" in log and "goes on from the last checkpoint" in log and "Traceback" not in log
 
 
 def test_more_workers_than_crops_are_refused(store, tmp_path):

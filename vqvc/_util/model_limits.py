@@ -5,7 +5,7 @@ can otherwise ask for more memory than a machine has, or for a sampling loop wit
 network that this program trains.
 """
 
-from vqvc.config import Config
+from vqvc.config import ModelConfig
 from vqvc.errors import ConfigError
 
 MOST_LAYERS = 256
@@ -14,7 +14,7 @@ LONGEST_PAST = 1 << 16  # samples (codes, for a prior) that a WaveNet may look b
 LONGEST_CONTEXT = 1 << 12  # codes on either side that the encoder may look at
 
 
-def require_possible(config: Config) -> None:
+def require_possible(config: ModelConfig) -> None:
     """Raise ConfigError for a model whose layers together are beyond all use, or cannot be applied."""
     encoder, decoder = config.encoder, config.decoder
     for name in ("channels", "strides", "context_dilations"):

@@ -104,6 +104,7 @@ def work(args: argparse.Namespace) -> int:
                 "minutes": round(finished.minutes, 2),
                 "samples": finished.step * task.units_per_step,
                 "store": store.sha256,
+                "settings": task.configuration()["training"],
             }
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()

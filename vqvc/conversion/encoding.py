@@ -46,7 +46,7 @@ def device_of(model: VQVAE) -> torch.device:
 def encoder_precision(model: VQVAE) -> torch.autocast:
     """Context in which the encoder runs as it was trained: bfloat16 where the device has it, else float32."""
     device = device_of(model)
-    dtype = working_dtype(model.config.training.precision, device)
+    dtype = working_dtype(model.config.precision, device)
     return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
 
 

@@ -157,7 +157,7 @@ def make_crops(model: VQVAE, recordings: Sequence[np.ndarray], centre: float) ->
 def mel_error(model: VQVAE, crops: Crops, vector: Tensor) -> Tensor:
     """Mean absolute error, a scalar, of the log-mel frames that codes and the speaker vector (speaker_dim,) predict."""
     device = device_of(model)
-    dtype = working_dtype(model.config.training.precision, device)
+    dtype = working_dtype(model.config.precision, device)
     with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
         conditioning = model.condition(crops.z_q, vector.expand(len(crops), -1), crops.f0_contour)
         predicted = model.predicted_mel(conditioning)

@@ -1,7 +1,7 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
     weights      the VQVAE's state_dict without the module cpc, which only training uses
-    metadata     format_version; config, speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
+    metadata     format_version; config (a ModelConfig), speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
 """
@@ -21,8 +21,9 @@ from vqvc import config as _config
 from vqvc._util import model_limits, tensorfile
 from vqvc._util.nearest import nearest
 from vqvc._util.tensorfile import Layout, TensorFile
-from vqvc.config import Config
+from vqvc.config import ModelConfig
 from vqvc.errors import ConfigError, ModelError, UsageError
+from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
@@ -62,7 +63,7 @@ class Header:
     """Everything but the weights."""
 
     path: Path
-    config: Config
+    config: ModelConfig
     speakers: tuple[Voice, ...]  # position = index in the model's table
     training: dict
     checksum: str
@@ -157,15 +158,14 @@ def read(path: str | Path) -> ModelFile:
 
 
 def _build(header: Header) -> VQVAE:
-    training = dataclasses.replace(header.config.training, cpc_weight=0.0)
     with torch.random.fork_rng(devices=[]):
-        return VQVAE(dataclasses.replace(header.config, training=training), len(header.speakers))
+        return build_model(header.config, len(header.speakers))
 
 
 def _header(file: TensorFile) -> Header:
     path, metadata = file.path, file.metadata
     try:
-        config = _config.from_dict(json.loads(metadata["config"]))
+        config = _config.model_from_dict(json.loads(metadata["config"]))
         model_limits.require_possible(config)
         speakers, training = _speakers(json.loads(metadata["speakers"])), json.loads(metadata["training"])
         if not isinstance(training, dict) or not re.fullmatch("[0-9a-f]{64}", metadata[tensorfile.CHECKSUM]):

@@ -23,7 +23,7 @@ EVENNESS = 0.01  # cost of a stream of twice the mean length, in units of the me
 
 @dataclass(frozen=True)
 class Part:
-    """Frames [begin, end) that a stream says, the first ``begin - start`` of them unheard: [start, end)."""
+    """A stream generates frames [start, end), of which [begin, end) are kept; those before are its warm-up."""
 
     start: int
     begin: int
@@ -48,21 +48,23 @@ def cuts(loudness: np.ndarray, count: int, warm_up: int) -> list[int]:
     chosen = []  # for every part, where it may end first, and its length if it ends there or at a later frame
     for part in range(count):
         before, start = least, low
-        fewest, most = max(1, shortest - warm_up), longest - warm_up  # that a part but the first says
+        fewest, most = max(1, shortest - warm_up), longest - warm_up  # of a part but the first, without its warm-up
         low = max(shortest + part * fewest, frames - (count - 1 - part) * most)
-        high = min(longest + part * most, frames - (count - 1 - part) * fewest)  # so that the rest can be said
+        high = min(
+            longest + part * most, frames - (count - 1 - part) * fewest
+        )  # so that enough is left for the parts after it
         least, length = np.full(high + 1 - low, np.inf), np.zeros(high + 1 - low, np.int64)
-        for speaks, cost in zip(lengths - (warm_up if part else 0), uneven):
-            first, last = max(low, start + speaks), min(high, start + len(before) - 1 + speaks)
-            if speaks < 1 or first > last:
+        for kept, cost in zip(lengths - (warm_up if part else 0), uneven):
+            first, last = max(low, start + kept), min(high, start + len(before) - 1 + kept)
+            if kept < 1 or first > last:
                 continue
             ends, found = (
                 slice(first - low, last + 1 - low),
-                before[first - speaks - start : last + 1 - speaks - start] + cost,
+                before[first - kept - start : last + 1 - kept - start] + cost,
             )
             better = found < least[ends]
             least[ends][better] = found[better]
-            length[ends][better] = speaks
+            length[ends][better] = kept
         least += price[low : high + 1]
         chosen.append((low, length))
     at = [frames]
@@ -86,7 +88,7 @@ class Joined:
 
 
 def join(pieces: list[np.ndarray], parts: list[Part], hop: int, sample_rate: int) -> Joined:
-    """Amplitudes from what each stream said from its ``start`` on.
+    """Joined amplitudes of the streams' samples, each from its ``start`` on.
 
     The end of a stream's warm-up fades in while the stream before it fades out, so nothing is shifted.
     """
@@ -94,11 +96,11 @@ def join(pieces: list[np.ndarray], parts: list[Part], hop: int, sample_rate: int
     middles = []
     for piece, part in zip(pieces, parts):
         start, end = part.start * hop, part.end * hop
-        lead = part.begin * hop - start
-        if not lead:
+        warm_up = part.begin * hop - start
+        if not warm_up:
             result[start:end] = piece
             continue
-        before, fade = result[start : start + lead], min(int(CROSSFADE_S * sample_rate), lead)
+        before, fade = result[start : start + warm_up], min(int(CROSSFADE_S * sample_rate), warm_up)
         begin = _as_loud(before, piece, fade, sample_rate)
         fading = slice(begin, begin + fade)
         mixed = crossfade(before[fading], piece[fading])

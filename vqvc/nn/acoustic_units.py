@@ -2,7 +2,7 @@
 
 Cepstra over 0.2 s, a linear discriminant of their own clusters (Heck, Sakti, Nakamura 2016), many small units in that
 space, and a vector for each unit, such that units which follow one another in speech lie near one another: the parts of
-one phone, whoever says it. ``vqvc.training.units`` finds all of it before the first step of training.
+one phone, whoever the speaker is. ``vqvc.training.units`` finds all of it before the first step of training.
 """
 
 import torch
@@ -13,7 +13,7 @@ from vqvc.nn.features import LogMel, cosines
 COEFFICIENTS = 20  # cepstra of a frame
 OFFSETS = tuple(range(-9, 10, 2))  # frames of 10 ms around each that it is judged by
 DISCRIMINANTS = 40  # numbers that are left of them
-QUIET = 0.3  # share of frames that the normalisation leaves out: pauses tell nothing of a voice
+QUIET = 0.3  # share of frames that the normalisation leaves out: pauses carry nothing of the speaker
 AT_A_TIME = 4096  # frames
 
 
@@ -40,7 +40,7 @@ class AcousticUnits(nn.Module):
         return self.frames_per_code * self.log_mel.hop
 
     def windows(self, waveform: Tensor) -> Tensor:
-        """(B, T) -> (B, F, len(OFFSETS) * COEFFICIENTS), one row for each 10 ms; loudness and much of the voice are gone."""
+        """(B, T) -> (B, F, len(OFFSETS) * COEFFICIENTS), one row for each 10 ms; loudness and much of the speaker are removed."""
         cepstra = (self.basis @ self.log_mel(waveform)).mT
         loud = (cepstra[..., :1] >= cepstra[..., :1].quantile(QUIET, dim=1, keepdim=True)).float()
         mean = (cepstra * loud).sum(1, keepdim=True) / loud.sum(1, keepdim=True)

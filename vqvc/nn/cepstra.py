@@ -1,4 +1,4 @@
-"""Cepstra of log-mel frames, and their global variance: how lively a voice's spectrum is (Toda & Tokuda 2007)."""
+"""Cepstra of log-mel frames, and their global variance (Toda & Tokuda 2007)."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What the WaveNet is told: codes and speaker, spread to conditioning frames and smoothed (no transposed convolutions)."""
+"""Conditioning of the WaveNet: codes and speaker, repeated to conditioning frames and smoothed (no transposed convolutions)."""
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ class Conditioner(nn.Module):
     def forward(self, z_q: Tensor, speaker: Tensor) -> Tensor:
         frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
         vector = speaker if speaker.is_floating_point() else self.speaker(speaker)
-        voice = vector[:, None].expand(-1, frames.shape[1], -1)
-        x = self.enter(torch.cat([frames, voice], dim=2))
+        speakers = vector[:, None].expand(-1, frames.shape[1], -1)
+        x = self.enter(torch.cat([frames, speakers], dim=2))
         for block in self.blocks:
             x = x + block(torch.relu(x))
         return x

@@ -57,8 +57,8 @@ class Normalise(nn.Module):
 def sliding_normalise(x: Tensor, reach: int) -> Tensor:
     """x (B, T, C) less its mean and over its deviation, both taken over the ``reach`` frames on either side of each frame.
 
-    At the ends the window holds what there is. What does not change for a while (a room, much of a voice) is taken away:
-    instance normalisation (Chou et al. 2019) that hears the same in a crop's middle as in a long recording.
+    At the ends the window holds what there is. This removes what is constant for a while (the room, much of the speaker):
+    instance normalisation (Chou et al. 2019) whose result is the same in the middle of a crop as in a long recording.
     """
     time = x.shape[1]
     low = (torch.arange(time, device=x.device) - reach).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Linear prediction told by the conditioning frames, as in LPCNet (Valin & Skoglund 2019), learned end to end.
+"""Linear prediction whose coefficients come from the conditioning frames, as in LPCNet (Valin & Skoglund 2019), learned end to end.
 
 Stable by construction: a frame gives reflection coefficients in (-1, 1), which Levinson's recursion turns into the
 predictor. The WaveNet then only has to model what the prediction leaves over.
@@ -7,9 +7,7 @@ predictor. The WaveNet then only has to model what the prediction leaves over.
 import torch
 from torch import Tensor
 
-LPC_INPUTS = (
-    2  # numbers about each sample that the WaveNet is given: its prediction, and the residual of the one before
-)
+LPC_INPUTS = 2  # of the WaveNet at each sample: its prediction, and the normalised residual of the sample before
 LPC_INPUT_GAIN = 10.0  # brings amplitudes at an RMS of 0.06 to about unit size
 LPC_RESIDUAL_LIMIT = 8.0  # of the residual, in units of the gain
 

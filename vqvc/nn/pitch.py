@@ -1,4 +1,4 @@
-"""The pitch of speech, frame by frame, inside the model: what the decoder is told beside the codes (``decoder.f0``).
+"""F0 of speech, frame by frame, inside the model: what the decoder is conditioned on beside the codes (``decoder.f0``).
 
 Autocorrelation of windowed frames divided by the window's own, the strongest lag taken (Boersma 1993), without his search
 for the best path: a median over neighbouring frames is enough here. On 22 held-out utterances 98 % of the frames that Praat
@@ -69,45 +69,46 @@ class PitchTracker(nn.Module):
 
 
 class F0Conditioner(nn.Module):
-    """What the decoder is told of the melody: (B, ROWS, T / hop) for waveforms (B, T).
+    """F0 contours (B, ROWS, T / hop) of waveforms (B, T), which the decoder is conditioned on.
 
-    Rows: height in quarters of an octave over the voice's own mean, where voiced; voicing; 1 for "the pitch is known".
-    Being relative, it suits any voice. Zeros in all rows leave the melody to the decoder.
+    Rows: F0 relative to the speaker's mean, in quarters of an octave, where voiced; voicing from 0 to 1; 1 where F0 is given.
+    A relative contour suits any target speaker. Zeros in all rows leave F0 to the decoder.
     """
 
     ROWS = 3
-    UNKNOWN = 0.1  # share of training crops whose pitch is not told, so that codes alone can be decoded too
+    UNKNOWN = 0.1  # fraction of training crops without F0, so that codes alone can be decoded too
 
     def __init__(self, sample_rate: int, hop: int, speakers: int):
         super().__init__()
         self.track = PitchTracker(sample_rate, hop)
-        # of each speaker in training: sum of pitch times voicing, and sum of voicing
+        # of each speaker in training: sum of log2 F0 times voicing, and sum of voicing
         self.register_buffer("f0_sums", torch.zeros(speakers, 2, dtype=torch.float64))
 
     def forward(self, waveform: Tensor, centre: Tensor | None = None) -> Tensor:
-        """Of whole recordings, relative to the mean of what is voiced in each; of parts, to that of their recordings.
+        """Contours relative to the mean F0 of each waveform's voiced frames, or to ``centre``.
 
         centre: (B,) log2 of Hz, of the recordings that the waveforms are parts of.
         """
         pitch, voicing = self.track(waveform)
         if centre is None:
             centre = (pitch * voicing).sum(1) / voicing.sum(1).clamp(min=1e-6)
-        return _told(pitch, voicing, centre)
+        return _contour(pitch, voicing, centre)
 
     @torch.no_grad()
     def of_crops(self, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator = None) -> Tensor:
-        """Of training crops of speakers (B,), relative to the mean of all that these have said so far."""
+        """Contours of training crops of speakers (B,), relative to each speaker's running mean, which is updated."""
         pitch, voicing = self.track(waveform)
-        heard = torch.stack([(pitch * voicing).sum(1), voicing.sum(1)], dim=1).double()
-        heard = torch.zeros_like(self.f0_sums).index_add_(0, speaker, heard)
-        if dist.is_initialized():  # every worker counts what all have heard
-            dist.all_reduce(heard)
-        self.f0_sums += heard
+        sums = torch.stack([(pitch * voicing).sum(1), voicing.sum(1)], dim=1).double()
+        sums = torch.zeros_like(self.f0_sums).index_add_(0, speaker, sums)
+        if dist.is_initialized():  # the statistics are those of all workers
+            dist.all_reduce(sums)
+        self.f0_sums += sums
         weighted, weights = self.f0_sums[speaker].float().unbind(1)
         known = draws.rand((len(speaker),), generator, pitch.device) >= self.UNKNOWN
-        return _told(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
+        return _contour(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
 
 
-def _told(pitch: Tensor, voicing: Tensor, centre: Tensor) -> Tensor:
+def _contour(pitch: Tensor, voicing: Tensor, centre: Tensor) -> Tensor:
+    """The rows (B, ROWS, F) of pitch and voicing (B, F), and centre (B,) in log2 Hz."""
     height = 4 * (pitch - centre[:, None]).clamp(-1.5, 1.5) * voicing
     return torch.stack([height, voicing, torch.ones_like(voicing)], dim=1)

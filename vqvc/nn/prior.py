@@ -1,7 +1,7 @@
 """The prior: a causal model of codes, fitted when the VQ-VAE is (section 3.3 of van den Oord et al. 2017).
 
-A WaveNet over indices: each code is told from those before it and, where given, from the speaker. Sampled from the
-first code on it makes speech from nothing; its probabilities are the p(z) of the bound on log p(x).
+A WaveNet over indices: it predicts each code from those before it and, where given, from the speaker. Sampled from the
+first code on it generates speech unconditionally; its probabilities are the p(z) of the bound on log p(x).
 """
 
 import torch
@@ -13,7 +13,7 @@ from vqvc.nn.wavenet import ResidualStack, WaveNet
 class Prior(nn.Module):
     """log p(code t | codes before t, speaker).
 
-    Speaker 0 is nobody in particular (codes of an unknown voice); speaker i + 1 is the i-th of the table.
+    Speaker 0 stands for an unknown speaker; speaker i + 1 is the i-th of the table.
     ``start`` (= codebook_size) stands for what is before the first code.
     """
 
@@ -61,7 +61,7 @@ class Prior(nn.Module):
         """
         if before is None:
             before = torch.full_like(codes[:, 0], self.start)
-        previous = torch.cat([before[:, None], codes[:, :-1]], dim=1)  # the one shift there is
+        previous = torch.cat([before[:, None], codes[:, :-1]], dim=1)  # the only shift by one code
         x = self.wavenet.embed(previous.T)
         if self.training and self.token_dropout:
             x = x * _kept((*x.shape[:2], 1), self.token_dropout, generator, x)

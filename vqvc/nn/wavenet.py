@@ -1,4 +1,4 @@
-"""The WaveNet (van den Oord et al. 2016): gated dilated causal convolutions, told by conditioning frames.
+"""The WaveNet (van den Oord et al. 2016): gated dilated causal convolutions with conditioning frames.
 
 Sequences are time-major, (T, B, C): a shift in time is then a contiguous slice, every layer is a few matrix products
 without copies, and the products of many small convolutions become few large ones. The gradient is written by hand
@@ -65,7 +65,7 @@ class ResidualStack(nn.Module):
         return [self.tap, self.frame, self.residual, self.skip]
 
     def frame_terms(self, frames: Tensor) -> Tensor:
-        """What the frames (F, B, C) add to every layer's gate: (L, F, B, G)."""
+        """Contribution of the frames (F, B, C) to every layer's gate: (L, F, B, G)."""
         terms = frames @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
 

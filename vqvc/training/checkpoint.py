@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vqvc._util import tensorfile
+from vqvc._util import former_names, tensorfile
 from vqvc._util.tensorfile import ForeignFile
 from vqvc.errors import ModelError
 
@@ -60,13 +60,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and facts of a checkpoint; raises ModelError for a file that is cut, changed or not a checkpoint."""
     file = tensorfile.read_header(path, _kind())
     try:
-        return file.tensors(finite=False), json.loads(file.metadata["facts"])
-    except (ValueError, KeyError, RecursionError) as error:
+        return file.tensors(finite=False), former_names.facts(json.loads(file.metadata["facts"]))
+    except (AttributeError, ValueError, KeyError, RecursionError) as error:
         raise ModelError(f"{path}: is not a whole vqvc checkpoint ({error})") from None
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
-    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over aloud.
+    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over with a warning.
 
     Raises ModelError for a pickle or another format, and when all are damaged.
     """
@@ -82,7 +82,7 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
             continue
         return path, tensors, facts
     if damaged:
-        raise ModelError(f"{folder}: no checkpoint here is sound; remove them to start anew")
+        raise ModelError(f"{folder}: no checkpoint here is sound; remove them to start again")
     return None
 
 

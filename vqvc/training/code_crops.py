@@ -11,7 +11,7 @@ from vqvc.errors import CorpusError
 @dataclass(frozen=True)
 class CodeBatch:
     """codes (B, T) int64; before (B,) int64, the code before each crop (codebook_size where an utterance begins);
-    speaker (B,) int64, 0 where it is not told; scored (B, T) bool, False in the lead and past an utterance's end."""
+    speaker (B,) int64, 0 where it is unknown; scored (B, T) bool, False in the context and past an utterance's end."""
 
     codes: np.ndarray
     before: np.ndarray

@@ -13,7 +13,7 @@ from vqvc.errors import CorpusError
 @dataclass(frozen=True)
 class Batch:
     """waveform (B, T) and history (B, P) float32, the P samples before each crop (0 where there are none);
-    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a perturbed copy; speaker (B,) int64; scored (B, T) bool, False in the lead and where an utterance had ended; utt_ids."""
+    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a perturbed copy; speaker (B,) int64; scored (B, T) bool, False in the context and where an utterance had ended; utt_ids."""
 
     step: int
     waveform: np.ndarray
@@ -27,7 +27,7 @@ class Batch:
 class Crops:
     """Random crops of one subset.
 
-    A speaker is drawn first: ``speaker_balance`` 0 in proportion to how much was spoken, 1 evenly; then an
+    A speaker is drawn first: ``speaker_balance`` 0 in proportion to the length of their recordings, 1 evenly; then an
     utterance in proportion to its length, then a start at any sample (which shifts the code grid at random).
     ``perturbed_fraction`` of the crops have one of the store's perturbed copies, drawn evenly, as their source.
     """
@@ -67,10 +67,10 @@ class Crops:
         if not self.by_speaker:
             raise CorpusError(f"{store.path}: the subset {subset} is empty; prepare a larger corpus")
         self.lengths = [np.array([u.length_samples for u in own], np.float64) for own in self.by_speaker]
-        spoken = np.array([lengths.sum() for lengths in self.lengths])
-        weights = (spoken / spoken.sum()) ** (1 - speaker_balance)
+        totals = np.array([lengths.sum() for lengths in self.lengths])
+        weights = (totals / totals.sum()) ** (1 - speaker_balance)
         self.weights = weights / weights.sum()
-        self.total_samples = int(spoken.sum())
+        self.total_samples = int(totals.sum())
 
     def batch(self, step: int, whole: bool = False) -> Batch:
         """This worker's share of the batch of ``step``, or the ``whole`` of it."""
@@ -79,7 +79,7 @@ class Crops:
         if not whole:
             picks = picks[self.rank :: self.workers]
         audio = [self.store.audio, *self.store.perturbed]
-        size, lead, past = len(picks), self.context_samples, self.history_samples
+        size, context, past = len(picks), self.context_samples, self.history_samples
         padded = np.zeros((size, past + self.crop_samples), np.float32)
         source = np.zeros((size, self.crop_samples), np.float32)
         scored = np.zeros((size, self.crop_samples), bool)
@@ -92,9 +92,9 @@ class Crops:
                 )
             at = past - (start - first)
             padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
-            heard = audio[copy][utterance.offset_samples + start : utterance.offset_samples + end]
-            source[row, : len(heard)] = heard / np.float32(FULL_SCALE)
-            scored[row, lead if start else 0 : end - start] = True  # at its start an utterance has its whole history
+            samples = audio[copy][utterance.offset_samples + start : utterance.offset_samples + end]
+            source[row, : len(samples)] = samples / np.float32(FULL_SCALE)
+            scored[row, context if start else 0 : end - start] = True  # at its start an utterance has its whole history
         return Batch(
             step=step,
             waveform=padded[:, past:],

@@ -1,4 +1,4 @@
-"""Beginning from a trained model instead of random weights: to train on, or to learn new voices."""
+"""Beginning from a trained model instead of random weights: to train on, or to learn new speakers."""
 
 import logging
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vqvc.config import Config, from_dict
+from vqvc.config import ModelConfig, model_from_dict
 from vqvc.errors import ModelError
 from vqvc.nn.vqvae import VQVAE
 
@@ -37,15 +37,12 @@ class Initialization:
             weights[name] = torch.stack([rows[theirs[s]] if s in theirs else mean for s in speakers])
         model.load_state_dict(model.state_dict() | weights)
         known = len(theirs.keys() & set(speakers))
-        logger.info("beginning from %s: %d of its voices, %d new ones", self.path, known, len(speakers) - known)
+        logger.info("beginning from %s: %d of its speakers, %d new ones", self.path, known, len(speakers) - known)
 
 
-def require_same_model(config: Config, other: dict, path: Path, remedy: str) -> None:
-    """Raise ModelError, naming ``path`` and a ``remedy``, when ``other`` (as ``Config.to_dict``) is not built like ``config``."""
-    ours, theirs = (
-        config.to_dict(),
-        from_dict(other).to_dict(),
-    )  # a setting that is newer than the other has its default
+def require_same_model(config: ModelConfig, other: dict, path: Path, remedy: str) -> None:
+    """Raise ModelError, naming ``path`` and a ``remedy``, when ``other`` (its ``to_dict``) is not built like ``config``."""
+    ours, theirs = config.to_dict(), model_from_dict(other).to_dict()  # what the other does not state has its default
     for section in ("audio", "encoder", "quantizer", "decoder"):
         for key, value in ours[section].items():
             if theirs[section][key] != value:

@@ -15,6 +15,7 @@ from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
 from vqvc.training.crops import Batch
 from vqvc.training.muon import optimizers
+from vqvc.training.objective import Objective, Phase
 from vqvc.training.teacher import Teacher
 
 UNRECORDED = 3  # steps of a phase before its recording: libraries set themselves up, optimizers make their state
@@ -31,12 +32,14 @@ class TrainingStep:
     def __init__(
         self,
         model: VQVAE,
+        objective: Objective,
         settings: TrainingConfig,
         dtype: torch.dtype,
         worker: tuple[int, int] = (0, 1),
         teacher: Teacher | None = None,
     ):
-        self.model, self.settings, self.dtype, self.teacher = model, settings, dtype, teacher
+        self.model, self.objective, self.settings = model, objective, settings
+        self.dtype, self.teacher = dtype, teacher
         self.rank, self.workers = worker
         self.optimizers = optimizers(model, settings)
         self.device = next(model.parameters()).device
@@ -45,16 +48,14 @@ class TrainingStep:
         # a part of a crop begins where a number says that no recording can read, and workers' exchanges are not recorded
         self.records = self.device.type == "cuda" and self.workers == 1 and not settings.decoder_crop_samples
         self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
-        self._phase: tuple[bool, bool] | None = None  # resting, free
+        self._phase: Phase | None = None
         self._steps, self._recorded = 0, {}  # in this phase
 
-    def __call__(
-        self, batch: Batch, number: int, rate: float, skip_decoder: bool, bypass_quantizer: bool
-    ) -> tuple[Tensor, Tensor] | None:
+    def __call__(self, batch: Batch, number: int, rate: float, phase: Phase) -> tuple[Tensor, Tensor] | None:
         """FIGURES (6,) and how often each code was chosen (K,), float32 on the device and good until the next step.
 
-        number, rate: of this step, and its learning rate. skip_decoder, bypass_quantizer: see ``VQVAE.forward``. None when a figure is not
-        finite, on every worker; no weight has moved then.
+        number, rate: of this step, and its learning rate. None when a figure is not finite, on every worker; no weight has moved
+        then.
         """
         self.generator.manual_seed(self.settings.seed * 1_000_003 + number * 1009)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
@@ -65,8 +66,8 @@ class TrainingStep:
         inputs = [
             torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)
         ]
-        if (skip_decoder, bypass_quantizer) != self._phase:
-            self._phase, self._steps, self._recorded = (skip_decoder, bypass_quantizer), 0, {}
+        if phase != self._phase:
+            self._phase, self._steps, self._recorded = phase, 0, {}
         self.model.train()
         if self.stream is None:
             return self._take(inputs)
@@ -98,15 +99,17 @@ class TrainingStep:
     ) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
-        losses = model(waveform, speaker, history, self.dtype, self.shared, *self._phase, source=source)
+        losses = self.objective(
+            model, waveform, speaker, history, source=source, phase=self._phase, dtype=self.dtype, generator=self.shared
+        )
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
-        scored = scored[: len(losses.nll), losses.said]
-        if losses.said.start:
+        scored = scored[: len(losses.nll), losses.decoded]
+        if losses.decoded.start:
             scored[:, : settings.context_samples] = False
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
         mel, cpc, quantizer = share * losses.mel, share * losses.cpc, share * losses.quantizer
-        total = nll + settings.mel_weight * mel + settings.cpc_weight * cpc + quantizer
+        total = self.objective.total(nll, mel, cpc, quantizer)
         teacher = torch.zeros_like(mel)
         if self.teacher is not None:
             teacher = self.teacher.error(losses.frames, waveform, speaker, losses.f0_contour, self.dtype)

@@ -1,4 +1,4 @@
-"""What a run tells about itself: JSON lines always, TensorBoard when it is installed."""
+"""The log of a run: JSON lines always, TensorBoard when it is installed."""
 
 import json
 import math

@@ -12,6 +12,7 @@ from vqvc.corpus.store import PackedStore
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE, Conditioning
+from vqvc.training.objective import mel_error
 
 WINDOW_FRAMES = 160  # conditioning frames scored at a time
 
@@ -19,8 +20,8 @@ WINDOW_FRAMES = 160  # conditioning frames scored at a time
 @dataclass(frozen=True)
 class HeldOut:
     """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
-    bits_shuffled_codes: the same, told the codes of the next utterance (a decoder that uses its codes gets worse).
-    bits_without_f0: the same, told the codes but not the pitch; None for a model that is told no pitch.
+    bits_shuffled_codes: the same, with the codes of the next utterance (a decoder that uses its codes gets worse).
+    bits_without_f0: the same, with the codes but without F0; None for a model without F0.
     mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size. skip_decoder: whether the
     WaveNet was left out, as in the first part of a run."""
 
@@ -63,13 +64,13 @@ def validate(
 ) -> HeldOut | None:
     """Score utterances of ``subset`` by known speakers, evenly picked until ``seconds`` of speech are reached.
 
-    The model must be in evaluation mode; nothing in it moves. None when ``stop`` said so before the end.
+    The model must be in evaluation mode; nothing in it moves. None when ``stop`` returned true before the end.
     """
     device = next(model.parameters()).device
     known = [u for u in store.subset(subset) if u.speaker in speakers]
     known = _evenly(known, seconds * store.sample_rate)
     hop = model.hop_length
-    heard: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
+    encoded: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
     for utterance in known:
         if stop():
             return None
@@ -77,19 +78,19 @@ def validate(
         padded = np.pad(samples, (0, -len(samples) % hop))
         waveform = torch.from_numpy(padded)[None].to(device)
         speaker = torch.tensor([speakers.index(utterance.speaker)], device=device)
-        heard.append((waveform, model.encode(waveform), speaker, model.f0_contour(waveform)))
+        encoded.append((waveform, model.encode(waveform), speaker, model.f0_contour(waveform)))
     nats, nats_shuffled, nats_without, mel, scored = 0.0, 0.0, 0.0, 0.0, 0
     counts = torch.zeros(model.config.quantizer.codebook_size)
-    for i, (waveform, codes, speaker, f0_contour) in enumerate(heard):
+    for i, (waveform, codes, speaker, f0_contour) in enumerate(encoded):
         if stop():
             return None
         counts += torch.bincount(codes.flatten().cpu(), minlength=len(counts))
         classes = mulaw_encode(waveform)
         conditioning = model.condition(model.quantizer.lookup(codes), speaker, f0_contour)
         nats += _total_nll(model, classes, conditioning, dtype, skip_decoder)
-        if model.config.training.mel_weight:
-            mel += float(model.mel_error(waveform, conditioning)) * classes.numel()
-        foreign = heard[(i + 1) % len(heard)][1]
+        if model.has_mel:
+            mel += float(mel_error(model, waveform, conditioning)) * classes.numel()
+        foreign = encoded[(i + 1) % len(encoded)][1]
         foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
         conditioning = model.condition(model.quantizer.lookup(foreign), speaker, f0_contour)
         nats_shuffled += _total_nll(model, classes, conditioning, dtype, skip_decoder)
@@ -105,7 +106,7 @@ def validate(
         bits_per_sample=bits(nats),
         bits_shuffled_codes=bits(nats_shuffled),
         bits_without_f0=bits(nats_without) if model.f0_conditioner is not None else None,
-        mel_error=mel / scored if scored and model.config.training.mel_weight else None,
+        mel_error=mel / scored if scored and model.has_mel else None,
         codes_used=int((counts > 0).sum()),
         codebook_size=len(counts),
         perplexity=perplexity(counts),
@@ -122,20 +123,14 @@ def _total_nll(
     A window begins a receptive field early, so that its samples have their whole past: nothing is approximated.
     """
     hop = model.config.decoder.conditioning_hop
-    lead = -(-model.wavenet.stack.receptive_field // hop) * hop
+    context = -(-model.wavenet.stack.receptive_field // hop) * hop
     window = WINDOW_FRAMES * hop
     order, total = max(1, model.config.decoder.lpc_order), 0.0
     for start in range(0, classes.shape[1], window):
-        low, high = max(0, start - lead), min(classes.shape[1], start + window)
+        low, high = max(0, start - context), min(classes.shape[1], start + window)
         part = slice(low // hop, high // hop)
-        conditioning_part = Conditioning(
-            *(
-                None if t is None else t[:, part]
-                for t in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-            )
-        )
         before = classes[:, low - order : low] if low >= order else None
-        nll = model.negative_log_likelihood(classes[:, low:high], conditioning_part, before, dtype, skip_decoder)
+        nll = model.negative_log_likelihood(classes[:, low:high], conditioning[:, part], before, dtype, skip_decoder)
         total += float(nll[:, start - low :].sum())
     return total
 

@@ -13,6 +13,7 @@ from vqvc.config import Config
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, ModelError, TrainingError
 from vqvc.nn.acoustic_units import AcousticUnits
+from vqvc.nn.builder import build_model
 from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
@@ -21,6 +22,7 @@ from vqvc.training import distributed, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
+from vqvc.training.objective import Objective, Phase
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
 from vqvc.training.teacher import Teacher
@@ -31,7 +33,9 @@ VALID_SECONDS = 40.0  # speech scored while training
 FINAL_SECONDS = 300.0  # speech scored at the end
 UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
 CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
-FREE_SHARE = 0.05  # of its minutes, after which a run has its codebook, were it too slow for ``quantizer_start_step``
+BYPASS_FRACTION = (
+    0.05  # of its minutes, after which the codebook starts, were a run too slow for ``quantizer_start_step``
+)
 MANY_SAMPLES = 10**9  # in a store, from which on reading them once takes a while
 LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
 logger = logging.getLogger("vqvc.training")
@@ -72,11 +76,11 @@ class VQVAETask:
         self.held_out = any(u.speaker in speakers for u in store.subset("dev"))
         self.unseen = self._crops("dev" if self.held_out else "train", min(UNSEEN_CROPS, settings.batch_size)).batch(0)
         torch.manual_seed(settings.seed)
-        self.model = VQVAE(config, len(speakers)).to(self.device)
-        self.decoder_warmup_fraction, self.bypass_quantizer = (
-            settings.decoder_warmup_fraction,
-            True,
-        )  # free: the codebook has not started
+        self.model = build_model(config.model, len(speakers))
+        self.objective = Objective(settings)
+        self.objective.prepare(self.model)
+        self.model.to(self.device)
+        self.decoder_warmup_fraction, self.bypass_quantizer = settings.decoder_warmup_fraction, True
         self.initialized_from = str(start.path) if start else None
         teacher = None
         if settings.teacher_weight and start is None:
@@ -87,7 +91,7 @@ class VQVAETask:
             if settings.teacher_weight:
                 teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.step = TrainingStep(self.model, settings, self.dtype, worker, teacher)
+        self.step = TrainingStep(self.model, self.objective, settings, self.dtype, worker, teacher)
         self.optimizers = self.step.optimizers
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / self.units_per_step))
@@ -109,7 +113,7 @@ class VQVAETask:
         if not self.held_out:
             logger.warning(
                 "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; the model is trained "
-                "and written, but no figure tells what it does with unseen speech", self.store.path, len(self.speakers),
+                "and written, but nothing measures it on unseen speech", self.store.path, len(self.speakers),
             )  # fmt: skip
 
     def describe(self) -> dict:
@@ -133,20 +137,18 @@ class VQVAETask:
         if self.bypass_quantizer and self._is_time_for_codes(position):
             self.start_codebook()
             self.bypass_quantizer = False
-        found = self.step(
-            batch, position.step, rate, skip_decoder=self._resting(position), bypass_quantizer=self.bypass_quantizer
-        )
+        found = self.step(batch, position.step, rate, self._phase(position))
         if found is None:
             return None
         figures, counts = found
         self.epoch_counts += counts
         return {**dict(zip(FIGURES, figures)), "learning_rate": rate, "counts": counts}
 
-    def _resting(self, position: Position) -> bool:
-        return position.progress < self.decoder_warmup_fraction
+    def _phase(self, position: Position) -> Phase:
+        return Phase(position.progress < self.decoder_warmup_fraction, self.bypass_quantizer)
 
     def _is_time_for_codes(self, position: Position) -> bool:
-        late = position.limited and position.progress >= FREE_SHARE
+        late = position.limited and position.progress >= BYPASS_FRACTION
         return late or position.step >= self.config.training.quantizer_start_step
 
     @torch.no_grad()
@@ -199,14 +201,7 @@ class VQVAETask:
             torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
         )
         model.eval()
-        losses = model(
-            waveform,
-            speaker,
-            history,
-            self.dtype,
-            skip_decoder=self._resting(position),
-            bypass_quantizer=self.bypass_quantizer,
-        )
+        losses = self.objective(model, waveform, speaker, history, phase=self._phase(position), dtype=self.dtype)
         return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
 
     def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOut | None:
@@ -214,7 +209,7 @@ class VQVAETask:
             return None
         return validate(
             self.average.module, self.store, "dev", self.speakers, seconds=FINAL_SECONDS if final else VALID_SECONDS,
-            dtype=self.dtype, skip_decoder=self._resting(position), stop=stop,
+            dtype=self.dtype, skip_decoder=self._phase(position).skip_decoder, stop=stop,
         )  # fmt: skip
 
     def finish(self) -> None:
@@ -229,14 +224,14 @@ class VQVAETask:
             "speakers": list(self.speakers),
             "store": self._store_identity(),
             "initialized_from": self.initialized_from,
-            "free": self.bypass_quantizer,
+            "bypass_quantizer": self.bypass_quantizer,
         }
 
     def require_same(self, facts: dict, path: Path) -> None:
-        require_same_model(self.config, facts["config"], path, "train in another folder")
+        require_same_model(self.config.model, facts["config"], path, "train in another folder")
         if facts["speakers"] != list(self.speakers):
             raise ModelError(f"{path}: was made for other speakers; train in another folder")
-        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not say
+        if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not have it
             raise ModelError(
                 f"{path}: was trained on another store than {self.store.path}; give that one as --store, or train in another folder"
             )
@@ -264,8 +259,9 @@ class VQVAETask:
         counts = tensors["epoch_counts"].to(self.device)
         self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
         self.bypass_quantizer = facts.get(
-            "free", self.bypass_quantizer and facts["step"] <= self.config.training.quantizer_start_step
-        )  # older ones do not say
+            "bypass_quantizer",
+            self.bypass_quantizer and facts["step"] <= self.config.training.quantizer_start_step,
+        )  # older ones do not have it
 
 
 def trained_speakers(store: PackedStore) -> tuple:

@@ -167,7 +167,7 @@ def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
 
 @njit(**FAST)
 def _enter(streams, size, w, b, frame, predictor, gain, prediction):
-    """First line of the network: the class before, and the hints; sets x, prediction."""
+    """Input of the first layer from the class before and the LPC inputs; sets x and prediction."""
     width, residual = b.x.shape[1], size.residual
     x, embed, lpc_input = b.x.reshape(-1), w.embed.reshape(-1), w.lpc_input.reshape(-1)
     for s in range(streams):
@@ -260,7 +260,7 @@ def advance(
 ):  # fmt: skip
     """Advance the first ``streams`` rows of the buffers by as many samples as ``classes`` (streams, T) has columns.
 
-    frames (streams, F, C), predictor (streams, F, P) and gain (streams, F) tell F * hop = T samples. The first
+    frames (streams, F, C), predictor (streams, F, P) and gain (streams, F) are the conditioning of F * hop = T samples. The first
     columns are taken from ``forced`` (streams, 0 to T) instead of drawn. ``observed`` (streams, T, outputs) receives
     the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``. ``version`` is never given: its
     default is part of the signature under which Numba keeps the compiled code.
@@ -295,7 +295,7 @@ def advance(
 @kept
 @njit(**FAST)
 def clear(stream, size, w, b):
-    """Forget everything that a stream has said: zeros in every layer, silence before it."""
+    """Reset a stream: zeros in every layer, silence before it."""
     step = b.gate.shape[0] * size.residual
     for layer in range(len(w.dilations)):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):

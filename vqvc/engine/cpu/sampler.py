@@ -1,11 +1,11 @@
-"""The cached loop: a WaveNet that says samples one after the other, for one stream or many.
+"""The cached sampling loop on a CPU: a WaveNet generates one sample after the other, for one stream or many.
 
     sampler = Sampler(model)
     state = sampler.start(streams=2, seeds=[1, 2])
-    classes = sampler.feed(state, told)      # as often as there is something to tell; the state carries on
+    classes = sampler.feed(state, conditioning)      # as often as there are more frames; the state carries on
 
 ``run`` takes a list of jobs of any length instead and keeps all lanes of all cores busy with them. Either way a
-stream's samples depend on its seed, its position and what it is told, not on its neighbours.
+stream's samples depend on its seed, its position and its conditioning, not on its neighbours.
 """
 
 import logging
@@ -68,7 +68,7 @@ class Sampler:
     def __init__(
         self, model: VQVAE, precision: str = "auto", threads: int | None = None, unit: str | None = None
     ) -> None:
-        self.unit = units.choose(precision, unit, model.config.training.precision)
+        self.unit = units.choose(precision, unit, model.config.precision)
         self.precision = units.PRECISIONS[self.unit]
         self.threads = threads or cores()
         self.streams = LANES * self.threads  # that ``run`` keeps busy
@@ -79,7 +79,7 @@ class Sampler:
         self.sizes, self.weights = _packed(model, self.unit)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> State:
-        """State of ``streams`` streams that have said nothing yet."""
+        """State of ``streams`` streams that have generated nothing yet."""
         buffers = _buffers(self.sizes, self.weights, streams, self.order, self.unit)
         for stream in range(streams):
             buffers.seed[stream] = seeds[stream] % 2**64
@@ -94,7 +94,7 @@ class Sampler:
         forced: np.ndarray | None = None,
         observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Classes (streams, F * hop) uint8 for what F more frames tell.
+        """Classes (streams, F * hop) uint8 for F more conditioning frames.
 
         forced: (streams, up to F * hop) classes to take instead of drawing. With ``observe`` also the raw outputs
         (streams, F * hop, outputs) float32 that the draws were made from.
@@ -106,7 +106,9 @@ class Sampler:
     def _advance(self, state, frames, predictor, gain, temperature, forced=None, observe=False):
         streams, count, _ = frames.shape
         if not temperature > 0:
-            raise UsageError(f"temperature {temperature}: must be above 0 (1 speaks as the model learned)")
+            raise UsageError(
+                f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)"
+            )
         if predictor is None:
             predictor, gain = np.zeros((streams, 0, 1), np.float32), np.ones((streams, 0), np.float32)
         samples = count * self.hop
@@ -115,7 +117,7 @@ class Sampler:
         shape = (streams, samples, self.sizes.outputs) if observe else (0, 0, 0)
         observed = np.zeros(shape, np.float32)
         frames, predictor, gain = (np.array(part, np.float32, order="C") for part in (frames, predictor, gain))
-        with _told_if_slow():
+        with _announced_if_slow():
             kernels.advance(
                 streams, self.sizes, self.weights, state.buffers, frames, predictor, gain, np.float32(temperature),
                 given, classes, observed,
@@ -190,15 +192,15 @@ class Sampler:
 
 
 @contextmanager
-def _told_if_slow(after_s: float = 1.0):
-    """Say what is going on when the first call has to compile the loop."""
+def _announced_if_slow(after_s: float = 1.0):
+    """Log what takes so long when the first call has to compile the loop."""
     if kernels.advance.signatures:
         yield
         return
     path = kernels.advance.stats.cache_path
     when = "once" if path else "in every run, until NUMBA_CACHE_DIR names a folder to keep it in,"
-    synthesize = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
-    timer = threading.Timer(after_s, logger.info, (synthesize,))
+    message = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
+    timer = threading.Timer(after_s, logger.info, (message,))
     timer.start()
     try:
         yield

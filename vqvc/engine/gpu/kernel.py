@@ -8,7 +8,7 @@ the product that follows z is multiplied out beforehand: with V = W_residual[l] 
     x[l + 1] W_tap[l + 1] = x[l] W_tap[l + 1] + z[l] V
 
 so that nobody waits for x[l + 1]. Whatever other programs write is read past the first-level cache (".cg"), which is not
-coherent. ``gpu_weights`` lays the weights out, ``gpu_rows.Rows`` says the same in plain PyTorch.
+coherent. ``weights`` lays the weights out, ``rows.Rows`` computes the same in plain PyTorch.
 
 SPLIT: parts that the inner dimension of a product is cut into and added up after, one per warp, as products of few rows
 and columns would otherwise be long chains; tensors that enter products have it as their first dimension where it is
@@ -74,7 +74,7 @@ def _total(sums, SPLIT: tl.constexpr):
 
 @triton.jit
 def _arrive(counter, TEAM: tl.constexpr):
-    """Tell the team that what this program has stored is there."""
+    """Signal to the team that this program's results are stored."""
     if TEAM > 1:
         tl.debug_barrier()
         tl.atomic_add(counter, 1, sem="release", scope="gpu")
@@ -116,10 +116,10 @@ def synthesize(
     LPC_INPUT_GAIN: tl.constexpr, LPC_RESIDUAL_LIMIT: tl.constexpr, MIN_LOG_SCALE: tl.constexpr,
     ROWS: tl.constexpr, TEAM: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
-    """Say ``frames`` frames of HOP samples for ROWS streams from ``first`` + group * ROWS on; ``count`` there are.
+    """Generate ``frames`` frames of HOP samples for ROWS streams from ``first`` + group * ROWS on; ``count`` there are.
 
     Programs (groups * TEAM,). Widths are padded: RESIDUAL, HALF, SKIP, WIDE (columns of one part of the outputs). The
-    weights are those of ``gpu_weights.Packed``, the state that of ``gpu_span.SpanRows``, and what is told: terms
+    weights are those of ``weights.Packed``, the state that of ``span.SpanRows``, the conditioning: terms
     (count, frames, LAYERS, 2 * HALF), predictor (count, frames, ORDER) latest first, gains (count, frames); uniform,
     noise, forced, classes (frames * HOP, count). raw (frames * HOP or 1, count, OUTPUTS) has ``raw_step`` numbers from
     one sample to the next.
@@ -247,7 +247,7 @@ def synthesize(
             meetings += 1
             patience = _wait(counter, meetings, patience, failed, TEAM)
             hidden = tl.load(second + row * SKIP + sums, alive, other=0.0, cache_modifier=".cg")
-        said = raw + t * raw_step.to(tl.int64) + column * OUTPUTS
+        raw_at = raw + t * raw_step.to(tl.int64) + column * OUTPUTS
         if MIXTURES > 0:  # few columns: everyone makes them all
             wide = tl.arange(0, WIDE)[None, :]
             mixed = wide < MIXTURES
@@ -257,9 +257,9 @@ def synthesize(
             at += PARTS * SKIP * WIDE
             scale = _outputs(hidden, at, ROWS, SKIP, WIDE, PARTS, SPLIT) + tl.load(out_bias + 2 * WIDE + wide)
             keep = lane & mixed & (member == 0)
-            tl.store(said + wide, logit, keep)
-            tl.store(said + MIXTURES + wide, offset, keep)
-            tl.store(said + 2 * MIXTURES + wide, scale, keep)
+            tl.store(raw_at + wide, logit, keep)
+            tl.store(raw_at + MIXTURES + wide, offset, keep)
+            tl.store(raw_at + 2 * MIXTURES + wide, scale, keep)
             index = _index(tl.where(mixed, logit / temperature, float("-inf")), u)
             chosen = wide == tl.minimum(index, MIXTURES - 1)[:, None]
             log_scale = tl.log(gain) + tl.sum(tl.where(chosen, scale, 0.0), 1)
@@ -272,12 +272,12 @@ def synthesize(
             wide = member * width + tl.arange(0, width)[None, :]
             at = out_weights + member * (PARTS * SKIP * width)
             logit = _outputs(hidden, at, ROWS, SKIP, width, PARTS, SPLIT) + tl.load(out_bias + wide)
-            tl.store(said + wide, logit, lane)
+            tl.store(raw_at + wide, logit, lane)
             if TEAM > 1:
                 _arrive(counter, TEAM)
                 meetings += 1
                 patience = _wait(counter, meetings, patience, failed, TEAM)
-                logit = tl.load(said + tl.arange(0, WIDE)[None, :], lane, other=0.0, cache_modifier=".cg")
+                logit = tl.load(raw_at + tl.arange(0, WIDE)[None, :], lane, other=0.0, cache_modifier=".cg")
             index = tl.minimum(_index(logit / temperature, u), WIDE - 1)
         previous = tl.where(given >= 0, given, index)
         tl.store(classes + t * count + rows, previous, live & (member == 0))

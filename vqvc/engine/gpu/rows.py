@@ -1,6 +1,6 @@
-"""What the streams of ``gpu`` remember and how they say a frame of samples, in plain PyTorch.
+"""The state of the GPU engine's streams, and how a frame of samples is generated, in plain PyTorch.
 
-This is what ``gpu_kernel`` computes, for any device: slow on a GPU, as it launches hundred small kernels a sample. A
+This is what ``kernel`` computes, for any device: slow on a GPU, as it launches a hundred small kernels a sample. A
 tap that looks back ``d`` samples is one product for the next ``d`` samples, as its inputs are known by then.
 """
 
@@ -17,7 +17,7 @@ from vqvc.nn.wavenet import WaveNet
 
 
 class Streams:
-    """What ``count`` streams remember beside the inputs of the layers; what ``synthesize`` does is for those who inherit."""
+    """State of ``count`` streams but for the layers' inputs; subclasses hold these and implement ``synthesize``."""
 
     def __init__(self, net: WaveNet, count: int, hop: int, device: torch.device):
         self.net, self.count, self.hop, self.device = net, count, hop, device
@@ -27,7 +27,7 @@ class Streams:
 
     @torch.inference_mode()
     def begin(self, rows: Sequence[int], seeds: Sequence[int], positions: Sequence[int]) -> None:
-        """Let some rows start anew: zeros in every layer, silence before them."""
+        """Start some rows again: zeros in every layer, silence before them."""
         if not len(rows):
             return
         at = torch.as_tensor(list(rows), device=self.device)
@@ -45,7 +45,7 @@ class Streams:
         temperature: float,
         observe: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Classes (count, F * hop) for what F frames tell, and with ``observe`` the raw outputs (count, F * hop, O).
+        """Classes (count, F * hop) for F conditioning frames, and with ``observe`` the raw outputs (count, F * hop, O).
 
         frames (count, F, C), predictor (count, F, P) and gain (count, F), forced (count, F * hop) int64, negative
         where a class is to be drawn; all of them on the device.
@@ -84,10 +84,10 @@ class Rows(Streams):
         classes, raw = [forced[:, :0]], []
         for i in range(frames.shape[1]):
             lpc_inputs = (predictor[:, i].flip(1).T, gain[:, i]) if self.order else (None, None)
-            said, outputs = self._frame(
+            drawn, outputs = self._frame(
                 frames[:, i], *lpc_inputs, forced[:, i * self.hop : (i + 1) * self.hop].T, temperature
             )
-            classes.append(torch.stack(said, 1))
+            classes.append(torch.stack(drawn, 1))
             raw += outputs if observe else []
         return torch.cat(classes, 1), torch.stack(raw, 1) if raw else None
 
@@ -98,7 +98,7 @@ class Rows(Streams):
         gates = terms.repeat(1, self.hop, 1, 1)  # (L, hop, count, G), to which the layers add
         u, v = uniforms(self.seed, self.position, self.hop)
         noise = logistic(v, temperature)
-        given, prediction, said, raw = forced >= 0, None, [], []
+        given, prediction, classes, raw = forced >= 0, None, [], []
         for t in range(self.hop):
             x = net.embed(self.previous)
             if order:
@@ -111,11 +111,11 @@ class Rows(Streams):
             if order:
                 amplitude = torch.index_select(self.amplitudes, 0, self.previous, out=self.signal[order + t])
                 self.lpc_residual = ((amplitude - prediction) / gain).clamp(-LPC_RESIDUAL_LIMIT, LPC_RESIDUAL_LIMIT)
-            said.append(self.previous)
+            classes.append(self.previous)
         self.position += self.hop
         self.signal[:order] = self.signal[self.hop :].clone()
         self.history.index_copy_(0, self.kept, self.history.index_select(0, self.kept + self.hop))
-        return said, raw
+        return classes, raw
 
     def _layers(self, gates: Tensor, t: int) -> Tensor:
         """Sum of the skips (count, S) of sample ``t`` of the frame, whose input is in history."""

@@ -1,11 +1,11 @@
 """The cached loop on a GPU: hundreds of streams at once, a span of conditioning frames per launch.
 
 One sample of one stream is far too little work for a GPU, and launching its hundred small kernels from Python costs
-more than running them. So all streams are rows of the same products, and one kernel says whole frames of them
-(``gpu_kernel``). A row whose stream has ended goes on idly until another job takes it.
+more than running them. So all streams are rows of the same products, and one kernel generates whole frames of them
+(``kernel``). A row whose stream has ended is idle until another job takes it.
 
-On a CPU, and on a GPU without Triton, plain PyTorch does the same (``gpu_rows``), which is slow and there to be tested:
-it must equal the network, and draw what ``sampler.Sampler`` draws but for the rounding of sums.
+On a CPU, and on a GPU without Triton, plain PyTorch does the same (``rows``), which is slow; tests compare it with
+``spec`` and with the CPU's engine, up to the rounding of sums.
 """
 
 import copy
@@ -52,7 +52,7 @@ class GpuSampler:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision == "auto":
             fast = self.device.type == "cuda" and has_bfloat16(self.device)
-            precision = model.config.training.precision if fast else "float32"
+            precision = model.config.precision if fast else "float32"
         if precision not in ("float32", "bfloat16"):
             raise UsageError(f"precision {precision!r} is not one of auto, float32, bfloat16")
         self.precision, self.streams = precision, streams
@@ -68,14 +68,14 @@ class GpuSampler:
         self._rows: Streams | None = None
 
     def prepare(self, rows: int | None = None) -> None:
-        """Compile the loop for ``rows`` streams (all of them when None), so that later times are of speaking alone."""
+        """Compile the loop for ``rows`` streams (all of them when None), so that later timings measure sampling alone."""
         rows = self._kept(rows or self.streams)
         frames = np.zeros((rows.count, 1, self.net.stack.frame.shape[0]), np.float32)
         lpc_inputs = np.zeros((rows.count, 1, self.order), np.float32), np.ones((rows.count, 1), np.float32)
         self._advance(rows, frames, *lpc_inputs, 1.0)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Streams:
-        """State of ``streams`` streams that have said nothing yet."""
+        """State of ``streams`` streams that have generated nothing yet."""
         rows = self._new(streams)
         rows.begin(range(streams), seeds, [0] * streams if positions is None else positions)
         return rows
@@ -97,7 +97,9 @@ class GpuSampler:
     def _advance(self, rows, frames, predictor, gain, temperature, forced=None, observe=False):
         """Frames (streams, F, C) and the rest as tensors or arrays on any device; see ``feed``."""
         if not temperature > 0:
-            raise UsageError(f"temperature {temperature}: must be above 0 (1 speaks as the model learned)")
+            raise UsageError(
+                f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)"
+            )
         streams, count = frames.shape[:2]
         given = np.full((streams, count * self.hop), -1, np.int64)
         if forced is not None:
@@ -105,9 +107,9 @@ class GpuSampler:
         conditioning = (
             None if part is None else torch.as_tensor(part).to(self.device) for part in (frames, predictor, gain, given)
         )
-        said, raw = rows.synthesize(*conditioning, temperature, observe)
-        said = said.to(torch.uint8).cpu().numpy()
-        return (said, raw.cpu().numpy()) if observe else said
+        classes, raw = rows.synthesize(*conditioning, temperature, observe)
+        classes = classes.to(torch.uint8).cpu().numpy()
+        return (classes, raw.cpu().numpy()) if observe else classes
 
     @torch.inference_mode()
     def run(
@@ -124,26 +126,28 @@ class GpuSampler:
             return results
         # few sizes, so that what is kept is used again
         rows = self._kept(min(lanes or self.streams, 1 << (len(waiting) - 1).bit_length()))
-        free, busy, done = list(range(rows.count)), {}, {}
+        idle, busy, done = list(range(rows.count)), {}, {}
         while waiting or busy:
-            fresh = [free.pop() for _ in range(min(len(free), len(waiting)))]
+            fresh = [idle.pop() for _ in range(min(len(idle), len(waiting)))]
             busy |= {row: waiting.pop() for row in fresh}  # the longest first
             done |= {row: 0 for row in fresh}
             begun = [jobs[busy[row]] for row in fresh]
             rows.begin(fresh, [job.seed for job in begun], [job.position for job in begun])
             span = min(SPAN, min(len(jobs[index].frames) - done[row] for row, index in busy.items()))
-            conditioning = self._told(rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span)
+            conditioning = self._conditioning(
+                rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span
+            )
             classes = self._advance(rows, *conditioning, temperature)
             progress(span * self.hop * len(busy))
             for row, index in list(busy.items()):
                 results[index][done[row] * self.hop :][: span * self.hop] = classes[row]
                 done[row] += span
                 if done[row] == len(jobs[index].frames):
-                    free.append(row)
+                    idle.append(row)
                     del busy[row]
         return results
 
-    def _told(self, rows: Streams, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _conditioning(self, rows: Streams, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The next ``span`` frames of every busy row's job, and nothing for the idle ones."""
         frames = np.zeros((rows.count, span, self.net.stack.frame.shape[0]), np.float32)
         predictor = np.zeros((rows.count, span, self.order), np.float32)

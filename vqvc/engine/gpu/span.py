@@ -1,4 +1,4 @@
-"""The streams of ``gpu`` as one kernel keeps them, and how many programs it is cut into.
+"""The state of the GPU engine's streams as ``kernel`` holds it, and how many programs the kernel is divided into.
 
 The inputs of every layer lie in a ring of as many samples as the layer looks back, (samples, streams, residual).
 """
@@ -27,7 +27,7 @@ SPAN = 16  # frames of a launch, whose conditioning terms are in memory together
 class Plan:
     """How streams and columns are shared out: groups of ``rows`` streams, each worked on by ``team`` programs.
 
-    warps: of a program. split: parts of the inner dimension of a product, see ``gpu_kernel``.
+    warps: of a program. split: parts of the inner dimension of a product, see ``kernel``.
     """
 
     rows: int
@@ -54,7 +54,7 @@ class Plan:
 
 
 class SpanRows(Streams):
-    """Streams that ``gpu_kernel`` advances by a whole span of frames at once."""
+    """Streams that ``kernel`` advances by a whole span of frames at once."""
 
     @torch.inference_mode()
     def __init__(self, net: WaveNet, count: int, hop: int, order: int, device: torch.device, plan: Plan | None = None):
@@ -72,7 +72,7 @@ class SpanRows(Streams):
         self.now = zeros(layers, dtype=torch.int32)  # where in its ring each layer is
         self.signal = zeros(count, self.order)  # amplitudes, the latest first
         self.previous = self.previous.int()
-        # what a team hands round
+        # what a team exchanges
         self.gated = zeros(layers, count, widths.half, dtype=kind)
         self.head = zeros(2, count, widths.skip, dtype=kind)
         self.counters, self.failed = zeros(groups, 32, dtype=torch.int32), zeros(1, dtype=torch.int32)
@@ -88,20 +88,23 @@ class SpanRows(Streams):
             given = forced[:, begin * self.hop : (begin + SPAN) * self.hop]
             lpc_inputs = (predictor[:, part], gain[:, part]) if self.packed.widths.mixtures else (None, None)
             samples = given.shape[1]
-            said = torch.empty(samples, self.count, dtype=torch.int32, device=self.device)
+            drawn = torch.empty(samples, self.count, dtype=torch.int32, device=self.device)
             made = torch.empty(samples if observe else 1, self.count, outputs, device=self.device)
-            conditioning = self._told(frames[:, part], *lpc_inputs, given, temperature) | {"classes": said, "raw": made}
+            conditioning = self._arguments(frames[:, part], *lpc_inputs, given, temperature) | {
+                "classes": drawn,
+                "raw": made,
+            }
             self._launch(conditioning, temperature, samples // self.hop, made.stride(0) * observe)
             self.position += samples
             self.now.copy_((self.now + samples) % self.packed.lengths)
-            classes.append(said.T)
+            classes.append(drawn.T)
             raw.append(made.transpose(0, 1))
         if self.plan.team > 1 and self.failed.item():
             raise VqvcError("the GPU did not run all parts of the sampling loop at once; is it shared with other work?")
         return torch.cat(classes, 1), torch.cat(raw, 1) if observe and raw else None
 
-    def _told(self, frames, predictor, gain, forced, temperature) -> dict[str, Tensor]:
-        """What the kernel is told: conditioning as the layers' gates take it, hints, and numbers for the draws."""
+    def _arguments(self, frames, predictor, gain, forced, temperature) -> dict[str, Tensor]:
+        """The conditioning as the layers' gates take it, the linear prediction, and random numbers for the draws."""
         packed = self.packed
         terms = torch.addmm(packed.frame_bias, frames.flatten(0, 1).to(packed.kind), packed.frame)
         u, v = uniforms(self.seed, self.position, forced.shape[1])

@@ -1,4 +1,4 @@
-"""A decoder's weights as ``gpu_kernel`` reads them: each program's slice of a product in one piece, widths padded.
+"""A decoder's weights as ``kernel`` reads them: each program's slice of a product in one piece, widths padded.
 
 Columns of a gate alternate, tanh's and sigmoid's, so that a slice holds both halves of the same z.
 """
@@ -32,7 +32,7 @@ class Widths:
 
     @classmethod
     def of(cls, net: WaveNet) -> "Widths":
-        """Those of a network, which takes LPC inputs when its output is a mixture."""
+        """The widths of a network; LPC inputs mark the mixture output."""
         stack, outputs = net.stack, net.out.weight.shape[0]
         mixtures = outputs // 3 if net.lpc_input is not None else 0
         return cls(
@@ -47,7 +47,7 @@ class Widths:
 
 
 class Packed:
-    """Tensors on the network's device, by the names of the arguments of ``gpu_kernel.synthesize``; for teams of ``team``.
+    """Tensors on the network's device, by the names of the arguments of ``kernel.synthesize``; for teams of ``team``.
 
     frame (C, L * 2 * half) and frame_bias make the kernel's terms.
     """

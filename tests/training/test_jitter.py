@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvc.nn.jitter import jitter
+from vqvc.training.objective import jitter
 
 
 def _generator(seed=0):

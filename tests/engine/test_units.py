@@ -12,7 +12,7 @@ ALL, OLD = units.UNITS, ("floats",)
 
 @pytest.fixture
 def machine(monkeypatch):
-    """machine(has, environment=None): a processor with these units, and what VQVC_UNIT says."""
+    """machine(has, environment=None): a processor with these units, and the value of VQVC_UNIT."""
 
     def make(has, environment=None):
         monkeypatch.setattr(units, "available", lambda: has)

@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="compiles for x86-64 processors")
 @pytest.mark.parametrize("features", ["+avx2,+fma", "+sse2"])  # ten years old; the oldest that there is
-def test_without_bfloat16_and_wide_vectors_the_loop_says_what_the_network_says(tmp_path, features):
+def test_without_bfloat16_and_wide_vectors_the_loop_computes_what_the_network_computes(tmp_path, features):
     environment = os.environ | {
         "NUMBA_CPU_NAME": "x86-64",
         "NUMBA_CPU_FEATURES": features,
         "NUMBA_CACHE_DIR": str(tmp_path),
     }
     environment.pop("VQVC_UNIT", None)
-    loop = "tests/synthesis/test_sampler.py::test_the_loop_says_what_the_network_says"
+    loop = "tests/engine/test_sampler.py::test_the_loop_computes_what_the_network_computes"
     engines = "tests/engine/test_engines.py::test_row_49_an_engine_equals_the_specification"
     command = [
         sys.executable,
@@ -31,7 +31,7 @@ def test_without_bfloat16_and_wide_vectors_the_loop_says_what_the_network_says(t
         "-p",
         "no:cacheprovider",
         "-k",
-        "floats or network_says",
+        "floats or network_computes",
         loop,
         engines,
     ]

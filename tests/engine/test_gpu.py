@@ -34,7 +34,7 @@ def no_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def told_of(model, streams: int, codes: int) -> Conditioning:
+def conditioning_of(model, streams: int, codes: int) -> Conditioning:
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
     with torch.no_grad():
@@ -83,10 +83,10 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_engine_says_what_the_network_says(make_model, output, shape):
     model, streams = shaped(make_model, output, shape), shape[6]
-    conditioning, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
+    conditioning, forced = conditioning_of(model, streams, codes=2), like_speech(streams, 128)
     engine = GpuSampler(model, "float32", "cpu")
-    said, raw = engine.feed(engine.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert np.array_equal(said, forced)
+    drawn, raw = engine.feed(engine.start(streams, range(streams)), conditioning, forced=forced, observe=True)
+    assert np.array_equal(drawn, forced)
     classes = torch.from_numpy(forced)
     with torch.no_grad():
         expected = model.log_probabilities(classes, conditioning)
@@ -99,7 +99,7 @@ def test_the_engine_says_what_the_network_says(make_model, output, shape):
 def test_single_draws_equal_the_compiled_loops(make_model, output):
     """Every draw after the same past, so that one that rounding turns does not turn those after it."""
     model, streams = make_model(output), 96
-    conditioning, forced = told_of(model, streams, codes=2), like_speech(streams, 128)
+    conditioning, forced = conditioning_of(model, streams, codes=2), like_speech(streams, 128)
     engine, loop = GpuSampler(model, "float32", "cpu"), Sampler(model, "float32")
     differing = drawn = 0
     for at in range(15, 128, 16):  # the last sample of a frame is drawn, those before it are given
@@ -111,11 +111,11 @@ def test_single_draws_equal_the_compiled_loops(make_model, output):
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
-def test_jobs_are_said_as_the_compiled_loop_says_them(make_model, output):
+def test_jobs_equal_those_of_the_compiled_loop(make_model, output):
     """Lanes end and are taken over at different times; a long run of equal draws needs every state to be right."""
     model = make_model(output)
     lengths = (40, 3, 17, 40, 1, 25, 0, 9, 33)
-    jobs, made = jobs_of(told_of(model, streams=9, codes=10), lengths, 16), []
+    jobs, made = jobs_of(conditioning_of(model, streams=9, codes=10), lengths, 16), []
     expected = Sampler(model, "float32").run([job for job in jobs if len(job.frames)], 0.9)
     expected.insert(6, np.zeros(0, np.uint8))
     engine = GpuSampler(model, "float32", "cpu")
@@ -131,7 +131,7 @@ def test_jobs_are_said_as_the_compiled_loop_says_them(make_model, output):
 
 def test_fed_piece_by_piece_or_at_once(make_model):
     model = make_model()
-    conditioning = told_of(model, streams=3, codes=4)
+    conditioning = conditioning_of(model, streams=3, codes=4)
     engine = GpuSampler(model, "float32", "cpu")
     whole = engine.feed(engine.start(3, [5, 6, 7], [0, 16, 32]), conditioning)
     state, pieces = engine.start(3, [5, 6, 7], [0, 16, 32]), []
@@ -152,7 +152,7 @@ def test_uniforms_equal_the_compiled_loops():
 
 def test_bfloat16_is_close(make_model):
     model = make_model("categorical", residual_channels=24, gate_channels=48, skip_channels=32)
-    conditioning, forced = told_of(model, 3, codes=2), like_speech(3, 128)
+    conditioning, forced = conditioning_of(model, 3, codes=2), like_speech(3, 128)
     engines = [GpuSampler(model, precision, "cpu") for precision in ("float32", "bfloat16")]
     raw = [engine.feed(engine.start(3, range(3)), conditioning, forced=forced, observe=True)[1] for engine in engines]
     assert 0 < np.sqrt(((raw[1] - raw[0]) ** 2).mean()) < 0.02 * raw[0].std() + 0.01
@@ -180,7 +180,7 @@ def test_wrong_settings_are_refused(make_model):
     engine = GpuSampler(model, "float32", "cpu")
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="temperature"):
-            engine.feed(engine.start(1, [0]), told_of(model, 1, 1), wrong)
+            engine.feed(engine.start(1, [0]), conditioning_of(model, 1, 1), wrong)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
@@ -191,7 +191,7 @@ def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
         pytest.skip("needs a GPU")
     model = make_model(output)
     assert isinstance(make_sampler(model), GpuSampler)
-    conditioning, forced = told_of(model, 5, codes=2), like_speech(5, 128)
+    conditioning, forced = conditioning_of(model, 5, codes=2), like_speech(5, 128)
     engine = GpuSampler(model, "float32")
     raw = engine.feed(engine.start(5, range(5)), conditioning, forced=forced, observe=True)[1]
     with torch.no_grad():
@@ -199,6 +199,6 @@ def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
         found = log_probabilities(model, raw, torch.from_numpy(forced), conditioning)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)
-    jobs = jobs_of(told_of(model, streams=9, codes=10), lengths, 16)
+    jobs = jobs_of(conditioning_of(model, streams=9, codes=10), lengths, 16)
     pairs = zip(engine.run(jobs, lanes=4), Sampler(model, "float32").run(jobs))
     assert sum(np.array_equal(ours, theirs) for ours, theirs in pairs) >= len(jobs) - 1

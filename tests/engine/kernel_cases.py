@@ -32,7 +32,7 @@ CASES = {  # output, precision, decoder, streams, plan
 FRAMES, HOP = 3, 2  # of which launches of two frames, see below
 
 
-def told_of(model, streams: int) -> Conditioning:
+def conditioning_of(model, streams: int) -> Conditioning:
     """Conditioning of ``FRAMES`` frames."""
     codes = torch.randint(0, 16, (streams, FRAMES), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -42,20 +42,15 @@ def told_of(model, streams: int) -> Conditioning:
 
 def frames_of(conditioning: Conditioning, count: int) -> Conditioning:
     """The first of them."""
-    return Conditioning(
-        *(
-            None if part is None else part[:, :count]
-            for part in (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-        )
-    )
+    return conditioning[:, :count]
 
 
 def compare(name: str) -> None:
-    """The same rows say two things, some begun anew between; classes are given at first, and in bfloat16 throughout."""
+    """The same rows generate twice, some started again between; classes are given at first, and in bfloat16 throughout."""
     output, precision, decoder, streams, plan = CASES[name]
     model = tiny_model(output, **decoder, conditioning_hop=HOP)
-    engine, said, raw = GpuSampler(model, precision, "cpu"), [], []
-    conditioning, count = told_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
+    engine, drawn, raw = GpuSampler(model, precision, "cpu"), [], []
+    conditioning, count = conditioning_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
     given = np.random.default_rng(1).integers(90, 160, (streams, count))
     kernel = SpanRows(engine.net, streams, HOP, engine.order, engine.device, plan)
     kernel.begin(range(streams), range(streams), [0] * streams)
@@ -64,11 +59,11 @@ def compare(name: str) -> None:
         rows.begin([0, streams - 1], [2**64 - 1, 5], [7, 2**40])
         again = given[:, : 0 if precision == "float32" else HOP]
         both = zip(first, engine.feed(rows, frames_of(conditioning, 1), 1.1, forced=again, observe=True))
-        for all_of, parts in zip((said, raw), both):
+        for all_of, parts in zip((drawn, raw), both):
             all_of.append(np.concatenate(parts, axis=1))
     far = np.abs(raw[1] - raw[0])
     print(f"{name}: largest difference {far.max():.1e}, mean {far.mean():.1e}, of a deviation of {raw[0].std():.2f}")
-    assert np.array_equal(*said)
+    assert np.array_equal(*drawn)
     assert far.max() < 1e-5 if precision == "float32" else far.mean() < 0.02 * raw[0].std()
 
 
@@ -80,7 +75,7 @@ def give_up() -> None:
     engine = GpuSampler(model, "float32", "cpu")
     rows = SpanRows(engine.net, 1, engine.hop, engine.order, engine.device, Plan(16, 2, 4, 1))
     try:
-        engine.feed(rows, frames_of(told_of(model, 1), 1))
+        engine.feed(rows, frames_of(conditioning_of(model, 1), 1))
     except VqvcError as error:
         print(error)
     else:

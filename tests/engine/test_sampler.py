@@ -1,4 +1,4 @@
-"""The cached loop is the network: same outputs, whatever the pieces, the lanes and the neighbours."""
+"""The cached loop computes what the network computes: same outputs, whatever the pieces, the lanes and the neighbours."""
 
 import itertools
 import threading
@@ -28,7 +28,7 @@ SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
 NARROW = [unit for unit in units.available() if units.PRECISIONS[unit] == "bfloat16"]
 
 
-def told_of(model, streams: int, codes: int, seed: int = 0) -> Conditioning:
+def conditioning_of(model, streams: int, codes: int, seed: int = 0) -> Conditioning:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
     speaker = torch.arange(streams) % 3
@@ -37,8 +37,7 @@ def told_of(model, streams: int, codes: int, seed: int = 0) -> Conditioning:
 
 
 def part_of(conditioning: Conditioning, rows=slice(None), frames=slice(None)) -> Conditioning:
-    parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-    return Conditioning(*(None if part is None else part[rows, frames] for part in parts))
+    return conditioning[rows, frames]
 
 
 def classes_like_speech(streams: int, samples: int) -> np.ndarray:
@@ -57,17 +56,17 @@ def job_of(conditioning: Conditioning, row: int, frames: int, seed: int, positio
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_loop_says_what_the_network_says(make_model, output, shape):
+def test_the_loop_computes_what_the_network_computes(make_model, output, shape):
     layers, cycle, kernel, residual, gate, skip, streams = shape
     model = make_model(
         output, layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual, gate_channels=gate,
         skip_channels=skip,
     )  # fmt: skip
-    conditioning = told_of(model, streams, codes=2)
+    conditioning = conditioning_of(model, streams, codes=2)
     forced = classes_like_speech(streams, 128)
     sampler = Sampler(model, "float32")
-    said, raw = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert (said == forced).all()
+    drawn, raw = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)
+    assert (drawn == forced).all()
 
     classes, raw = torch.from_numpy(forced), torch.from_numpy(raw)
     with torch.no_grad():
@@ -85,7 +84,7 @@ def test_the_loop_says_what_the_network_says(make_model, output, shape):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_fed_piece_by_piece_or_at_once(make_model, output, unit):
     model = make_model(output)
-    conditioning = told_of(model, streams=3, codes=6)
+    conditioning = conditioning_of(model, streams=3, codes=6)
     sampler = Sampler(model, unit=unit)
     whole = sampler.feed(sampler.start(3, [5, 6, 7]), conditioning)
     state, pieces = sampler.start(3, [5, 6, 7]), []
@@ -97,7 +96,7 @@ def test_fed_piece_by_piece_or_at_once(make_model, output, unit):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_a_stream_does_not_depend_on_its_neighbours(make_model, output, unit):
     model = make_model(output)
-    conditioning = told_of(model, streams=5, codes=4)
+    conditioning = conditioning_of(model, streams=5, codes=4)
     sampler = Sampler(model, unit=unit)
     together = sampler.feed(sampler.start(5, range(5)), conditioning)
     for row in range(5):
@@ -107,7 +106,7 @@ def test_a_stream_does_not_depend_on_its_neighbours(make_model, output, unit):
 
 def test_lanes_and_threads_change_nothing(make_model, unit):
     model = make_model()
-    conditioning = told_of(model, streams=9, codes=10)
+    conditioning = conditioning_of(model, streams=9, codes=10)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)  # frames: lanes end and are taken over at different times
     jobs = [job_of(conditioning, row, frames, seed=row, position=16 * row) for row, frames in enumerate(lengths)]
     expected = [Sampler(model, threads=1, unit=unit).run([job], lanes=1)[0] for job in jobs]
@@ -120,7 +119,7 @@ def test_lanes_and_threads_change_nothing(make_model, unit):
 
 def test_the_same_seed_and_place_draw_the_same(make_model):
     model = make_model()
-    conditioning = told_of(model, streams=1, codes=4)
+    conditioning = conditioning_of(model, streams=1, codes=4)
     sampler = Sampler(model, "float32")
 
     def synthesize(seed, position):
@@ -136,7 +135,7 @@ def test_the_same_seed_and_place_draw_the_same(make_model):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_draws_follow_the_model(make_model, output):
     model, streams = make_model(output), 6000
-    conditioning = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = part_of(conditioning_of(model, streams=1, codes=1), frames=slice(0, 1))
     forced = np.repeat(classes_like_speech(1, 15), streams, axis=0)
     many = Conditioning(
         *(
@@ -168,7 +167,7 @@ def test_draws_of_one_stream_are_independent(make_model):
     with torch.no_grad():
         model.wavenet.out.weight.zero_()  # the same distribution at every sample
         expected = model.wavenet.out.bias.double().softmax(0).numpy()
-    conditioning = told_of(model, streams=1, codes=300)
+    conditioning = conditioning_of(model, streams=1, codes=300)
     sampler = Sampler(model, "float32")
     drawn = sampler.feed(sampler.start(1, [7]), conditioning)[0].astype(np.int64)
     assert chi_square(drawn, expected) > 1e-4
@@ -183,7 +182,7 @@ def test_temperature_sharpens(make_model):
     with torch.no_grad():
         model.wavenet.out.weight.zero_()
         bias = model.wavenet.out.bias.double()
-    conditioning = told_of(model, streams=1, codes=200)
+    conditioning = conditioning_of(model, streams=1, codes=200)
     sampler = Sampler(model, "float32")
     for temperature in (0.5, 1.5):
         drawn = sampler.feed(sampler.start(1, [1]), conditioning, temperature=temperature)[0].astype(np.int64)
@@ -195,12 +194,12 @@ def test_temperature_sharpens(make_model):
             sampler.feed(sampler.start(1, [1]), conditioning, temperature=wrong)
 
 
-def test_a_cold_mixture_says_the_likeliest_component(make_model):
+def test_a_cold_mixture_draws_the_likeliest_component(make_model):
     model = make_model()
-    conditioning = part_of(told_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = part_of(conditioning_of(model, streams=1, codes=1), frames=slice(0, 1))
     sampler = Sampler(model, "float32")
-    said, raw = sampler.feed(sampler.start(1, [0]), conditioning, temperature=1e-4, observe=True)
-    classes = torch.from_numpy(said.astype(np.int64))
+    drawn, raw = sampler.feed(sampler.start(1, [0]), conditioning, temperature=1e-4, observe=True)
+    classes = torch.from_numpy(drawn.astype(np.int64))
     with torch.no_grad():
         quantized, before, _ = model._shift(classes, None)
         prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
@@ -218,7 +217,7 @@ def test_bfloat16_is_close(make_model, narrow, shape):
         "categorical", layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual,
         gate_channels=gate, skip_channels=skip,
     )  # fmt: skip
-    conditioning, forced = told_of(model, streams, codes=2), classes_like_speech(streams, 128)
+    conditioning, forced = conditioning_of(model, streams, codes=2), classes_like_speech(streams, 128)
     raw = {}
     for unit in ("floats", narrow):
         sampler = Sampler(model, unit=unit)
@@ -238,8 +237,8 @@ class _Stop(BaseException):
 
 
 def test_what_one_worker_raises_ends_the_others(make_model):
-    sampler, said = Sampler(make_model(), "float32", threads=2), []
-    conditioning = told_of(make_model(), 2, 2000)
+    sampler, drawn = Sampler(make_model(), "float32", threads=2), []
+    conditioning = conditioning_of(make_model(), 2, 2000)
     jobs = [
         Job(
             conditioning.frames[i].numpy(), conditioning.predictor[i].numpy(), conditioning.log_gain[i].exp().numpy(), i
@@ -249,13 +248,13 @@ def test_what_one_worker_raises_ends_the_others(make_model):
     first, both = [], threading.Barrier(2, timeout=60)
 
     def progress(samples):
-        if not said:
+        if not drawn:
             both.wait()  # both have begun
-        said.append(samples)
+        drawn.append(samples)
         if not first and not first.append(threading.get_ident()):
             raise _Stop
         time.sleep(0.01)  # so that the other has hardly begun when it is stopped, whatever else runs
 
     with pytest.raises(_Stop):
         sampler.run(jobs, progress=progress)
-    assert sum(said) < 0.5 * sum(len(job.frames) for job in jobs) * sampler.hop
+    assert sum(drawn) < 0.5 * sum(len(job.frames) for job in jobs) * sampler.hop

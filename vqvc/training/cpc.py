@@ -1,8 +1,8 @@
-"""Contrastive prediction: what the encoder hears must help to tell which vector comes a little later, or came before.
+"""Contrastive predictive coding (CPC): an auxiliary loss by which z_e must predict z_e a little later, and earlier.
 
-Contrastive predictive coding (van den Oord, Li, Vinyals 2018) of a VQ-VAE's z_e, with the negatives of VQ-CPC (van
-Niekerk, Nortje, Kamper 2020), which reads the codes instead. The wrong answers are the other vectors of the same crop: they
-share speaker, level and room, so that only what is said tells them apart, and that is what the codebook then finds far apart.
+The loss is InfoNCE (van den Oord, Li, Vinyals 2018) of a VQ-VAE's z_e, with the negatives of VQ-CPC (van
+Niekerk, Nortje, Kamper 2020), which reads the codes instead. The negatives are the other vectors of the same crop: they share
+speaker, level and room, so that only the phonetic content distinguishes them, and the codebook then separates that content.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvc.nn.convolution import Convolution
 
-DISTANCES_S = (0.085, 0.125, 0.165)  # beyond what a code itself hears, within a phone or two
+DISTANCES_S = (0.085, 0.125, 0.165)  # beyond the samples that a code itself depends on, within a phone or two
 DILATIONS = (1, 2, 4)
 TEMPERATURE = 0.1
 
@@ -28,14 +28,14 @@ class ContrastivePrediction(nn.Module):
         self.target = nn.Linear(dim, dim)
 
     def forward(self, z_e: Tensor) -> Tensor:
-        heard = z_e.transpose(1, 2)
-        targets = nn.functional.normalize(self.target(heard).float(), dim=-1)
-        return (self._one_way(heard, targets, 0) + self._one_way(heard.flip(1), targets.flip(1), 1)) / 2
+        z = z_e.transpose(1, 2)
+        targets = nn.functional.normalize(self.target(z).float(), dim=-1)
+        return (self._one_way(z, targets, 0) + self._one_way(z.flip(1), targets.flip(1), 1)) / 2
 
-    def _one_way(self, heard: Tensor, targets: Tensor, way: int) -> Tensor:
-        """InfoNCE of guesses from what was heard (B, T, D) up to each place about targets (B, T, D) after it."""
+    def _one_way(self, z: Tensor, targets: Tensor, way: int) -> Tensor:
+        """InfoNCE of predictions from z_e (B, T, D) up to each step for targets (B, T, D) after it; way: 0 later, 1 earlier."""
         batch, time, dim = targets.shape
-        x = self.enter(heard)
+        x = self.enter(z)
         for block in self.before:
             past = nn.functional.pad(torch.relu(x), (0, 0, block.reach, 0))[:, :time]  # a centred window, moved back
             x = x + block(past)
@@ -46,4 +46,4 @@ class ContrastivePrediction(nn.Module):
             scores = guesses[:, :-distance, number] @ targets.transpose(1, 2)  # (B, T - distance, T)
             right = torch.arange(distance, time, device=scores.device).expand(batch, -1)
             losses.append(nn.functional.cross_entropy(scores.flatten(0, 1), right.flatten()))
-        return torch.stack(losses).mean() if losses else heard.new_zeros(())
+        return torch.stack(losses).mean() if losses else z.new_zeros(())

@@ -1,4 +1,4 @@
-"""The kernel of the GPU's engine, run by Triton's interpreter: it says what plain PyTorch says, alone and in teams.
+"""The kernel of the GPU's engine, run by Triton's interpreter: it computes what plain PyTorch computes, alone and in teams.
 
 The interpreter has to be chosen before triton is imported, hence the processes; what they compare is in
 ``kernel_cases``, and how the programs of a team come to run at once in ``interpreted``.
@@ -31,12 +31,12 @@ def run(*names: str) -> str:
 
 
 @needs_triton
-def test_one_program_says_what_pytorch_says():
+def test_one_program_computes_what_pytorch_computes():
     run("alone", "alone-categorical", "alone-bfloat16")
 
 
 @needs_triton
-def test_a_team_says_what_pytorch_says():
+def test_a_team_computes_what_pytorch_computes():
     run("team", "team-bfloat16", "team-pointwise")
 
 

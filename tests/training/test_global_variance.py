@@ -5,9 +5,9 @@ import pytest
 import torch
 from tiny_training import tiny_config, trainer
 
+from vqvc.nn.builder import build_model
 from vqvc.nn.cepstra import LOUD_DB, Cepstra
 from vqvc.nn.features import LogMel
-from vqvc.nn.vqvae import VQVAE
 from vqvc.training import global_variance
 
 
@@ -29,7 +29,7 @@ def test_quiet_frames_do_not_count():
 
 def test_each_speaker_has_the_variance_of_its_own_training_speech(store):
     torch.manual_seed(0)
-    model = VQVAE(tiny_config(), 4).eval()
+    model = build_model(tiny_config().model, 4).eval()
     global_variance.measure(model, store, ("p2", "p0", "nobody", "p1"))
     for row, name in enumerate(("p2", "p0", "nobody", "p1")):
         expected = []

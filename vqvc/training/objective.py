@@ -1,0 +1,189 @@
+"""What training minimises: equation 3 of van den Oord et al. 2017, auxiliary losses, and what regularises them.
+
+    loss = nll + mel_weight * mel + cpc_weight * cpc + quantizer (+ teacher_weight * teacher)
+
+nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_samples`` are not scored
+quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
+mel        log-mel frames estimated from the conditioning frames: a dense gradient for encoder and codebook
+cpc        contrastive prediction of z_e, see ``cpc``
+teacher    conditioning frames of a trained model, see ``teacher``
+
+In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
+WaveNet a part of the batch; in evaluation mode none of this happens.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vqvc.config import TrainingConfig
+from vqvc.nn import draws
+from vqvc.nn.features import CLASSES, mulaw_encode
+from vqvc.nn.quantizer import Quantized
+from vqvc.nn.vqvae import VQVAE, Conditioning
+from vqvc.training.cpc import ContrastivePrediction
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What takes part in a step.
+
+    skip_decoder: decoder warm-up, the first ``decoder_warmup_fraction`` of a run: the WaveNet is left out, and encoder, codebook,
+    conditioning and linear prediction learn as a linear-predictive vocoder (or, categorical, a histogram).
+    bypass_quantizer: until ``quantizer_start_step``: z_q = z_e, and the codebook has not started.
+    """
+
+    skip_decoder: bool = False
+    bypass_quantizer: bool = False
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Terms of the loss for a batch of B crops of T samples, of which the decoder saw S.
+
+    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. mel, cpc, quantizer: scalars.
+    codes: (B, T / hop_length) int64. frames: (B, F, C), the conditioning, and f0_contour: (B, 3, S / hop_length), or None, that
+    they were made with.
+    """
+
+    nll: Tensor
+    decoded: slice
+    mel: Tensor
+    cpc: Tensor
+    quantizer: Tensor
+    codes: Tensor
+    frames: Tensor
+    f0_contour: Tensor | None
+
+
+class Objective:
+    """The losses of a model under training settings.
+
+    A contrastive loss needs layers of its own. ``prepare`` adds them to the model as ``cpc``, so that optimizer, average and
+    checkpoints hold them; model files do not.
+    """
+
+    def __init__(self, settings: TrainingConfig):
+        self.settings = settings
+
+    def prepare(self, model: VQVAE) -> None:
+        """Add the layers to ``model`` that only losses use; draws their weights from PyTorch's generator."""
+        if self.settings.cpc_weight:
+            config = model.config
+            model.add_module("cpc", ContrastivePrediction(config.quantizer.codebook_dim, config.code_rate_hz))
+
+    def __call__(
+        self,
+        model: VQVAE,
+        waveform: Tensor,
+        speaker: Tensor,
+        history: Tensor | None = None,
+        *,
+        source: Tensor | None = None,
+        phase: Phase = Phase(),  # noqa: B008 (frozen)
+        dtype: torch.dtype = torch.float32,
+        generator: draws.AnyGenerator = None,
+    ) -> Losses:
+        """The terms of the loss for waveforms (B, T) of speakers (B,).
+
+        history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
+        source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
+        dtype: of the layers; the quantizer and the losses are float32.
+        """
+        settings, training = self.settings, model.training
+        mixed = torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32)
+        with mixed:
+            z_e = model.latents(waveform if source is None else source)
+        quantized = _bypassed(model, z_e) if phase.bypass_quantizer else model.quantizer(z_e, generator)
+        with mixed:
+            cpc = model.cpc(z_e) if settings.cpc_weight else waveform.new_zeros(())
+        decoded = self._decoder_crop(model, waveform.shape[1], generator)
+        z_q = quantized.z_q[:, :, decoded.start // model.hop_length : decoded.stop // model.hop_length]
+        if training:
+            z_q = jitter(z_q, settings.jitter, generator)
+        if history is None:
+            history = waveform.new_zeros(len(waveform), max(1, model.config.decoder.lpc_order))
+        before = torch.cat([history, waveform], dim=1)[:, decoded.start : decoded.start + history.shape[1]]
+        waveform = waveform[:, decoded]
+        f0_contour = model.f0_contour(waveform) if not training else _f0_of_crops(model, waveform, speaker, generator)
+        with mixed:
+            conditioning = model.condition(z_q, speaker, f0_contour)
+            mel = mel_error(model, waveform, conditioning) if settings.mel_weight else waveform.new_zeros(())
+        frames = conditioning.frames
+        if training and settings.wavenet_fraction < 1:
+            rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
+            waveform, before, conditioning = waveform[rows], before[rows], conditioning[rows]
+        classes = mulaw_encode(waveform)
+        inputs = None
+        if training and settings.input_noise:
+            inputs = add_input_noise(classes, settings.input_noise, generator)
+        if len(classes):
+            nll = model.negative_log_likelihood(
+                classes, conditioning, mulaw_encode(before), dtype, phase.skip_decoder, inputs
+            )
+        else:
+            nll = waveform.new_zeros(classes.shape)
+        return Losses(
+            nll=nll,
+            decoded=decoded,
+            mel=mel,
+            cpc=cpc,
+            quantizer=quantized.loss,
+            codes=quantized.codes,
+            frames=frames,
+            f0_contour=f0_contour,
+        )
+
+    def _decoder_crop(self, model: VQVAE, samples: int, generator: draws.AnyGenerator) -> slice:
+        """The part of a crop that the decoder sees: all of it, or while training ``decoder_crop_samples`` anywhere in it."""
+        wanted, hop = self.settings.decoder_crop_samples, model.hop_length
+        if not model.training or not 0 < wanted < samples:
+            return slice(0, samples)
+        start = hop * draws.integer((samples - wanted) // hop + 1, generator, model.quantizer.codebook.device)
+        return slice(start, start + wanted)
+
+    def total(self, nll: Tensor, mel: Tensor, cpc: Tensor, quantizer: Tensor) -> Tensor:
+        """The weighted sum of scalar terms, without the teacher's."""
+        return nll + self.settings.mel_weight * mel + self.settings.cpc_weight * cpc + quantizer
+
+
+def _bypassed(model: VQVAE, z_e: Tensor) -> Quantized:
+    """z_e in place of z_q; the codes are counted, and nothing is learned from them."""
+    return Quantized(z_q=z_e, codes=model.quantizer.encode(z_e), loss=z_e.new_zeros(()))
+
+
+def _f0_of_crops(model: VQVAE, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator) -> Tensor | None:
+    """F0 contours (B, 3, T / hop_length) relative to each speaker's running mean; None for a model without F0."""
+    return None if model.f0_conditioner is None else model.f0_conditioner.of_crops(waveform, speaker, generator)
+
+
+def mel_error(model: VQVAE, waveform: Tensor, conditioning: Conditioning) -> Tensor:
+    """Mean absolute error of the log-mel frames that the auxiliary head estimates for waveforms (B, T): a scalar."""
+    with torch.autocast(waveform.device.type, enabled=False):
+        target = model.mel(waveform).transpose(1, 2)
+    return (model.predicted_mel(conditioning) - target).abs().mean()
+
+
+def jitter(z_q: Tensor, probability: float, generator: draws.AnyGenerator = None) -> Tensor:
+    """Time jitter (Chorowski et al. 2019, section III-C): neighbouring codes must not depend on each other.
+
+    Each step of z_q (B, D, T) becomes its left or right neighbour with ``probability`` / 2 each, drawn for each sequence.
+    Gradients flow to the vector that was taken.
+    """
+    batch, dim, steps = z_q.shape
+    draw = draws.rand((batch, steps), generator, z_q.device)
+    shift = (draw < probability).long() - 2 * (draw < probability / 2).long()  # -1, 0 or 1
+    index = (torch.arange(steps, device=z_q.device) + shift).clamp(0, steps - 1)
+    return z_q.gather(2, index[:, None].expand(batch, dim, steps))
+
+
+def add_input_noise(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
+    """Classes (B, T) int64 with Gaussian noise whose standard deviation, in classes, is drawn up to ``deviation`` for each sequence.
+
+    Samples that a decoder generates are never as clean as those it learned from; one that was trained on noisy inputs does not
+    amplify its own errors (noise injection of LPCNet, Valin & Skoglund 2019).
+    """
+    scale = deviation * draws.rand((len(classes), 1), generator, classes.device)
+    noise = scale * draws.randn(tuple(classes.shape), generator, classes.device)
+    return (classes + noise.round().long()).clamp(0, CLASSES - 1)
