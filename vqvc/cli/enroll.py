@@ -19,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-enroll."""
     p = parser(
         "Make a target voice for vqvc-convert from recordings of one person: 30 s of clear speech without music, more does no\n"
-        "harm, from 10 s on it works. The model stays as it is; its name for the voice is a small file.\n\n" + CONSENT,
+        "harm, from 10 s on it works. The model stays as it is; the voice is a small file.\n\n" + CONSENT,
         examples="  vqvc-enroll --src me.wav --name me                           (writes me.voice)\n"
         "  vqvc-enroll --src me.wav --src more/ --name me --out voices/me.voice\n"
         "  vqvc-convert --src a.wav --voice me.voice                    (writes a_me.wav)",

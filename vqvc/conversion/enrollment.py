@@ -36,7 +36,9 @@ CHECK_EVERY = 10  # steps between two looks at the held-out crops
 HELD_OUT = 5  # one crop in so many is held out
 LEARNING_RATE = 0.2  # of Adam at the first step, in standard deviations of the table; falls to a tenth
 RIDGE = 1.0  # of the pull towards the table: log-mel error times seconds
-EXAGGERATION = 1.5  # how far the voice goes beyond the fit, seen from the table's mean, see ``enroll``
+# How far the voice goes, seen from the table's mean; 1 is the fit, see ``enroll``. Six readers, 24 conversions, GE2E similarity to
+# the person and to the source: 0.697, 0.691 at 1; 0.708, 0.678 at 1.3; 0.715, 0.675 at 1.8 (nearest speaker of the table 0.666, 0.720).
+EXAGGERATION = 1.5
 SHRINKAGE = 0.1  # share of the covariance that is made isotropic, as a table of few speakers needs
 
 
