@@ -89,6 +89,7 @@ def test_half_of_the_long_form_says_the_other_half(capsys, words, says):
     assert says in _error(capsys)
 
 
+@pytest.mark.slow
 def test_the_probe_alone_has_the_built_in_voices_speak_and_prints_an_accuracy(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader")
     from vqvc.evaluation import builtin_corpus
