@@ -3,8 +3,9 @@
     python benchmarks/kills.py [--stages train pack encode align convert] [--kills 20] [--seed 0] [--folder DIR]
 
 A small corpus is synthesized with the built-in voices. Every stage is run once to its end; then, for each trial, in a folder of
-its own: begun, its processes killed (SIGKILL) at a moment drawn evenly from the time that the whole took, and the same
-command run again. Compared are all tensors of training's last checkpoint and of its model file, and for the other stages
+its own: begun, its processes killed (SIGKILL) at a moment drawn evenly from the time that a whole run took last, and the
+same command run again. How many were killed after they had begun to write is printed too. Compared are all tensors of
+training's last checkpoint and of its model file, and for the other stages
 every byte (of codes.npz every array) of every file; nothing half-written may be left. Exits 1 when a trial differs.
 """
 
@@ -55,13 +56,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one trial: killed after so many seconds (None: it had ended before), and what was not as it should be."""
+    """Of one trial: killed after so many seconds (None: it had ended before), what was not as it should be, and whether
+    something had been written when it was killed.
+    """
 
     killed_s: float | None
     wrong: list[str]
+    midway: bool = False
+    took_s: float = 0.0
 
 
 # --- processes
+
+
+def _nothing() -> None:
+    """What the first process does, so that no run is as long as the server takes to start."""
 
 
 def _child(command: str, arguments: list[str], log: str) -> None:
@@ -103,17 +112,21 @@ def trial(stage: Stage, reference: Path, status: int, out: Path, kill_after_s: f
     """Kill a run of ``stage`` after so many seconds, run it again and compare with ``reference``, which ended with ``status``."""
     killed, took = run(stage, out, kill_after_s)
     if killed != -signal.SIGKILL:
-        return Outcome(None, [] if killed == status else [f"ended by itself with status {killed}"])
+        return Outcome(None, [] if killed == status else [f"ended by itself with status {killed}"], took_s=took)
+    midway = any(path.is_file() and path.suffix != ".log" for path in out.parent.rglob("*"))
     ended, _ = run(stage, out)
     if ended != status:
         tail = Path(f"{out}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-        return Outcome(took, [f"status {ended} when run again: {' '.join(tail)}"])
+        return Outcome(took, [f"status {ended} when run again: {' '.join(tail)}"], midway)
     left = [path.name for path in out.parent.rglob("*") if ".partial" in path.name]
-    return Outcome(took, stage.different(out, reference) + [f"left behind: {name}" for name in left])
+    return Outcome(took, stage.different(out, reference) + [f"left behind: {name}" for name in left], midway)
 
 
 def trials(stage: Stage, reference: Path, kills: int, seed: int, folder: Path) -> list[Outcome]:
     """``kills`` trials that did kill; those that came too late are drawn again, so many times at most."""
+    server = _server.Process(target=_nothing)
+    server.start()
+    server.join()
     status, whole_s = run(stage, reference)
     if status not in (0, 3):
         raise SystemExit(f"{stage.command}: status {status}, see {reference}.log")
@@ -124,6 +137,8 @@ def trials(stage: Stage, reference: Path, kills: int, seed: int, folder: Path) -
         outcome = trial(stage, reference, status, parent / f"out{stage.suffix}", rng.uniform(0, whole_s))
         if outcome.killed_s is not None or outcome.wrong:
             found.append(outcome)
+        else:
+            whole_s = outcome.took_s  # the machine is less busy than it was
         if len(found) == kills:
             break
     return found
@@ -251,7 +266,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             moments = sorted(outcome.killed_s for outcome in found if outcome.killed_s is not None)
             span = f"{moments[0]:.2f} to {moments[-1]:.2f} s after the start" if moments else "never"
             print(
-                f"{name:8} {len(found) - len(wrong)} of {len(found)} kills end as the undisturbed run; killed {span}",
+                f"{name:8} {len(found) - len(wrong)} of {len(found)} kills end as the undisturbed run; killed {span}, "
+                f"{sum(outcome.midway for outcome in found)} of them after something had been written",
                 flush=True,
             )
             for outcome in wrong:

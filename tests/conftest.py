@@ -31,7 +31,7 @@ torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the se
 
 def pytest_configure(config: pytest.Config) -> None:
     """Names the marker of what the quick tests, -m "not slow", leave out: they end within two minutes on two cores."""
-    config.addinivalue_line("markers", "slow: starts processes or compiles kernels anew")
+    config.addinivalue_line("markers", "slow: starts processes, compiles kernels or has a corpus spoken")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

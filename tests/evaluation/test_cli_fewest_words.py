@@ -89,6 +89,7 @@ def test_half_of_the_long_form_names_the_other_half(capsys, words, says):
     assert says in _error(capsys)
 
 
+@pytest.mark.slow
 def test_the_probe_alone_synthesizes_a_corpus_and_prints_an_accuracy(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader")
     from vqvc.evaluation import builtin_corpus
