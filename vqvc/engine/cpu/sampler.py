@@ -191,6 +191,14 @@ class Sampler:
         state.buffers.position[row] = job.position
 
 
+_announced = threading.Lock()  # held by the first thread that announced it: several compile at the same time
+
+
+def _announce(message: str) -> None:
+    if _announced.acquire(blocking=False):
+        logger.info(message)
+
+
 @contextmanager
 def _announced_if_slow(after_s: float = 1.0):
     """Log what takes so long when the first call has to compile the loop."""
@@ -200,7 +208,7 @@ def _announced_if_slow(after_s: float = 1.0):
     path = kernels.advance.stats.cache_path
     when = "once" if path else "in every run, until NUMBA_CACHE_DIR names a folder to keep it in,"
     message = f"compiling the sampling loop for this processor; this happens {when} and takes up to half a minute"
-    timer = threading.Timer(after_s, logger.info, (message,))
+    timer = threading.Timer(after_s, _announce, (message,))
     timer.start()
     try:
         yield

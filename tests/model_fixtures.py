@@ -1,4 +1,4 @@
-"""The tiny model as fixtures, and the processor's units."""
+"""The tiny model as fixtures, and the units of the processor that the CPU's engine can compute on."""
 
 from pathlib import Path
 
