@@ -28,18 +28,18 @@ def test_it_has_the_voice_that_the_readme_names(capsys):
     assert "p225" in names and len(names) == len(set(names)) > 100
 
 
-def test_it_speaks_without_being_named():
+def test_it_converts_without_being_named():
     voice = vqvc.load()
     t = np.arange(voice.sample_rate // 2) / voice.sample_rate
     source = 0.1 * np.sin(2 * np.pi * 150 * t).astype(np.float32) * (1 + np.sin(2 * np.pi * 4 * t)).astype(np.float32)
-    said = voice.convert(source, "p225")
-    assert said.shape == source.shape and np.isfinite(said).all() and 0.01 < np.abs(said).max() <= 2
+    generated = voice.convert(source, "p225")
+    assert generated.shape == source.shape and np.isfinite(generated).all() and 0.01 < np.abs(generated).max() <= 2
 
 
 def test_its_prior_comes_with_it(tmp_path, speechlike):
-    """Speech from nothing, and codes as a file under the prior, without a word about where the prior is."""
-    assert sample.main(["--speaker", "p225", "--seconds", "0.4", "--out", str(tmp_path / "said.wav")]) == 0
-    assert soundfile.info(tmp_path / "said.wav").duration == pytest.approx(0.4, abs=0.01)
+    """Unconditional samples, and codes as a file under the prior, without naming the prior."""
+    assert sample.main(["--speaker", "p225", "--seconds", "0.4", "--out", str(tmp_path / "sampled.wav")]) == 0
+    assert soundfile.info(tmp_path / "sampled.wav").duration == pytest.approx(0.4, abs=0.01)
     soundfile.write(tmp_path / "a.wav", speechlike(1.0), 16000)
     for out in ("a.vqc", "plain.vqc"):
         more = ["--prior", "none"] if out == "plain.vqc" else []
@@ -47,8 +47,8 @@ def test_its_prior_comes_with_it(tmp_path, speechlike):
     assert (tmp_path / "a.vqc").stat().st_size < 0.8 * (tmp_path / "plain.vqc").stat().st_size
     for out in ("a.vqc", "plain.vqc"):
         assert decode.main([str(tmp_path / out), "--speaker", "p225", "--out", str(tmp_path / f"{out}.wav")]) == 0
-    said = [soundfile.read(tmp_path / f"{out}.wav")[0] for out in ("a.vqc", "plain.vqc")]
-    np.testing.assert_array_equal(*said)
+    generated = [soundfile.read(tmp_path / f"{out}.wav")[0] for out in ("a.vqc", "plain.vqc")]
+    np.testing.assert_array_equal(*generated)
 
 
 def test_training_can_go_on_from_it_as_the_readme_says():

@@ -44,12 +44,14 @@ def test_codes_of_a_file_are_those_of_the_recording(folder, tmp_path, capsys):
     for name, more, how in (("prior", [], "under "), ("plain", ["--prior", "none"], "plain")):
         out = tmp_path / f"{name}.vqc"
         assert _run(encode, folder, folder / "a.wav", "-o", out, *more) == 0
-        assert f"{len(codes)} codes, {out.stat().st_size} bytes" in (said := capsys.readouterr().out) and how in said
+        assert (
+            f"{len(codes)} codes, {out.stat().st_size} bytes" in (printed := capsys.readouterr().out) and how in printed
+        )
         sizes[name] = out.stat().st_size
         wav = tmp_path / f"{name}.wav"
         assert _run(decode, folder, out, "--speaker", "p225", "--out", wav) == 0
-        said = soundfile.read(wav, dtype="float32")[0]
-        assert len(said) == length
+        generated = soundfile.read(wav, dtype="float32")[0]
+        assert len(generated) == length
     plain = code_file.Coder(converter.checksum, 64, SIZE)
     back, samples = code_file.read(tmp_path / "plain.vqc", plain)
     assert samples == length and np.array_equal(back, codes)
@@ -98,8 +100,8 @@ def test_samples_follow_their_seed_and_an_opening(folder, tmp_path):
 def test_row_62_a_sample_needs_no_words_and_goes_where_it_is_sent(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert _run(sample, folder, "--seconds", "0.1") == 0
-    said = capsys.readouterr()
-    assert said.out == "0.10 s  sample.wav\n" and "no --speaker: p225" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "0.10 s  sample.wav\n" and "no --speaker: p225" in printed.err
     assert _run(sample, folder, "--seconds", "0.1", "--out", "more/", "--format", "flac", "--count", "2") == 0
     assert sorted(path.name for path in (tmp_path / "more").iterdir()) == ["sample-1.flac", "sample-2.flac"]
     (tmp_path / "file").touch()

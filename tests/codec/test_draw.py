@@ -1,4 +1,4 @@
-"""Ancestral sampling: draws follow the prior, the opening is heard, the seed decides."""
+"""Ancestral sampling: draws follow the prior, the opening is continued, the seed decides."""
 
 import numpy as np
 import pytest

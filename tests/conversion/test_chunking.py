@@ -139,7 +139,7 @@ def pitched():
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitched, rate):
-    """The pitch rises by an octave: pieces have means of their own, and what is told must not follow them."""
+    """The pitch rises by an octave: pieces have means of their own, and the conditioning must not follow them."""
     model, sampler = pitched
     samples = resample.resample(glide(5.0, 100, 200), RATE, rate)
     io.write(tmp_path / "a.wav", samples, rate, "FLOAT")
@@ -158,20 +158,20 @@ def test_row_68_long_and_short_are_conditioned_alike(tmp_path, monkeypatch, pitc
     ).frames[0]
     for request in requests:
         at = request.position // HOP
-        said = slice(at + request.first, at + request.span.stop)
-        assert (request.codes[request.span] == codes[said]).mean() > 0.995
-        assert np.abs(request.f0_contour[:, request.span] - f0_contour[:, said]).max() < 0.02
+        kept = slice(at + request.first, at + request.span.stop)
+        assert (request.codes[request.span] == codes[kept]).mean() > 0.995
+        assert np.abs(request.f0_contour[:, request.span] - f0_contour[:, kept]).max() < 0.02
         alike = np.array_equal(request.codes, codes[at : at + len(request.codes)])
-        if alike:  # then what the decoder is told is alike, to the very edge of the piece
+        if alike:  # then the conditioning is alike, to the very edge of the piece
             conditioning = model.condition(
                 model.quantizer.lookup(torch.from_numpy(request.codes)[None]),
                 speaker,
                 torch.from_numpy(request.f0_contour)[None],
             ).frames[0]
             span = slice(4 * request.span.start, 4 * request.span.stop)
-            assert (conditioning[span] - together[4 * said.start : 4 * said.stop]).abs().max() < 0.02
-        assert said.start <= covered and (request.position == 0 or said.start < covered)  # it begins before its piece
-        covered = said.stop
+            assert (conditioning[span] - together[4 * kept.start : 4 * kept.stop]).abs().max() < 0.02
+        assert kept.start <= covered and (request.position == 0 or kept.start < covered)  # it begins before its piece
+        covered = kept.stop
     assert covered == len(codes)
     means = [float((r.f0_contour[0] * r.f0_contour[1]).sum() / r.f0_contour[1].sum()) for r in requests]
     assert means[-1] - means[0] > 1.5  # quarters of an octave: relative to the recording, not to the piece

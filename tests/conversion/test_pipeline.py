@@ -72,20 +72,20 @@ def test_speech_is_as_long_as_its_codes(speaking):
     requests = [Request(codes_of(length), 0) for length in (1, 2, 50, 333)]
     for folding in ("auto", "off"):
         made.clear()
-        said = pipeline.synthesize(model, sampler, requests, folding=folding, progress=made.append)
-        assert [len(one) for one in said] == [64, 128, 3200, 333 * 64]
-        assert all(one.dtype == np.float32 and np.abs(one).max() <= 2 for one in said)  # crossfades may be louder
-        assert sum(made) == sum(map(len, said)) or folding == "auto"
+        generated = pipeline.synthesize(model, sampler, requests, folding=folding, progress=made.append)
+        assert [len(one) for one in generated] == [64, 128, 3200, 333 * 64]
+        assert all(one.dtype == np.float32 and np.abs(one).max() <= 2 for one in generated)  # crossfades may be louder
+        assert sum(made) == sum(map(len, generated)) or folding == "auto"
 
 
 def test_unfolded_speech_is_that_of_one_stream(speaking):
     model, sampler = speaking
     request = Request(codes_of(20), 2, seed=9)
-    said = pipeline.synthesize(model, sampler, [request], folding="off")[0]
+    generated = pipeline.synthesize(model, sampler, [request], folding="off")[0]
     with torch.no_grad():
         conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(request.codes)[None]), torch.tensor([2]))
     classes = sampler.feed(sampler.start(1, [9]), conditioning)[0]
-    np.testing.assert_array_equal(said, mulaw_decode(classes.astype(np.int64)))
+    np.testing.assert_array_equal(generated, mulaw_decode(classes.astype(np.int64)))
 
 
 def test_alone_or_among_others_unfolded_speech_is_the_same(speaking):
@@ -125,11 +125,11 @@ def test_a_plan_is_what_is_synthesized(speaking):
     assert [plan.parts[-1].end * sampler.hop for plan in plans] == [3 * 64, 150 * 64, 400 * 64]
     assert len(plans[0].parts) == 1 < len(plans[1].parts) < len(plans[2].parts)
     assert all(len(plan.jobs) == len(plan.parts) for plan in plans)
-    said = pipeline.synthesize(model, sampler, requests, postfilter=False)
+    generated = pipeline.synthesize(model, sampler, requests, postfilter=False)
     first, overlap = sampler.run([plan.jobs[0] for plan in plans]), int(OVERLAP_S * 16000)
-    for samples, plan, classes in zip(said, plans, first):
-        heard = plan.parts[0].end * sampler.hop - (overlap if len(plan.parts) > 1 else 0)  # the last of it fades out
-        np.testing.assert_array_equal(samples[:heard], mulaw_decode(classes.astype(np.int64))[:heard])
+    for samples, plan, classes in zip(generated, plans, first):
+        kept = plan.parts[0].end * sampler.hop - (overlap if len(plan.parts) > 1 else 0)  # the last of it fades out
+        np.testing.assert_array_equal(samples[:kept], mulaw_decode(classes.astype(np.int64))[:kept])
 
 
 UTTERANCES = 8  # the divergence differs from one utterance to the next by a fifth of itself
@@ -144,15 +144,17 @@ def cold_starts(speechlike):
     Conditioning and classes are the same, the places those where folding would cut; every unit is given the same speech.
     """
     converter = vqvc.load()
-    model, hop, heard = converter.model, converter.hop_length, converter.analyse(speechlike(1.0, seed=3))
+    model, hop, analysis = converter.model, converter.hop_length, converter.analyse(speechlike(1.0, seed=3))
     length = math.ceil(pipeline.WARM_UP_S * 16000 / hop) + 2  # codes
     end = int(pipeline.WARM_UP_S * 16000)  # of the warm-up
-    places = cuts(heard.loudness, 10, 6)[2:-2]
+    places = cuts(analysis.loudness, 10, 6)[2:-2]
     with torch.no_grad():
-        conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(heard.codes)[None]), torch.tensor([5]))
-    whole = part_of(conditioning, [slice(0, len(heard.codes))] * UTTERANCES)
+        conditioning = model.condition(
+            model.quantizer.lookup(torch.from_numpy(analysis.codes)[None]), torch.tensor([5])
+        )
+    whole = part_of(conditioning, [slice(0, len(analysis.codes))] * UTTERANCES)
     floats = Sampler(model, unit="floats", threads=1)
-    said = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
+    generated = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
     def log_probabilities(
         raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None
@@ -169,9 +171,9 @@ def cold_starts(speechlike):
     @torch.no_grad()
     def measure(unit: str) -> tuple[float, float]:
         sampler = Sampler(model, unit=unit, threads=1)
-        _, all_of = sampler.feed(sampler.start(UTTERANCES, range(UTTERANCES)), whole, forced=said, observe=True)
+        _, all_of = sampler.feed(sampler.start(UTTERANCES, range(UTTERANCES)), whole, forced=generated, observe=True)
         found = []
-        for classes, raw in zip(said, all_of):
+        for classes, raw in zip(generated, all_of):
             here = part_of(conditioning, [slice(place, place + length) for place in places])
             spans = [slice(place * hop, (place + length) * hop) for place in places]
             given, streams = np.stack([classes[span] for span in spans]), len(places)

@@ -81,22 +81,24 @@ def test_another_envelope_is_put_right(shape, speech):
 
 @pytest.mark.parametrize(("seconds", "sure"), [(16.0, 0.9), (1.0, 0.6), (0.1, 0.05)])
 def test_the_variance_comes_to_that_of_the_speaker_and_more_so_in_longer_speech(seconds, sure):
-    """Conditioning what it said, only the spread moves, and not that of loudness."""
+    """For its own output, only the spread moves, and not that of loudness."""
     shape = PostFilter(Voice(0.04))
     time = torch.arange(round(seconds * RATE / HOP))[:, None]
     cepstra = 0.2 * torch.sin(time * torch.linspace(0.3, 0.9, COEFFICIENTS))  # of variance 0.02
-    said = shape.cepstra.frames(cepstra)
-    gain = shape.gain(said, said, shape.global_variance[1])
+    generated = shape.cepstra.frames(cepstra)
+    gain = shape.gain(generated, generated, shape.global_variance[1])
     grown = (cepstra + shape.cepstra(gain * 2 / LogMel.SCALE)).var(0, unbiased=False) / cepstra.var(0, unbiased=False)
     assert float(grown[0]) == pytest.approx(1.0, abs=1e-3)
     assert (grown[1:] > 1 + sure * 0.9).all() and (grown[1:] < 2.3).all()
-    assert not shape.gain(said, said, shape.global_variance[0]).abs().max() > 1e-5  # of an unknown variance: as it was
+    assert (
+        not shape.gain(generated, generated, shape.global_variance[0]).abs().max() > 1e-5
+    )  # of an unknown variance: as it was
 
 
 def test_gains_stay_within_their_limits(shape):
     rng = torch.Generator().manual_seed(0)
-    said, conditioning = (50 * torch.randn(80, BANDS, generator=rng) for _ in range(2))
-    gain = shape.gain(said, conditioning, torch.ones(COEFFICIENTS))
+    generated, conditioning = (50 * torch.randn(80, BANDS, generator=rng) for _ in range(2))
+    gain = shape.gain(generated, conditioning, torch.ones(COEFFICIENTS))
     decibels = 20 / np.log(10) * gain
     assert float(decibels.min()) == pytest.approx(postfilter.LOWEST_DB, abs=1e-3)
     assert float(decibels.max()) == pytest.approx(postfilter.HIGHEST_DB, abs=1e-3)

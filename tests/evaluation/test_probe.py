@@ -85,7 +85,7 @@ def test_ignored_class_is_never_answered_and_never_scored():
 
 def test_bigram_sees_the_code_before_but_not_across_utterances():
     def rule(codes):
-        return np.concatenate([[0], codes[:-1] % CLASSES])  # the phone is told by the code before
+        return np.concatenate([[0], codes[:-1] % CLASSES])  # the phone follows from the code before
 
     train, test = made_up([5000], 6, 1, rule), made_up([500], 6, 2, rule)
     counts = joint_counts(train, CLASSES)
@@ -115,7 +115,7 @@ def test_neighbours_stay_inside_their_utterance():
 
 def test_window_learns_what_a_single_code_cannot_say():
     def rule(codes):
-        return np.concatenate([codes[1:] % CLASSES, [0]])  # told by the code after
+        return np.concatenate([codes[1:] % CLASSES, [0]])  # from the code after
 
     train, test = made_up([3000, 3000], 6, 1, rule), made_up([700], 6, 2, rule)
     right, total = score(WindowMap(train, 1), test)

@@ -39,18 +39,18 @@ def test_noise_costs_quality():
 
 
 def test_every_kind_has_its_mean(monkeypatch):
-    heard = []
+    received = []
 
     def run(samples, sr):
-        heard.append((samples.max(), sr))
-        return {"ovrl_mos": 1 + len(heard)}
+        received.append((samples.max(), sr))
+        return {"ovrl_mos": 1 + len(received)}
 
     monkeypatch.setitem(sys.modules, "speechmos", ModuleType("speechmos"))
     monkeypatch.setitem(sys.modules, "speechmos.dnsmos", SimpleNamespace(run=run))
     clips = [_clip("source", np.full(9, 2.0)), _clip("source", np.zeros(9)), _clip("conversion", np.zeros(9))]
     found = measure(clips, RATE, judges=[Dnsmos()])
     assert found["source"]["overall"].value == pytest.approx(2.5) and found["conversion"]["overall"].value == 4
-    assert heard[0] == (1.0, RATE)  # it refuses what is louder than full scale
+    assert received[0] == (1.0, RATE)  # it refuses what is louder than full scale
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
