@@ -144,15 +144,15 @@ def cold_starts(speechlike):
     Conditioning and classes are the same, the places those where folding would cut; every unit is given the same speech.
     """
     converter = vqvc.load()
-    model, hop, analysis = converter.model, converter.hop_length, converter.analyse(speechlike(1.0, seed=3))
+    model, hop, source = converter.model, converter.hop_length, converter.analyse(speechlike(1.0, seed=3))
     length = math.ceil(pipeline.WARM_UP_S * 16000 / hop) + 2  # codes
     end = int(pipeline.WARM_UP_S * 16000)  # of the warm-up
-    places = cuts(analysis.loudness, 10, 6)[2:-2]
+    places = cuts(source.loudness, 10, 6)[2:-2]
     with torch.no_grad():
         conditioning = model.condition(
-            model.quantizer.lookup(torch.from_numpy(analysis.codes)[None]), torch.tensor([5])
+            model.quantizer.lookup(torch.from_numpy(source.codes)[None]), torch.tensor([5])
         )
-    whole = part_of(conditioning, [slice(0, len(analysis.codes))] * UTTERANCES)
+    whole = part_of(conditioning, [slice(0, len(source.codes))] * UTTERANCES)
     floats = Sampler(model, unit="floats", threads=1)
     generated = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
