@@ -78,10 +78,7 @@ def work(args: argparse.Namespace) -> None:
             write_text(args.out, " ".join(map(str, codes)) + "\n")
             print(f"{len(codes)} codes  {args.out}")
             return
-        name = ids.spell(args.recording.stem)
-        rows = [
-            (name, name, "", length_samples, codes)
-        ]  # a speaker that is not known is named as Kaldi does, by the utterance
+        rows = [(ids.spell(args.recording.stem), "", "", length_samples, codes)]  # its speaker is unknown
     settings = found.config
     archive = CodeArchive.build(
         rows, hop_length=settings.hop_length, sample_rate=settings.audio.sample_rate,
