@@ -58,6 +58,7 @@ setup(
         "librosa>=0.10",  # older ones use names that NumPy 1.24 removed
         "soundfile>=0.12",  # its libsndfile reads mp3 and opus
         "jinja2>=3.1",  # torch needs it, too; the report's templates
+        "markupsafe",  # what jinja2 escapes with
         "filelock>=3.12",  # a lock that another thread may release
         "soxr", "numpy", "numba", "llvmlite", "scipy", "praat-parselmouth", "scikit-learn", "pyyaml", "safetensors", "tqdm",
     ],

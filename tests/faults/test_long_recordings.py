@@ -8,7 +8,7 @@ import soundfile
 import torch
 from tiny_voice import tiny_model
 
-from vqvc.config import from_dict
+from vqvc.config import model_from_dict
 from vqvc.conversion import analysis, encoding
 from vqvc.errors import AudioError
 from vqvc.nn.builder import build_model
@@ -29,9 +29,8 @@ def model(request) -> VQVAE:
     settings = tiny_model().config.to_dict()
     settings["encoder"] |= INPUTS[request.param]
     settings["decoder"]["conditioning_hop"] = 32
-    settings["training"]["crop_samples"] = 6400
     torch.manual_seed(0)
-    model = build_model(from_dict(settings).model, 2).eval()
+    model = build_model(model_from_dict(settings), 2).eval()
     if request.param == "units":
         for name in ("discriminant", "units", "embedding"):
             getattr(model.front, name).normal_()
