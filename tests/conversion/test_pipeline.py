@@ -149,9 +149,7 @@ def cold_starts(speechlike):
     end = int(pipeline.WARM_UP_S * 16000)  # of the warm-up
     places = cuts(source.loudness, 10, 6)[2:-2]
     with torch.no_grad():
-        conditioning = model.condition(
-            model.quantizer.lookup(torch.from_numpy(source.codes)[None]), torch.tensor([5])
-        )
+        conditioning = model.condition(model.quantizer.lookup(torch.from_numpy(source.codes)[None]), torch.tensor([5]))
     whole = part_of(conditioning, [slice(0, len(source.codes))] * UTTERANCES)
     floats = Sampler(model, unit="floats", threads=1)
     generated = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
