@@ -15,14 +15,14 @@ import hashlib
 import logging
 import math
 import multiprocessing
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from vqvc._util import atomic
-from vqvc.corpus.store import PERTURBED, PackedStore, file_sha256, perturbed_name
+from vqvc._util.checksum import sha256_of_file
+from vqvc.corpus.store import PERTURBED, PackedStore, perturbed_name
 from vqvc.corpus.store_writer import quantise
 
 RULE_VERSION = 2  # changes when the same arguments give other samples
@@ -135,18 +135,15 @@ def add_copies(store: PackedStore, copies: int, *, seed: int = 1, jobs: int = 1)
     """
     known = {"rule_version": RULE_VERSION, "seed": seed, "audio_sha256": store.sha256}
     digests = store.perturbed_sha256 if store.perturbed_facts.items() >= known.items() else ()
+    atomic.remove_stale_partials(store.path)
     for copy in range(len(digests) + 1, copies + 1):
         logger.info("%s: perturbed copy %d of %d", store.path, copy, copies)
         target = store.path / perturbed_name(copy)
-        partial = target.with_name(target.name + ".partial")
-        with open(partial, "wb") as file:
+        with atomic.atomic_path(target) as partial, open(partial, "wb") as file:
             for samples in _copies_of(store, copy, seed, jobs):
                 file.write(samples.tobytes())
                 yield 1
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-        digests = (*digests, file_sha256(target))
+        digests = (*digests, sha256_of_file(target))
         atomic.write_json(store.path / PERTURBED, {**known, "sha256": list(digests)})
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvc._util.checksum import sha256_of_file
 from vqvc.corpus import ids
 from vqvc.errors import CorpusError
 
@@ -24,7 +25,16 @@ FORMAT_VERSION = 1
 FULL_SCALE = 32768.0
 AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT = "audio.s16", "utts.tsv", "speakers.tsv", "store.json", "left_out.tsv"
 PERTURBED = "perturbed.json"
-WRITTEN = (AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT, PERTURBED, "perturbed-*.s16*")  # and nothing else
+WRITTEN = (
+    AUDIO,
+    UTTERANCES,
+    SPEAKERS,
+    STORE,
+    LEFT_OUT,
+    PERTURBED,
+    "perturbed-*.s16*",
+    ".partial-*",
+)  # and nothing else
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ class PackedStore:
                 f"{self.path / UTTERANCES}: describes {end} of {self.total_samples} samples; run vqvc-pack again"
             )
         for name, checksum in self.tables.items():
-            if name not in (UTTERANCES, SPEAKERS) or file_sha256(self.path / name) != checksum:
+            if name not in (UTTERANCES, SPEAKERS) or sha256_of_file(self.path / name) != checksum:
                 raise CorpusError(f"{self.path / name}: is not the one that was packed; run vqvc-pack again")
 
     @property
@@ -186,7 +196,7 @@ class PackedStore:
         """Read all samples, those of perturbed copies too, and compare checksums; raises CorpusError when one differs."""
         copies = {perturbed_name(number): expected for number, expected in enumerate(self.perturbed_sha256, 1)}
         for name, expected in {AUDIO: self.sha256, **copies}.items():
-            found = file_sha256(self.path / name)
+            found = sha256_of_file(self.path / name)
             if found != expected:
                 raise CorpusError(
                     f"{self.path / name}: checksum {found[:12]}, expected {expected[:12]}; run vqvc-pack again"
@@ -212,15 +222,6 @@ def _are_facts(facts: dict) -> bool:
 def perturbed_name(copy: int) -> str:
     """The file of perturbed copy 1, 2, ..."""
     return f"perturbed-{copy}.s16"
-
-
-def file_sha256(path: str | Path, block_bytes: int = 1 << 22) -> str:
-    """SHA-256 of a file in hex, with bounded memory."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(block_bytes):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_table(path: Path, kind: type) -> list:
