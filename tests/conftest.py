@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from model_fixtures import make_model, model_file, unit  # noqa: F401 (fixtures)
+from model_fixtures import call_command, make_model, model_file, unit  # noqa: F401 (fixtures)
 from stub_recipe import recipe  # noqa: F401 (a fixture)
 
 if not torch.cuda.is_available():  # before Triton is imported: its kernels are then interpreted, on CPU tensors

@@ -27,3 +27,21 @@ def model_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     model_files.write(path, tiny_model(), SPEAKERS, {"steps": 0})
     return path
+
+
+@pytest.fixture
+def call_command(capsys, caplog):
+    """call_command(command, model, *arguments) -> (exit status, stdout, stderr and log) of a command on a model file."""
+
+    def call(command, model, *arguments):
+        caplog.clear()
+        capsys.readouterr()
+        try:
+            status = command.main(["--model", str(model), *map(str, arguments)])
+        except SystemExit as stopped:
+            status = stopped.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return status, out, err + caplog.text
+
+    return call

@@ -26,21 +26,10 @@ def wav(tmp_path, speechlike):
 
 
 @pytest.fixture
-def run(model_file, capsys, caplog):
+def run(model_file, call_command):
     """run(command, *arguments) -> (exit status, stdout, stderr) of a command on the tiny model."""
 
-    def call(command, *arguments, model=model_file):
-        caplog.clear()
-        capsys.readouterr()
-        try:
-            status = command.main(["--model", str(model), *map(str, arguments)])
-        except SystemExit as stopped:
-            status = stopped.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err + caplog.text
-
-    return call
+    return lambda command, *arguments, model=model_file: call_command(command, model, *arguments)
 
 
 def synthesize(src, out, speaker="p226"):

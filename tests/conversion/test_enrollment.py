@@ -279,24 +279,13 @@ def test_python_enrolls_from_a_path_or_from_samples(converter, wav):
 
 
 @pytest.fixture
-def run(file, tmp_path, monkeypatch, capsys, caplog):
+def run(file, tmp_path, monkeypatch, call_command):
     """run(command, *arguments) -> (exit status, stdout, stderr), in an empty folder."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
 
-    def call(command, *arguments, model=file):
-        caplog.clear()
-        capsys.readouterr()
-        try:
-            status = command.main(["--model", str(model), *map(str, arguments)])
-        except SystemExit as stopped:
-            status = stopped.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err + caplog.text
-
-    return call
+    return lambda command, *arguments, model=file: call_command(command, model, *arguments)
 
 
 def test_enroll_with_the_fewest_words_and_convert_to_the_voice(run, wav, converter, speechlike, caplog):
