@@ -19,6 +19,8 @@ from vqvc.nn.wavenet import WaveNet
 class Streams:
     """State of ``count`` streams but for the layers' inputs; subclasses hold these and implement ``synthesize``."""
 
+    move = None  # an idle stream costs nothing: all of them are rows of the same products
+
     def __init__(self, net: WaveNet, count: int, hop: int, device: torch.device):
         self.net, self.count, self.hop, self.device = net, count, hop, device
         self.previous = torch.zeros(count, dtype=torch.int64, device=device)
