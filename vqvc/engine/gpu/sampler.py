@@ -19,6 +19,7 @@ import torch
 from vqvc.engine import scheduler
 from vqvc.engine.gpu.rows import Rows, Streams
 from vqvc.engine.protocol import Engine, Job
+from vqvc.engine.spec import Decoder
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
 from vqvc.nn.vqvae import VQVAE, Conditioning
@@ -60,8 +61,10 @@ class GpuSampler:
         self.order = model.config.decoder.lpc_order if model.mixture else 0
         self.receptive_field = model.wavenet.stack.receptive_field
         self.net = copy.deepcopy(model.wavenet).to(self.device).requires_grad_(False)
+        self.kind = getattr(torch, precision)  # of the layers
         for part in (self.net.stack, self.net.mix):
-            part.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+            part.to(self.kind)
+        self.weights = Decoder.of(self.net)  # rounded as the layers are
         self.compiled = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
         if self.device.type == "cuda" and not self.compiled:
             logger.warning("without the package triton this GPU samples slowly: pip install triton")
@@ -127,5 +130,5 @@ class GpuSampler:
         if self.compiled:
             from vqvc.engine.gpu.span import SpanRows
 
-            return SpanRows(self.net, count, self.hop, self.order, self.device)
+            return SpanRows(self.weights, self.kind, count, self.hop, self.order, self.device)
         return Rows(self.net, count, self.hop, self.order, self.device)
