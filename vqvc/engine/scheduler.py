@@ -74,23 +74,32 @@ def run(
         with lock:
             return next(waiting, None)
 
-    work = (_work, next_lane, start, advance, hop, temperature, progress, stop)
+    def work() -> None:
+        _work(next_lane, start(), advance, hop, temperature, progress, stop)
+
     if workers == 1:
-        _work(*work[1:])
+        work()
         return results
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for done in as_completed([pool.submit(*work) for _ in range(workers)]):
+            for done in as_completed([pool.submit(work) for _ in range(workers)]):
                 done.result()
         finally:
             stop.set()  # the pool waits for all of its threads
     return results
 
 
-def _work(next_lane, start, advance: Advance, hop: int, temperature: float, progress, stop: threading.Event) -> None:
+def _work(
+    next_lane: Callable[[], _Lane | None],
+    streams: Streams,
+    advance: Advance,
+    hop: int,
+    temperature: float,
+    progress: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
     """One worker's share: its streams take the next job when they have finished one, until there are no more or ``stop``."""
     lanes: dict[int, _Lane] = {}  # by stream
-    streams = start()
     idle = list(reversed(range(streams.count)))  # the next one to be used last
     while not stop.is_set():
         fresh = {}
@@ -121,15 +130,16 @@ def _conditioning(
     lanes: dict[int, _Lane], width: int, span: int
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """The next ``span`` frames of every stream's job, for ``width`` streams; zeros, and a gain of 1, for idle ones."""
+
+    def gathered(name: str, idle: float = 0.0) -> np.ndarray | None:
+        if getattr(some, name) is None:
+            return None
+        result = np.full((width, span, *getattr(some, name).shape[1:]), idle, np.float32)
+        for row, lane in lanes.items():
+            result[row] = getattr(lane.job, name)[lane.done : lane.done + span]
+        return result
+
     some = next(iter(lanes.values())).job
-    frames = np.zeros((width, span, some.frames.shape[1]), np.float32)
-    predictor = gain = None
-    if some.predictor is not None:
-        predictor = np.zeros((width, span, some.predictor.shape[1]), np.float32)
-        gain = np.ones((width, span), np.float32)
-    for row, lane in lanes.items():
-        part = slice(lane.done, lane.done + span)
-        frames[row] = lane.job.frames[part]
-        if predictor is not None:
-            predictor[row], gain[row] = lane.job.predictor[part], lane.job.gain[part]
-    return frames, predictor, gain
+    frames = gathered("frames")
+    assert frames is not None
+    return frames, gathered("predictor"), gathered("gain", 1.0)
