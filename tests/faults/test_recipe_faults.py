@@ -76,7 +76,7 @@ def test_row_83_stage_08_is_eight(recipe):
     [("prepare", "begins again"), ("pack", "continues what is unfinished"), ("train", "continues what is unfinished")],
 )
 @pytest.mark.parametrize("killed", ["the command", "the recipe"])
-def test_row_40_a_stage_that_was_killed_says_how_it_continues(recipe, stage, afterwards, killed):
+def test_row_40_a_stage_that_was_killed_reports_how_it_continues(recipe, stage, afterwards, killed):
     environment = {"STUB_KILLS_PARENT": "1"} if killed == "the recipe" else {}
     done, _ = recipe(fails=f"vqvc-{stage}", status="kill", **environment)
     assert done.returncode == (137 if killed == "the command" else -9)

@@ -51,7 +51,7 @@ def test_a_wrong_option_is_one_sentence_and_nothing_is_run(tmp_path, options, me
 
 
 @pytest.mark.parametrize("where", ["root", "elsewhere"])
-def test_without_the_corpus_it_says_how_to_get_it(tmp_path, where):
+def test_without_the_corpus_it_prints_how_to_get_it(tmp_path, where):
     done = run("--stage", 0, "--work", tmp_path / "work", cwd=ROOT if where == "root" else tmp_path)
     line = one_sentence(done)
     assert "--db-root DIR" in line and "bash egs/vctk/run.sh --stage -1" in line
