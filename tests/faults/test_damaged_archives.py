@@ -24,7 +24,7 @@ def codes_bytes(tmp_path_factory) -> bytes:
     return path.read_bytes()
 
 
-def test_row_83_changed_bytes_of_a_code_archive_areone_sentence(codes_bytes, tmp_path):
+def test_row_83_changed_bytes_of_a_code_archive_are_one_sentence(codes_bytes, tmp_path):
     rng, path, refused = np.random.default_rng(3), tmp_path / "codes.npz", 0
     for n in range(400):
         data = bytearray(codes_bytes if n % 4 else codes_bytes[: int(rng.integers(len(codes_bytes)))])
@@ -66,7 +66,7 @@ CRAFTED = {
 @pytest.mark.parametrize(
     ("name", "number"), [(name, n) for name, arrays in CRAFTED.items() for n in range(len(arrays))]
 )
-def test_row_83_crafted_arrays_of_a_code_archive_areone_sentence(codes_bytes, tmp_path, name, number):
+def test_row_83_crafted_arrays_of_a_code_archive_are_one_sentence(codes_bytes, tmp_path, name, number):
     path = tmp_path / "codes.npz"
     with np.load(io.BytesIO(codes_bytes)) as file:
         arrays = {key: file[key] for key in file.files}
@@ -117,7 +117,7 @@ def test_row_83_what_is_no_code_archive_costs_nothing(codes_bytes, tmp_path):
         b"p0_001 0 1e999 aa\n",
     ],
 )
-def test_row_83_a_damaged_alignment_isone_sentence(codes_bytes, tmp_path, capsys, line):
+def test_row_83_a_damaged_alignment_is_one_sentence(codes_bytes, tmp_path, capsys, line):
     (tmp_path / "codes.npz").write_bytes(codes_bytes)
     (tmp_path / "phones.ctm").write_bytes(line)
     given = ["--codes", tmp_path / "codes.npz", "--align", tmp_path / "phones.ctm", "--out", tmp_path / "out"]
