@@ -3,7 +3,7 @@
     python benchmarks/house.py                      this tree
     python benchmarks/house.py 22339a9 .            a commit beside this tree
 
-Prints a Markdown table. A commit is unpacked into a temporary folder. With --places also where layers are walked over.
+Prints a Markdown table. A commit is unpacked into a temporary folder. With --places also where layers are walked over, and the record types.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROWS = {
     "public_annotated": "the same of public functions",
     "walks": "functions that walk over the layers' arithmetic",
     "modules": "modules that `vqvc-convert --src a.wav --speaker p225 --out b.wav` runs functions of",
-    "records": "record types that it makes",
+    "records": "record types with arrays that it makes",
     "openings": "times that it opens the source",
 }
 
@@ -113,6 +113,7 @@ def count(tree: Path, folder: Path) -> None:
 
     import numpy as np
     import soundfile
+    import torch
 
     source, output = folder / "a.wav", folder / "b.wav"
     soundfile.write(source, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
@@ -126,8 +127,10 @@ def count(tree: Path, folder: Path) -> None:
         if code.co_filename.startswith(package):
             modules.add(code.co_filename)
         elif code.co_filename == "<string>" and code.co_name in ("__init__", "__new__"):  # of a dataclass, a NamedTuple
-            kind = type(frame.f_locals["self"]) if "self" in frame.f_locals else frame.f_locals.get("_cls")
-            if getattr(kind, "__module__", "").startswith("vqvc"):
+            given = dict(frame.f_locals)
+            kind = type(given.pop("self")) if "self" in given else given.pop("_cls", None)
+            held = any(isinstance(value, (np.ndarray, torch.Tensor)) for value in given.values())
+            if held and getattr(kind, "__module__", "").startswith("vqvc"):
                 records.add(f"{kind.__module__}.{kind.__qualname__}")
 
     def opened(event, arguments):
@@ -151,7 +154,7 @@ def count(tree: Path, folder: Path) -> None:
     status = convert.main(["--src", str(source), "--speaker", "p225", "--out", str(output)])
     sys.setprofile(None)
     assert status == 0 and output.is_file()
-    found = {"modules": len(modules), "records": len(records), "openings": len(openings)}
+    found = {"modules": len(modules), "records": len(records), "openings": len(openings), "kinds": sorted(records)}
     (folder / "counted.json").write_text(json.dumps(found))
 
 
@@ -170,7 +173,9 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revisions", nargs="*", default=["."], help='commits; "." is this tree')
-    parser.add_argument("--places", action="store_true", help="also print where layers are walked over")
+    parser.add_argument(
+        "--places", action="store_true", help="also print where layers are walked over, and the record types"
+    )
     parser.add_argument("--no-conversion", action="store_true", help="leave out what a conversion shows")
     args = parser.parse_args()
     columns = []
@@ -185,7 +190,7 @@ def main() -> None:
             print(f"| {name} | " + " | ".join(str(column[key]) for column in columns) + " |")
     if args.places:
         for revision, column in zip(args.revisions, columns):
-            print(f"\n{revision}:", *column["places"], sep="\n  ")
+            print(f"\n{revision}:", *column["places"], *column.get("kinds", ()), sep="\n  ")
 
 
 if __name__ == "__main__":
