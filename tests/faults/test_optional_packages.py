@@ -51,7 +51,7 @@ USES = [
     ("jiwer", "evaluate", lambda: words.count_errors(["a"], ["a"])),
     ("matplotlib", "plots", _spectrogram),
     ("matplotlib.pyplot", "plots", _spectrogram),
-    ("speechmos.dnsmos", "quality", quality.Dnsmos),
+    ("onnxruntime", "quality", quality.Dnsmos),
     ("distillmos", "distillmos", quality.DistillMos),
     ("parselmouth", "evaluate", _pitch),
 ]
