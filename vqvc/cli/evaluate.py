@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-evaluate --model m.safetensors --store dump --out eval --targets p225,p226 --limit 20 "
         "--codes codes.npz --align align/phones.ctm\n"
         "  vqvc-evaluate --model m.safetensors --store dump --strangers others/dump --out eval --recogniser whisper:base.en "
-        "--speaker-encoder ge2e",
+        "--speaker-encoder ge2e,campplus",
     )
     result.add_argument("run", nargs="?", type=Path, help="folder of a training run: model, store and output are found")
     result.add_argument("--model", type=Path, help="model.safetensors of vqvc-train")
@@ -60,7 +60,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="pocketsphinx, whisper, whisper:MODEL (base.en, large-v3) or whisper:FOLDER; the extra whisper brings it",
     )
     result.add_argument(
-        "--speaker-encoder", default="none", metavar="NAME", help="none, ge2e or ge2e:FILE; the extra speaker brings it"
+        "--speaker-encoder",
+        default="none",
+        metavar="NAMES",
+        help="none, ge2e, campplus or both by comma, each with :FILE for its weights; the extras speaker and campplus bring them",
     )
     result.add_argument(
         "--contours",

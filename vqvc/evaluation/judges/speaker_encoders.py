@@ -22,7 +22,7 @@ LEVEL_DBFS = -30.0  # quieter recordings are raised to it
 
 
 class SpeakerEncoder(Protocol):
-    """What every speaker encoder has.
+    """What every speaker encoder has; threads may share one.
 
     name: which one; checksum: sha256 of its weights; recipe: one sentence for the definition of a figure.
     """
@@ -120,11 +120,15 @@ def _raised(samples: np.ndarray) -> np.ndarray:
 
 
 def make_speaker_encoder(spec: str) -> SpeakerEncoder:
-    """``ge2e``, or ``ge2e:FILE`` with the weights of Resemblyzer in FILE; raises UsageError for anything else."""
+    """``ge2e`` or ``campplus``, or one of them with a file of its weights behind a colon; raises UsageError for anything else."""
+    from vqvc.evaluation.judges.cam_plus import CamPlus
+
     kind, _, path = spec.partition(":")
-    if kind == "ge2e":
-        return GE2E(path or None)
-    raise UsageError(f"speaker encoder {spec!r} is not one of ge2e, ge2e:FILE")
+    known = {"ge2e": GE2E, "campplus": CamPlus}
+    if kind not in known:
+        names = ", ".join(f"{name}, {name}:FILE" for name in known)
+        raise UsageError(f"speaker encoder {spec!r} is not one of {names}")
+    return known[kind](path or None)
 
 
 def centre(embeddings: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

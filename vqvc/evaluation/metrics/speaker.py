@@ -141,14 +141,18 @@ def told_apart(items: Sequence[Embedded], voices: Voices, judge: str, seed: int 
 
 
 def way_to_target(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target."""
+    """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target.
+
+    A third speaker, as far from either as they are from each other, is half the way.
+    """
     done = []
     for item in items:
         step = voices.centres[item.voice] - item.source
         done.append((item.embedding - item.source) @ step / max(float(step @ step), 1e-12))
     return metric.mean(
         "way_to_target", done, Groups.of(items), unit="%", scale=100.0, seed=seed, judge=judge,
-        definition="share of the way from the source's own recording to the centre of the wanted voice, along the line between them",
+        definition="share of the way from the source's own recording to the centre of the wanted voice, along the line between them; "
+        "any third speaker has about 50",
     )  # fmt: skip
 
 
