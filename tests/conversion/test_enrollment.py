@@ -13,6 +13,7 @@ import vqvc
 from vqvc.audio import level
 from vqvc.cli import convert, enroll
 from vqvc.conversion import chunking, enrollment, model_file, suitability, voice_file
+from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import AudioError, ModelError, UsageError
@@ -291,7 +292,7 @@ def run(file, tmp_path, monkeypatch, call_command):
 def test_enroll_with_the_fewest_words_and_convert_to_the_voice(run, wav, converter, speechlike, caplog):
     caplog.set_level("INFO", "vqvc")
     status, out, err = run(enroll, "--src", wav)
-    assert (status, out) == (0, "me.voice\n") and enroll.CONSENT in err
+    assert (status, out) == (0, "me.voice\n") and CONSENT in err
     soundfile.write("a.wav", speechlike(0.4), RATE)
     status, out, _ = run(convert, "--src", "a.wav", "--voice", "me.voice", "--subtype", "float")
     assert (status, out) == (0, "a_me.wav\n")
