@@ -27,7 +27,8 @@ BELOW = {
     "conversion": {"audio", "nn", "engine"},
     "evaluation": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec"},
     "api": {"audio", "nn", "engine", "conversion", "codec", "models"},
-    "cli": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec", "evaluation", "api", "models"},
+    "serve": {"audio", "conversion", "evaluation", "api"},
+    "cli": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec", "evaluation", "api", "serve", "models"},
 }
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (
@@ -41,6 +42,7 @@ HEAVY = (
     "parselmouth",
     "pocketsphinx",
     "jiwer",
+    "gradio",
 )
 LARGEST_FILE = 350
 TASK = PACKAGE / "training/task.py", "Task"  # a Protocol: it describes the methods of every *_task.py

@@ -1,13 +1,12 @@
 """Enrollment: a vector fitted to recordings, what is refused, the voice file, and conversion with it; from Python and as commands."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_voice import SPEAKERS, tiny_model
+from tiny_voice import SPEAKERS, model_with_mel, tiny_model
 
 import vqvc
 from vqvc.audio import level
@@ -17,20 +16,9 @@ from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import AudioError, ModelError, UsageError
-from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 RATE = 16000
-
-
-def model_with_mel(seed: int = 0) -> VQVAE:
-    """The tiny model with an F0 conditioner, the auxiliary log-mel head, and a global variance for each speaker."""
-    config = dataclasses.replace(tiny_model(f0=True).config, n_mels=20)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build_model(config, len(SPEAKERS)).eval()
-        model.global_variance.copy_(torch.rand_like(model.global_variance) + 0.1)
-    return model
 
 
 @pytest.fixture(scope="module")
