@@ -33,7 +33,9 @@ EXTRAS = {
 OWN_RISK = ("torchaudio", "gpu", "speaker", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = (
-    EXTRAS["all"] + EXTRAS["gpu"] + ["playwright", "pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+    EXTRAS["all"]
+    + EXTRAS["gpu"]
+    + ["playwright", "pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 )
 
 setup(

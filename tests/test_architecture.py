@@ -28,8 +28,8 @@ BELOW = {
     "evaluation": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec"},
     "api": {"audio", "nn", "engine", "conversion", "codec", "models"},
     "serve": {"audio", "conversion", "evaluation", "api"},
-    "cli": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec", "evaluation", "api", "serve", "models"},
 }
+BELOW["cli"] = set(BELOW)  # commands may use everything
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (
     "torch",

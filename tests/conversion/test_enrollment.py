@@ -343,3 +343,8 @@ def test_conversions_of_a_folder_are_made_again_when_the_voice_is_another(run, c
     row_as_voice(converter, 2).save("me.voice")
     status, _, err = run(convert, "--src", folder, "--voice", "me.voice", "--out", "out")
     assert status == 2 and "--overwrite" in err
+
+
+def test_the_model_card_says_whose_voices_may_be_enrolled():
+    card = Path(vqvc.__file__).parent / "models/README.md"
+    assert CONSENT in " ".join(card.read_text(encoding="utf-8").split())
