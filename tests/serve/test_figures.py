@@ -38,6 +38,15 @@ def test_each_code_is_one_pixel_and_equal_codes_have_one_colour(done):
     assert f'data-codes="{list(map(int, done.codes))}"'.replace(" ", "") in figures.comparison(done).replace(" ", "")
 
 
+def test_a_tone_is_a_bright_line_at_its_height():
+    levels = figures._spectrogram(np.sin(2 * np.pi * 2000 * np.arange(RATE) / RATE).astype(np.float32), RATE)
+    with image.open(io.BytesIO(figures._png(levels, figures._ramp()))) as picture:
+        pixels = np.asarray(picture.convert("RGB"), int)
+    brightest = pixels.sum(2)[:, 20:-20].mean(1).argmax()  # of the rows, from the top
+    assert abs(brightest - 0.75 * len(pixels)) <= 2  # 2 of 8 kHz
+    assert tuple(pixels[brightest, 50]) == tuple(figures.RAMP[-1]) and tuple(pixels[5, 50]) == tuple(figures.RAMP[0])
+
+
 @pytest.mark.parametrize("hz", [100.0, 200.0])
 def test_f0_is_drawn_at_its_height(hz):
     time = np.arange(RATE) / RATE

@@ -22,7 +22,7 @@ from vqvc.serve.service import Conversion
 
 HERE = Path(__file__).parent
 COLUMNS = 900  # of a picture, at most
-RANGE_DB = 60.0  # from the loudest to black
+RANGE_DB, LEVELS = 60.0, 64  # from the loudest to black, in so many steps
 F0_HZ = (50.0, 500.0)  # the axis of F0, logarithmic
 F0_TICKS_HZ = (50, 100, 200, 400)
 MOST_TICKS = 6  # of time
@@ -80,7 +80,7 @@ def clip(caption: str, samples: np.ndarray, sample_rate: int) -> Clip:
     return Clip(
         caption,
         sound_url(samples, sample_rate),
-        picture_url(_png(_spectrogram(samples, sample_rate))),
+        picture_url(_png(_spectrogram(samples, sample_rate), _ramp())),
         _f0_path(samples, sample_rate),
         seconds,
         _time_ticks(seconds),
@@ -96,21 +96,28 @@ def _template():
     return loader.get_template("figures.html")
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    """(rows, columns, 3) uint8 as PNG."""
-    image, buffer = extras.load("PIL.Image", "serve", "pillow"), io.BytesIO()
-    image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+def _png(pixels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
+    """(rows, columns, 3) uint8 as PNG; with a palette (N, 3) uint8, (rows, columns) uint8 that count its colours."""
+    image, buffer = extras.load("PIL.Image", "serve", "pillow").fromarray(pixels), io.BytesIO()
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _spectrogram(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(rows, columns, 3) uint8, high frequencies in the first row: 25 ms Hann, a column every 5 ms or more."""
+    """(rows, columns) uint8 below LEVELS, high frequencies in the first row: 25 ms Hann, a column every 5 ms or more."""
     hop = max(sample_rate // 200, -(-len(samples) // COLUMNS))
     level = 20 * np.log10(spectrum(samples, n_fft=1024, hop_length=hop, win_length=sample_rate // 40) + 1e-6)
     level = level[:512].reshape(256, 2, -1).max(1)[::-1]
     share = np.clip((level - level.max()) / RANGE_DB + 1, 0, 1)
-    at = np.linspace(0, 1, len(RAMP))
-    return np.stack([np.interp(share, at, RAMP[:, colour]) for colour in range(3)], axis=-1).astype(np.uint8)
+    return np.rint(share * (LEVELS - 1)).astype(np.uint8)
+
+
+def _ramp() -> np.ndarray:
+    """(LEVELS, 3) uint8."""
+    at, given = np.linspace(0, 1, LEVELS), np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(at, given, RAMP[:, colour]) for colour in range(3)], axis=-1).astype(np.uint8)
 
 
 def _f0_height(hz: float | np.ndarray) -> float | np.ndarray:

@@ -206,7 +206,7 @@ def _status(text: str = "", *, error: bool = False) -> str:
 
 def _bar(what: str, share: float | None) -> str:
     if share is None:
-        return Markup('<p role="status">{}: waiting for another user.</p><progress aria-label="{}"></progress>').format(
+        return Markup('<p role="status">{}: waiting, the model is at work.</p><progress aria-label="{}"></progress>').format(
             what, what
         )
     percent = round(100 * share)
