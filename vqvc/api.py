@@ -140,7 +140,7 @@ class VoiceConverter:
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
         out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
-        overwrite: bool = False, **options: Unpack[Synthesis],
+        tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> list[Path]:  # fmt: skip
         """A batch written to files."""
 
@@ -154,21 +154,21 @@ class VoiceConverter:
     @overload
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
-        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, overwrite: bool = False,
-        **options: Unpack[Synthesis],
+        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, tag: bool = True,
+        overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Path:  # fmt: skip
         """One recording written to a file."""
 
     def convert(
         self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None,
-        subtype: str | None = None, normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
+        subtype: str | None = None, normalise: bool = False, tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Any:  # fmt: skip
         """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
         voice: in place of ``speaker``, an enrolled voice or the path of its file. source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
         out: a sound file to write instead, whose name is returned, at ``sample_rate`` Hz (the source's when None), in the
         format that its suffix names; one for each of a batch. It is written while it is made, so memory does not grow with its
-        length. subtype, normalise: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
+        length. subtype, normalise, tag: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
         is none and, without ``overwrite``, for a file that exists.
         """
         from vqvc.conversion.speech import require_free
@@ -196,7 +196,7 @@ class VoiceConverter:
             made.append(
                 speech.samples()
                 if path is None
-                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise)
+                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise, tag=tag)
             )
         return made if batch else made[0]
 
@@ -238,6 +238,7 @@ class VoiceConverter:
     ) -> "Iterator[tuple[int, Speech]]":
         """Speech made together depends on each other a little (where streams are cut), so all of a group is made or none."""
         from vqvc.conversion import chunking
+        from vqvc.conversion.disclosure import tags_of
         from vqvc.conversion.pipeline import Request, synthesize
         from vqvc.conversion.speech import Speech
 
@@ -254,7 +255,7 @@ class VoiceConverter:
                     whole = chunking.survey(source, self.model)
                     blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
-                    yield number, Speech(blocks, self.sample_rate, *facts)
+                    yield number, Speech(blocks, self.sample_rate, *facts, tags_of(self._file, target))
                     continue
                 key = source.path, id(source.samples), source.sample_rate
                 if key not in read:  # one with several targets is read once
@@ -265,10 +266,11 @@ class VoiceConverter:
                 _report(failed, number, error)
         wanted = [Request.of(found, target, seed) for _, _, found, target in requests]
         made = synthesize(self.model, self._sampler, wanted, **rest) if requests else []
-        for (number, recording, found, _), samples in zip(requests, made):
+        for (number, recording, found, target), samples in zip(requests, made):
             if number not in skip:
                 given = recording.source_rate, recording.source_length_samples, recording.notes
-                yield number, Speech(iter([_as_source(samples, found)]), self.sample_rate, *given)
+                blocks = iter([_as_source(samples, found)])
+                yield number, Speech(blocks, self.sample_rate, *given, tags_of(self._file, target))
 
     # --- voices outside the speaker table
 

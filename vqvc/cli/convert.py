@@ -47,11 +47,6 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
-    p.add_argument(
-        "--no-tag",
-        action="store_true",
-        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
-    )
     add_speech_options(p)
     return p
 
@@ -141,7 +136,7 @@ def _convert_jobs(
         for note in speech.notes:
             logger.info("%s: %s", job.src, note)
         try:
-            _write(speech, job, batch, args, finished, converter.checksum)
+            _write(speech, job, batch, args, finished)
             made_samples += speech.length_at(converter.sample_rate)
         except VqvcError as error:
             report_failed(number, error)
@@ -151,18 +146,15 @@ def _convert_jobs(
     return failed
 
 
-def _write(
-    speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished, checksum: str
-) -> None:
-    """Write a conversion and print its name; checksum: of the model file."""
+def _write(speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
+    """Write a conversion and print its name."""
     rate = speech.source_rate if args.rate == "source" else int(args.rate)
 
     def note(partial: Path) -> None:
         if batch.many:
             finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-    tags = None if args.no_tag else _outputs.tags_of(args.model, checksum, job.speaker)
-    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note, tags)
+    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, speech.tags, note)
     _outputs.report(job.out)
 
 

@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> None:
     """Decode."""
-    from vqvc.conversion import model_file
+    from vqvc.conversion import disclosure, model_file
 
     if args.codes is None:
         raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
@@ -49,7 +49,7 @@ def work(args: argparse.Namespace) -> None:
         )
     options = synthesis_options(args)
     header = model_file.read_header(args.model)
-    header.speaker_index(args.speaker)  # fails before the weights are read
+    tags = disclosure.tags_of(header, header.speaker_index(args.speaker))  # fails before the weights are read
     stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
     out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))
     form = _outputs.form_of(out, args)
@@ -63,7 +63,7 @@ def work(args: argparse.Namespace) -> None:
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
     samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **options)[:length]
     logger.info("%s", meter.line(len(samples)))
-    _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
+    _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args, tags)
     _outputs.report(out)
 
 
