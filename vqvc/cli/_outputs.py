@@ -32,6 +32,15 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_tag(parser: argparse.ArgumentParser) -> None:
+    """``--no-tag``; without it outputs carry ``tags_of``."""
+    parser.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
+    )
+
+
 def suffix(args: argparse.Namespace) -> str:
     """The suffix of outputs that are not named, with its dot."""
     return f".{args.format.lower().lstrip('.')}" if args.format else ".wav"
