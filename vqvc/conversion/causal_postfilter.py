@@ -78,7 +78,7 @@ class CausalPostFilter:
 
     def _cepstra(self, samples: np.ndarray, count: int) -> np.ndarray:
         """(count, coefficients) of the log-mel frames, as ``LogMel`` scales them, of windows that begin with ``samples``."""
-        windows = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft)[:: self.hop][:count]
+        windows = _windows(samples, self.n_fft, self.hop, count)
         power = np.abs(np.fft.rfft(windows * self.window)) ** 2 @ self.filters.T
         return (np.log(np.maximum(power, self.floor)) + self.shift) / self.scale @ self.basis.T
 
@@ -107,7 +107,7 @@ class CausalPostFilter:
         """The next frames by their filters (F, taps), each of which comes in over its frame as the one before goes out."""
         width = self.taps - 1 + self.hop
         begin = self.lead - self.taps + 1
-        windows = np.lib.stride_tricks.sliding_window_view(self.held[begin:], width)[:: self.hop][:count]
+        windows = _windows(self.held[begin:], width, self.hop, count)
         size = 2 ** math.ceil(math.log2(width))
         both = np.concatenate([self.filter[None], filters])
         self.filter = both[-1]
@@ -135,6 +135,11 @@ class CausalPostFilter:
 def look_ahead(n_fft: int, hop: int) -> int:
     """Samples after a frame of ``hop`` samples that the window of ``n_fft`` around it reaches; whole frames."""
     return -(-(n_fft // 2 - (hop - hop // 2)) // hop) * hop
+
+
+def _windows(samples: np.ndarray, width: int, hop: int, count: int) -> np.ndarray:
+    """(count, width): the first windows of samples (T,), each ``hop`` after the one before."""
+    return samples[hop * np.arange(count)[:, None] + np.arange(width)]
 
 
 def _minimum_phase(nepers: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vqvc.conversion.encoding import device_of, encoder_precision
+from vqvc.conversion.encoding import device_of
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import UsageError
 from vqvc.nn.convolution import Convolution
@@ -29,7 +29,7 @@ class ConvolutionStream:
 
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The outputs that ``x`` completes."""
-        held = torch.cat([self.held.to(x.dtype), x], dim=1)
+        held = torch.cat([self.held, x.to(self.held.dtype)], dim=1)
         if last:
             held = nn.functional.pad(held, (0, 0, 0, self.after))
         made = self.layer.valid(held)
@@ -47,7 +47,7 @@ class ResidualStream:
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The outputs that ``x`` completes."""
         made = self.dilated.push(torch.relu(x), last)
-        waiting = torch.cat([self.waiting.to(x.dtype), x], dim=1)
+        waiting = torch.cat([self.waiting, x], dim=1)
         self.waiting = waiting[:, made.shape[1] :]
         return waiting[:, : made.shape[1]] + self.after(made)
 
@@ -55,12 +55,12 @@ class ResidualStream:
 class EncoderStream:
     """Samples (t,) at the level of training -> codes (t',) int64: ``VQVAE.encode`` of a model that reads the waveform.
 
-    Runs in the precision of ``encoding.encode``, with the weights rounded once. Raises UsageError for other models.
+    Works in the precision of ``encoding.encode``, to which the weights are rounded once. Raises UsageError for other models.
     """
 
     def __init__(self, model: VQVAE) -> None:
         require_streamable(model)
-        self.model, self.precision = model, encoder_precision(model)
+        self.quantizer = model.quantizer
         encoder: Encoder = copy.deepcopy(model.encoder)
         for module in encoder.modules():
             if isinstance(module, Convolution):
@@ -71,14 +71,13 @@ class EncoderStream:
 
     def push(self, samples: Tensor, last: bool = False) -> Tensor:
         """The codes that ``samples`` complete; all of them together must be a whole number of codes when ``last``."""
-        with self.precision:
-            x = samples[None, :, None] * self.encoder.input_gain
-            for layer in self.strided:
-                x = torch.relu(layer.push(x, last))
-            x = self.encoder.norm(x)
-            for block in self.context:
-                x = block.push(x, last)
-            return self.model.quantizer.encode(self.encoder.output(x))[0]
+        x = samples[None, :, None] * self.encoder.input_gain
+        for layer in self.strided:
+            x = torch.relu(layer.push(x, last))
+        x = self.encoder.norm(x)
+        for block in self.context:
+            x = block.push(x, last)
+        return self.quantizer.encode(self.encoder.output(x))[0]
 
 
 class PitchStream:

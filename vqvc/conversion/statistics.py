@@ -59,8 +59,9 @@ class RunningLevel:
             undone = np.full(len(samples), 1 / self.gain, np.float32)
             return (samples - np.float32(self.dc)) * np.float32(self.gain), undone
         dc, gain = [self.dc], [self.gain]
-        for hop in samples.reshape(-1, self.hop).astype(np.float64):
-            self._count(hop)
+        hops = samples.reshape(-1, self.hop).astype(np.float64)
+        for figures in zip(*(part.tolist() for part in (hops.mean(1), (hops**2).mean(1), hops.min(1), hops.max(1)))):
+            self._count(*figures)
             dc.append(self.dc)
             gain.append(self.gain)
         offsets, gains = (self._ramp(values) for values in (dc, gain))
@@ -72,11 +73,12 @@ class RunningLevel:
         share = np.arange(1, self.hop + 1) / self.hop
         return (steps[:-1, None] + np.diff(steps)[:, None] * share).ravel().astype(np.float32)
 
-    def _count(self, hop: np.ndarray) -> None:
+    def _count(self, mean: float, square: float, low: float, high: float) -> None:
+        """Go on by a hop of this mean, mean square, least and greatest sample."""
         self.hops += 1
-        self.dc += (float(hop.mean()) - self.dc) * max(self.hop_s / OFFSET_S, 1 / self.hops)
-        centred = hop - self.dc
-        power, peak = float(centred @ centred) / self.hop, float(np.abs(centred).max())
+        self.dc += (mean - self.dc) * max(self.hop_s / OFFSET_S, 1 / self.hops)
+        power = max(square - 2 * self.dc * mean + self.dc**2, 0.0)
+        peak = max(high - self.dc, self.dc - low)
         self.loudest = max(power, self.loudest * 0.5 ** (self.hop_s / LOUDEST_FALL_S))
         self.peak = max(peak, self.peak * 0.5 ** (self.hop_s / PEAK_FALL_S))
         if power > max(10 ** (QUIETEST_DB / 10), self.loudest * 10 ** (-BELOW_LOUD_DB / 10)):

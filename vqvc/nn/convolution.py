@@ -49,4 +49,4 @@ class Convolution(nn.Module):
         return nn.functional.linear(self.windows(padded), self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.valid(nn.functional.pad(x, (0, 0, *self.padding)))
+        return self.valid(nn.functional.pad(x, (0, 0, *self.padding)) if self.taps > 1 else x)
