@@ -10,7 +10,7 @@ VERSION = next(
     for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus", "serve")  # fmt: skip
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "live", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus", "serve")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
@@ -23,6 +23,7 @@ EXTRAS = {
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "serve": ["gradio", "fastapi", "uvicorn", "pillow"],  # the page of vqvc-serve
+    "live": ["sounddevice>=0.4.6"],  # microphone and loudspeaker, through the library PortAudio
     "tensorboard": ["tensorboard"],
     "docs": ["pdoc"],  # the API reference: docs/build.sh
     # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests

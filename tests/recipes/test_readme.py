@@ -49,7 +49,8 @@ def test_files_that_are_named_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "vqvc/models/README.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "docs/live.md", "vqvc/models/README.md"],
 )
 def test_links_lead_to_files_and_headings(page):
     path = ROOT / page
