@@ -19,6 +19,7 @@ from vqvc.errors import MissingExtraError
 from vqvc.evaluation import plots
 from vqvc.evaluation.judges import quality, recognisers
 from vqvc.evaluation.metrics import words
+from vqvc.serve import figures, page
 
 FAILURES = [
     (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
@@ -51,9 +52,11 @@ USES = [
     ("jiwer", "evaluate", lambda: words.count_errors(["a"], ["a"])),
     ("matplotlib", "plots", _spectrogram),
     ("matplotlib.pyplot", "plots", _spectrogram),
-    ("speechmos.dnsmos", "quality", quality.Dnsmos),
+    ("onnxruntime", "quality", quality.Dnsmos),
     ("distillmos", "distillmos", quality.DistillMos),
     ("parselmouth", "evaluate", _pitch),
+    ("gradio", "serve", lambda: page.load_gradio("folder")),
+    ("PIL.Image", "serve", lambda: figures._png(np.zeros((1, 1, 3), np.uint8))),
 ]
 
 

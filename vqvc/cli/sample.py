@@ -51,13 +51,13 @@ def make_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> None:
     """Draw codes and decode them."""
     _check(args)
-    from vqvc.conversion import model_file
+    from vqvc.conversion import disclosure, model_file
 
     header = model_file.read_header(args.model)
     if args.speaker is None:
         args.speaker = (header.listed_speakers or header.speakers)[0].name
         logger.info("no --speaker: %s, the model's first", args.speaker)
-    header.speaker_index(args.speaker)  # fails before the weights are read
+    tags = disclosure.tags_of(header, header.speaker_index(args.speaker))  # fails before the weights are read
     first = _outputs.place(args.out, f"sample{_outputs.suffix(args)}")
     if first == _outputs.STANDARD:
         raise UsageError("--out -: samples go to files; name one")
@@ -97,7 +97,7 @@ def work(args: argparse.Namespace) -> None:
         )  # fmt: skip
     for n, (out, one) in enumerate(zip(outs, codes)):
         samples = converter.decode(one, args.speaker, seed=args.seed + n, temperature=args.voice_temperature)
-        _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args)
+        _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args, tags)
         print(f"{len(samples) / converter.sample_rate:.2f} s  {out}")
         if args.picture:
             plots.spectrogram(out.with_suffix(".png"), samples, converter.sample_rate)

@@ -152,7 +152,7 @@ def _announce(message: str) -> None:
 @contextmanager
 def _announced_if_slow(after_s: float = 1.0):
     """Log what takes so long when the first call has to compile the loop."""
-    if kernels.advance.signatures:
+    if kernels.advance.overloads:  # its signatures are hashed, which takes longer than a frame
         yield
         return
     path = kernels.advance.stats.cache_path
