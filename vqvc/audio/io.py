@@ -140,7 +140,7 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
         except OSError as error:
             raise explained(error, path) from None
         try:
-            sound = opened.enter_context(_sound_file(path, checked))
+            sound = opened.enter_context(_by_descriptor(path, file) if checked is file else soundfile.SoundFile(checked))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             if is_foreign(path):
                 raise AudioError(f"{path}: not a readable audio file; convert it first: {remedy(path)}") from None
@@ -157,10 +157,8 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
         yield sound
 
 
-def _sound_file(path: Path, file: BinaryIO) -> soundfile.SoundFile:
-    """The file to libsndfile by its descriptor, which goes on to read without Python, where that is possible."""
-    if isinstance(file, mpeg.PrefixedFile):
-        return soundfile.SoundFile(file)
+def _by_descriptor(path: Path, file: BinaryIO) -> soundfile.SoundFile:
+    """The file for libsndfile, which reads on without Python, by its descriptor where that is possible."""
     if os.name == "nt" or path.suffix.lower() in NAMED:  # a descriptor of Windows is the C library's that made it
         return soundfile.SoundFile(native_name(path))
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # the file object may have read ahead

@@ -32,7 +32,7 @@ def with_length(file: BinaryIO) -> BinaryIO:
         file.seek(at)
         if not any(tag in file.read(200) for tag in TAGGED):
             frames = sum(1 for _ in _frames(file, at, head))
-            return PrefixedFile(_xing(head, frames, size - at), file, at, size)
+            return _PrefixedFile(_xing(head, frames, size - at), file, at, size)
     file.seek(0)
     return file
 
@@ -112,7 +112,7 @@ def _xing(first: bytes, frames: int, size: int) -> bytes:
     return (head + bytes(side) + tag).ljust(length, b"\0")
 
 
-class PrefixedFile(io.RawIOBase):
+class _PrefixedFile(io.RawIOBase):
     """A file from ``at`` on, behind other bytes."""
 
     def __init__(self, prefix: bytes, file: BinaryIO, at: int, size: int):
