@@ -140,7 +140,9 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
         except OSError as error:
             raise explained(error, path) from None
         try:
-            sound = opened.enter_context(_by_descriptor(path, file) if checked is file else soundfile.SoundFile(checked))
+            sound = opened.enter_context(
+                _by_descriptor(path, file) if checked is file else soundfile.SoundFile(checked)
+            )
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             if is_foreign(path):
                 raise AudioError(f"{path}: not a readable audio file; convert it first: {remedy(path)}") from None
