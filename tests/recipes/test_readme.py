@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from stub_recipe import declared_options
 
 from vqvc.corpus.layouts import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def declared_options(script: str) -> set[str]:
-    return set(re.findall(r"^option (\S+)", (ROOT / script).read_text(), re.MULTILINE))
 
 
 def test_every_option_of_the_training_page_is_declared():
