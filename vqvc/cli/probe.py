@@ -62,13 +62,16 @@ def work(args: argparse.Namespace) -> int | None:
     import numpy as np
     from tqdm import tqdm
 
+    from vqvc._util import extras
     from vqvc._util.atomic import write_json
+    from vqvc.conversion import model_file
     from vqvc.evaluation import probe_baselines, probe_codes
     from vqvc.evaluation.probe_codes import Probed
 
     with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
         if built_in:
-            probed = Probed.built_in(args.model or RELEASED, Path(scratch))
+            extras.load("espeakng_loader", "synthetic")  # before a model is read
+            probed = Probed.built_in(model_file.read(args.model or RELEASED), Path(scratch))
             print(
                 f"{probed.file} on the built-in voices (eSpeak NG, {len(probed.archive)} sentences): synthetic speech, so "
                 "the figures compare models and are not those of recordings"
@@ -78,7 +81,9 @@ def work(args: argparse.Namespace) -> int | None:
         with tqdm(desc="MFCC", unit="utt", disable=None if probed.waveform else True) as bar:
             result = probe_codes.measure(probed, args.seed, args.baseline_minutes, bar.update)
     print(probe_baselines.table(result.figures))
-    print(result.accuracy_line)
+    name = "test" if "test" in result.figures else next(iter(result.figures))
+    accuracy = result.figures[name]["without_silence"]["codes"]["value"]
+    print(f"phone accuracy ({probe_baselines.SETS[name]}): {accuracy:.1f} %")
     if args.out is None:
         return
     write_json(args.out / "probe.json", result.report)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvc.conversion.model_file import ModelFile
 from vqvc.corpus.alignment import Segment, require_store, stream_ctm
 from vqvc.corpus.codes import CodeArchive
 from vqvc.corpus.phones import CLASSES
 from vqvc.corpus.store import PackedStore
 from vqvc.evaluation import plots, probe, probe_baselines
+from vqvc.evaluation.builtin_corpus import synthesize_and_encode
 from vqvc.evaluation.metrics.codes import label, labelled
 from vqvc.evaluation.probe import LabelledCodes
 from vqvc.evaluation.probe_baselines import SETS, SILENCE
@@ -40,19 +42,13 @@ class Probed:
         return cls(CodeArchive.load(codes), stream_ctm(alignment), waveform, codes.name)
 
     @classmethod
-    def built_in(cls, model: Path, scratch: Path) -> "Probed":
+    def built_in(cls, model: ModelFile, scratch: Path) -> "Probed":
         """The codes of a model for speech of eSpeak NG, whose phone times are exact.
 
-        scratch: folder for that speech, which must stay while the result is used.
+        scratch: folder for that speech, which must stay while the result is used. Raises MissingExtraError without eSpeak NG.
         """
-        from vqvc._util import extras
-        from vqvc.conversion import model_file
-        from vqvc.evaluation.builtin_corpus import synthesize_and_encode
-
-        extras.load("espeakng_loader", "synthetic")  # before a model is read
-        found = model_file.read(model)
-        corpus = synthesize_and_encode(found, scratch / "corpus")
-        return cls(corpus.archive, corpus.segments.items(), corpus.waveform, found.path.name)
+        corpus = synthesize_and_encode(model, scratch / "corpus")
+        return cls(corpus.archive, corpus.segments.items(), corpus.waveform, model.path.name)
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,6 @@ class ProbeResult:
     figures: dict  # see ``probe_baselines.compare``
     report: dict  # of probe.json, the figures among it
     joint: np.ndarray
-
-    @property
-    def accuracy_line(self) -> str:
-        """The figure that is quoted: the single-code map, silence left out, on test where there is one."""
-        name = "test" if "test" in self.figures else next(iter(self.figures))
-        return f"phone accuracy ({SETS[name]}): {self.figures[name]['without_silence']['codes']['value']:.1f} %"
 
     def draw(self, path: Path) -> None:
         """Write the heat map of P(phone | code)."""

@@ -206,9 +206,9 @@ def _status(text: str = "", *, error: bool = False) -> str:
 
 def _bar(what: str, share: float | None) -> str:
     if share is None:
-        return Markup('<p role="status">{}: waiting, the model is at work.</p><progress aria-label="{}"></progress>').format(
-            what, what
-        )
+        return Markup(
+            '<p role="status">{}: waiting, the model is at work.</p><progress aria-label="{}"></progress>'
+        ).format(what, what)
     percent = round(100 * share)
     return Markup('<p>{}: {} %</p><progress max="100" value="{}" aria-label="{}"></progress>').format(
         what, percent, percent, escape(what)
