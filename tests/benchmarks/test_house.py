@@ -1,18 +1,12 @@
 """benchmarks/house.py counts what its table says, on a package of a few lines."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+import scripts
 
 
 @pytest.fixture(scope="module")
 def house():
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "house.py"
-    spec = importlib.util.spec_from_file_location("house", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("benchmarks/house.py")
 
 
 SOURCE = """

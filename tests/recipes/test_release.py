@@ -1,19 +1,17 @@
 """A release: its steps call the commands that they print, and its figures go between two lines of a file."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import pytest
+import scripts
 from stub_recipe import STUB, names, one_sentence, run
 
 from vqvc.errors import VqvcError
 
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("release", ROOT / "recipes/release.py")
-release = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(release)
+release = scripts.load("recipes/release.py")
 
 STEPS = "model,encode,prior,evaluate"
 
