@@ -82,7 +82,15 @@ class Rows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[:, at] = 0, 0
 
-    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+    def synthesize(
+        self,
+        frames: Tensor,
+        predictor: Tensor | None,
+        gain: Tensor | None,
+        forced: Tensor,
+        temperature: float,
+        observe: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``."""
         classes, raw = [forced[:, :0]], []
         for i in range(frames.shape[1]):

@@ -89,7 +89,15 @@ class SpanRows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[at] = 0, 0
 
-    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+    def synthesize(
+        self,
+        frames: Tensor,
+        predictor: Tensor | None,
+        gain: Tensor | None,
+        forced: Tensor,
+        temperature: float,
+        observe: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``; raises VqvcError when programs that wait for each other do not run together."""
         outputs, classes, raw = self.packed.widths.outputs, [forced[:, :0].int()], []
         for begin in range(0, frames.shape[1], SPAN):
