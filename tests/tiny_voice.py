@@ -1,5 +1,6 @@
 """A model that is quick and generates noise: a few layers of random weights."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -41,4 +42,14 @@ def tiny_model(output: str = "mixture", seed: int = 0, **decoder) -> VQVAE:
             for weight in (model.wavenet.out.weight, model.wavenet.stack.frame_bias, model.wavenet.stack.residual_bias):
                 weight.normal_(std=0.3)
             model.wavenet.out.bias.add_(0.3 * torch.randn_like(model.wavenet.out.bias))
+    return model
+
+
+def model_with_mel(seed: int = 0) -> VQVAE:
+    """The tiny model with an F0 conditioner, the auxiliary log-mel head, and a global variance for each speaker."""
+    config = dataclasses.replace(tiny_model(f0=True).config, n_mels=20)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(config, len(SPEAKERS)).eval()
+        model.global_variance.copy_(torch.rand_like(model.global_variance) + 0.1)
     return model

@@ -7,10 +7,11 @@ what is longer than ``chunking.LONG_S`` is converted in pieces, with level and m
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
 
 import numpy as np
 
+from vqvc.conversion.options import TEMPERATURE, Synthesis, settled
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -19,26 +20,17 @@ if TYPE_CHECKING:
     from vqvc.conversion.model_file import ModelFile
     from vqvc.conversion.source import Given, Source
     from vqvc.conversion.speech import Speech
+    from vqvc.conversion.statistics import Statistics
+    from vqvc.conversion.stream import Stream
     from vqvc.conversion.voice_file import EnrolledVoice
 
 logger = logging.getLogger("vqvc.convert")
 
 TOGETHER_S = 60.0  # recordings are converted together up to this length
-TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 PathLike = str | Path
 Speaker: TypeAlias = "str | EnrolledVoice"  # a name of the speaker table, or a voice of ``enroll``
 Voice: TypeAlias = "EnrolledVoice | PathLike | None"
 Item = TypeVar("Item", bound="Given")
-
-
-class Synthesis(TypedDict, total=False):
-    """Keywords of everything that synthesizes."""
-
-    seed: int  # of the draws; 0
-    temperature: float  # of the draws; TEMPERATURE
-    fold: str  # "auto" cuts speech into streams that are made at once, "off" leaves it whole
-    postfilter: bool  # correct the spectrum, see ``conversion.postfilter``; True
-    progress: Callable[[int], object] | None  # called with the number of samples that were just made
 
 
 class VoiceConverter:
@@ -112,7 +104,7 @@ class VoiceConverter:
         """Speech (T * hop_length,) float32 of codes (T,) as a speaker, at the level of training."""
         from vqvc.conversion import pipeline
 
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         request = pipeline.Request(self._checked(codes), self._target(speaker), seed)
         return pipeline.synthesize(self.model, self._sampler, [request], **rest)[0]
 
@@ -122,7 +114,7 @@ class VoiceConverter:
         """Analyses as other speakers, all at once: (T,) float32 each, as long and as loud as the recording was."""
         from vqvc.conversion import pipeline
 
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         requests = [pipeline.Request.of(source, self._target(speaker), seed) for source, speaker in pairs]
         made = pipeline.synthesize(self.model, self._sampler, requests, **rest) if requests else []
         return [_as_source(samples, source) for samples, (source, _) in zip(made, pairs)]
@@ -140,7 +132,7 @@ class VoiceConverter:
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
         out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
-        overwrite: bool = False, **options: Unpack[Synthesis],
+        tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> list[Path]:  # fmt: skip
         """A batch written to files."""
 
@@ -154,29 +146,26 @@ class VoiceConverter:
     @overload
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
-        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, overwrite: bool = False,
-        **options: Unpack[Synthesis],
+        sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, tag: bool = True,
+        overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Path:  # fmt: skip
         """One recording written to a file."""
 
     def convert(
         self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None,
-        subtype: str | None = None, normalise: bool = False, overwrite: bool = False, **options: Unpack[Synthesis],
+        subtype: str | None = None, normalise: bool = False, tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
     ) -> Any:  # fmt: skip
         """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
         voice: in place of ``speaker``, an enrolled voice or the path of its file. source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
         out: a sound file to write instead, whose name is returned, at ``sample_rate`` Hz (the source's when None), in the
         format that its suffix names; one for each of a batch. It is written while it is made, so memory does not grow with its
-        length. subtype, normalise: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
+        length. subtype, normalise, tag: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
         is none and, without ``overwrite``, for a file that exists.
         """
         from vqvc.conversion.speech import require_free
 
-        if (speaker is None) == (voice is None):
-            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
-        if voice is not None:
-            speaker = self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
+        speaker = self._one_of(speaker, voice)
         batch = isinstance(source, list)
         sources = source if batch else [source]
         speakers = (
@@ -196,7 +185,7 @@ class VoiceConverter:
             made.append(
                 speech.samples()
                 if path is None
-                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise)
+                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise, tag=tag)
             )
         return made if batch else made[0]
 
@@ -238,12 +227,13 @@ class VoiceConverter:
     ) -> "Iterator[tuple[int, Speech]]":
         """Speech made together depends on each other a little (where streams are cut), so all of a group is made or none."""
         from vqvc.conversion import chunking
+        from vqvc.conversion.disclosure import tags_of
         from vqvc.conversion.pipeline import Request, synthesize
         from vqvc.conversion.speech import Speech
 
         if all(number in skip for number, _, _ in group):
             return
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
         read: dict[Any, tuple[Recording, Analysis]] = {}
         for number, source, target in group:
@@ -254,7 +244,7 @@ class VoiceConverter:
                     whole = chunking.survey(source, self.model)
                     blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
-                    yield number, Speech(blocks, self.sample_rate, *facts)
+                    yield number, Speech(blocks, self.sample_rate, *facts, tags_of(self._file, target))
                     continue
                 key = source.path, id(source.samples), source.sample_rate
                 if key not in read:  # one with several targets is read once
@@ -265,10 +255,29 @@ class VoiceConverter:
                 _report(failed, number, error)
         wanted = [Request.of(found, target, seed) for _, _, found, target in requests]
         made = synthesize(self.model, self._sampler, wanted, **rest) if requests else []
-        for (number, recording, found, _), samples in zip(requests, made):
+        for (number, recording, found, target), samples in zip(requests, made):
             if number not in skip:
                 given = recording.source_rate, recording.source_length_samples, recording.notes
-                yield number, Speech(iter([_as_source(samples, found)]), self.sample_rate, *given)
+                blocks = iter([_as_source(samples, found)])
+                yield number, Speech(blocks, self.sample_rate, *given, tags_of(self._file, target))
+
+    def stream(
+        self, speaker: "Speaker | None" = None, *, voice: Voice = None, seed: int = 0, temperature: float = TEMPERATURE,
+        postfilter: bool = True, sample_rate: int | None = None, statistics: "Statistics | None" = None,
+        source_f0_hz: float | None = None, gate_db: float | None = None,
+    ) -> "Stream":  # fmt: skip
+        """A conversion while somebody speaks: ``stream.convert(block)`` as often as there is more, then ``stream.flush()``.
+
+        Blocks may have any size; what comes back is ``stream.latency_samples`` behind. speaker, voice: as of ``convert``. The rest:
+        see ``conversion.stream.Stream``. Raises UsageError for a model whose encoder does not read the waveform itself.
+        """
+        from vqvc.conversion.stream import Stream
+
+        target = self._target(self._one_of(speaker, voice))
+        return Stream(
+            self.model, self._sampler, target, seed=seed, temperature=temperature, postfilter=postfilter,
+            sample_rate=sample_rate, statistics=statistics, source_f0_hz=source_f0_hz, gate_db=gate_db,
+        )  # fmt: skip
 
     # --- voices outside the speaker table
 
@@ -304,6 +313,14 @@ class VoiceConverter:
         speaker.require_model(self.checksum, self._file.config.decoder.speaker_dim, self._file.path)
         return speaker
 
+    def _one_of(self, speaker: Any, voice: Voice) -> Any:
+        """The speaker, or the voice in its place; raises UsageError for both and for none."""
+        if (speaker is None) == (voice is None):
+            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
+        if voice is None:
+            return speaker
+        return self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
+
     def _source(self, given: "Given") -> "Source":
         from vqvc.conversion.source import Source
 
@@ -323,22 +340,6 @@ def _as_source(samples: np.ndarray[Any, Any], source: "Analysis") -> np.ndarray[
     """Samples at the level of training, as long and as loud as their source."""
     level: np.ndarray[Any, Any] = samples[: source.length_samples] * np.float32(10 ** (-source.gain_db / 20))
     return level
-
-
-def _settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
-    """The seed, and keywords of ``pipeline.synthesize`` for the rest; raises TypeError for a keyword that is none."""
-    unknown = options.keys() - Synthesis.__annotations__.keys()
-    if unknown:
-        raise TypeError(
-            f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
-        )
-    rest = {
-        "temperature": options.get("temperature", TEMPERATURE),
-        "folding": options.get("fold", "auto"),
-        "postfilter": options.get("postfilter", True),
-        "progress": options.get("progress") or (lambda samples: None),
-    }
-    return options.get("seed", 0), rest
 
 
 def _report(failed: Callable[[int, VqvcError], object] | None, number: int, error: VqvcError) -> None:

@@ -1,35 +1,24 @@
 """Enrollment: a vector fitted to recordings, what is refused, the voice file, and conversion with it; from Python and as commands."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_voice import SPEAKERS, tiny_model
+from tiny_voice import SPEAKERS, model_with_mel, tiny_model
 
 import vqvc
 from vqvc.audio import level
 from vqvc.cli import convert, enroll
 from vqvc.conversion import chunking, enrollment, model_file, suitability, voice_file
+from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import AudioError, ModelError, UsageError
-from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 RATE = 16000
-
-
-def model_with_mel(seed: int = 0) -> VQVAE:
-    """The tiny model with an F0 conditioner, the auxiliary log-mel head, and a global variance for each speaker."""
-    config = dataclasses.replace(tiny_model(f0=True).config, n_mels=20)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build_model(config, len(SPEAKERS)).eval()
-        model.global_variance.copy_(torch.rand_like(model.global_variance) + 0.1)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +280,7 @@ def run(file, tmp_path, monkeypatch, call_command):
 def test_enroll_with_the_fewest_words_and_convert_to_the_voice(run, wav, converter, speechlike, caplog):
     caplog.set_level("INFO", "vqvc")
     status, out, err = run(enroll, "--src", wav)
-    assert (status, out) == (0, "me.voice\n") and enroll.CONSENT in err
+    assert (status, out) == (0, "me.voice\n") and CONSENT in err
     soundfile.write("a.wav", speechlike(0.4), RATE)
     status, out, _ = run(convert, "--src", "a.wav", "--voice", "me.voice", "--subtype", "float")
     assert (status, out) == (0, "a_me.wav\n")
@@ -354,3 +343,8 @@ def test_conversions_of_a_folder_are_made_again_when_the_voice_is_another(run, c
     row_as_voice(converter, 2).save("me.voice")
     status, _, err = run(convert, "--src", folder, "--voice", "me.voice", "--out", "out")
     assert status == 2 and "--overwrite" in err
+
+
+def test_the_model_card_says_whose_voices_may_be_enrolled():
+    card = Path(vqvc.__file__).parent / "models/README.md"
+    assert CONSENT in " ".join(card.read_text(encoding="utf-8").split())

@@ -19,6 +19,7 @@ from vqvc.errors import MissingExtraError
 from vqvc.evaluation import plots
 from vqvc.evaluation.judges import quality, recognisers
 from vqvc.evaluation.metrics import words
+from vqvc.serve import figures, page
 
 FAILURES = [
     (ModuleNotFoundError("No module named 'PACKAGE'", name="PACKAGE"), "is not installed"),
@@ -54,6 +55,8 @@ USES = [
     ("onnxruntime", "quality", quality.Dnsmos),
     ("distillmos", "distillmos", quality.DistillMos),
     ("parselmouth", "evaluate", _pitch),
+    ("gradio", "serve", lambda: page.load_gradio("folder")),
+    ("PIL.Image", "serve", lambda: figures._png(np.zeros((1, 1, 3), np.uint8))),
 ]
 
 
@@ -117,7 +120,7 @@ def test_a_library_that_does_not_load(monkeypatch):
         espeak.Synthesiser()
 
 
-def test_row_30_commands_say_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
+def test_row_30_commands_report_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
     broken("pocketsphinx", OSError("broken"))
     with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
         writer.add("a_1", np.ones(1600, np.int16), speaker="a", subset="train", text="hello")

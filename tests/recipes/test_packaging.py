@@ -13,7 +13,7 @@ import setuptools
 ROOT = Path(__file__).resolve().parents[2]
 # the name under which a package is installed, where it is not that of its module
 INSTALLED_AS = {
-    "espeakng_loader": "espeakng-loader", "faster_whisper": "faster-whisper", "parselmouth": "praat-parselmouth",
+    "PIL": "pillow", "espeakng_loader": "espeakng-loader", "faster_whisper": "faster-whisper", "parselmouth": "praat-parselmouth",
     "pytest_timeout": "pytest-timeout", "sklearn": "scikit-learn", "whisper_normalizer": "whisper-normalizer",
     "yaml": "pyyaml",
 }  # fmt: skip

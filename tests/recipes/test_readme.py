@@ -4,15 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import soundfile
+from stub_recipe import declared_options
 
 from vqvc.corpus.layouts import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def declared_options(script: str) -> set[str]:
-    return set(re.findall(r"^option (\S+)", (ROOT / script).read_text(), re.MULTILINE))
 
 
 def test_every_option_of_the_training_page_is_declared():
@@ -48,7 +46,8 @@ def test_files_that_are_named_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "vqvc/models/README.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "docs/live.md", "vqvc/models/README.md"],
 )
 def test_links_lead_to_files_and_headings(page):
     path = ROOT / page
@@ -77,3 +76,25 @@ def test_options_of_commands_in_the_readme_exist():
         module = importlib.import_module(f"vqvc.cli.{command.removeprefix('vqvc-').replace('-', '_')}")
         known = {option for action in module.make_parser()._actions for option in action.option_strings}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+@pytest.mark.slow  # enrolls with the included model
+def test_the_python_examples_run(tmp_path, monkeypatch, speechlike):
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2 and "enroll" in blocks[1]
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", speechlike(0.6, 44100), 44100)
+    soundfile.write("me.wav", speechlike(12.0), 16000)
+    found = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), found)
+    samples = found["samples"]
+    assert (
+        samples.dtype == "float32" and len(samples) == found["converter"].sample_rate * soundfile.info("a.wav").duration
+    )
+    with soundfile.SoundFile("a_me.wav") as sound:
+        assert (sound.samplerate, len(sound)) == (
+            44100,
+            soundfile.info("a.wav").frames,
+        ) and "speaker me" in sound.comment
+    assert found["voice"].name == "me" and (tmp_path / "me.voice").stat().st_size < 10_000

@@ -22,13 +22,18 @@ SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "floa
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """``--format``, ``--subtype`` and ``--normalise``."""
+    """``--format``, ``--subtype``, ``--normalise`` and ``--no-tag``."""
     parser.add_argument("--format", help="suffix of outputs that are not named: wav, flac, ogg, opus, mp3, ...; wav")
     parser.add_argument(
         "--subtype", help="sample format: 16, 24, 32, float, or libsndfile's name; 16 where the format has it"
     )
     parser.add_argument(
         "--normalise", action="store_true", help="bring the output's peak to -1 dB instead of the source's level"
+    )
+    parser.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
     )
 
 
@@ -101,26 +106,19 @@ def deliver(
     sample_rate: int,
     length_samples: int | None,
     args: argparse.Namespace,
+    tags: Mapping[str, str],
     finished: Callable[[Path], None] = lambda partial: None,
-    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Write blocks (T,) of float32 to ``path``, or to stdout. tags, finished: as ``vqvc.audio.output.write_blocks`` has them."""
+    """Write blocks (T,) of float32 to ``path``, or to stdout. tags, finished: as ``vqvc.audio.output.write_blocks`` has them;
+    with ``--no-tag`` there are no tags."""
     from vqvc.audio import output
 
-    options = {"normalise": args.normalise, "tags": tags or output.NO_TAGS}
+    options = {"normalise": args.normalise, "tags": output.NO_TAGS if args.no_tag else tags}
     if path == STANDARD:
         form = form_of(path, args)
         output.write_stream(sys.stdout.buffer, blocks, sample_rate, length_samples, form, **options)
         return
     output.write_blocks(path, blocks, sample_rate, length_samples, subtype(args), finished=finished, **options)
-
-
-def tags_of(model: Path, checksum: str, speaker: str) -> dict[str, str]:
-    """The metadata of converted speech: the program, and the model and speaker that made it."""
-    import vqvc
-
-    software = f"vqvc {vqvc.__version__}"
-    return {"software": software, "comment": f"{software}, model {model.stem} {checksum[:8]}, speaker {speaker}"}
 
 
 def report(path: Path) -> None:

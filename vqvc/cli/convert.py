@@ -12,11 +12,10 @@ from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
 from vqvc.cli._finished import Finished
-from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
+from vqvc.cli._models import Meter, add_model, add_speech_options, add_target, synthesis_options, voice_of
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 if TYPE_CHECKING:
-    from vqvc.conversion.model_file import Header
     from vqvc.conversion.speech import Speech
     from vqvc.conversion.voice_file import EnrolledVoice
 
@@ -38,8 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_model(p)
     p.add_argument("--src", help="a recording, a folder of them, or - for stdin")
-    p.add_argument("--speaker", help="the target speaker")
-    p.add_argument("--voice", type=Path, help="a voice file of vqvc-enroll instead of --speaker")
+    add_target(p)
     p.add_argument(
         "--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given"
     )
@@ -47,11 +45,6 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--list-speakers", action="store_true", help="print the model's speakers and end")
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
-    p.add_argument(
-        "--no-tag",
-        action="store_true",
-        help="leave the metadata of outputs empty; otherwise program, model and speaker, where the format has a place",
-    )
     add_speech_options(p)
     return p
 
@@ -68,7 +61,9 @@ def work(args: argparse.Namespace) -> int:
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
-    voice = _voice(args, header)
+    if args.voice and args.pairs:
+        raise UsageError("--pairs names the speakers; leave out --voice")
+    voice = voice_of(args, header)
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
@@ -78,20 +73,6 @@ def work(args: argparse.Namespace) -> int:
         if voice is not None:
             settings["voice"] = sha256_of_file(args.voice)
         return _convert(batch, args, options, Finished(settings), voice)
-
-
-def _voice(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | None":
-    """The enrolled voice of ``--voice``, whose name stands in for ``--speaker``; None without."""
-    if args.voice is None:
-        return None
-    from vqvc.conversion import voice_file
-
-    if args.speaker or args.pairs:
-        raise UsageError("--voice takes the place of --speaker and --pairs; leave those out")
-    voice = voice_file.read(args.voice)
-    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
-    args.speaker = voice.name
-    return voice
 
 
 def _convert(
@@ -141,7 +122,7 @@ def _convert_jobs(
         for note in speech.notes:
             logger.info("%s: %s", job.src, note)
         try:
-            _write(speech, job, batch, args, finished, converter.checksum)
+            _write(speech, job, batch, args, finished)
             made_samples += speech.length_at(converter.sample_rate)
         except VqvcError as error:
             report_failed(number, error)
@@ -151,18 +132,15 @@ def _convert_jobs(
     return failed
 
 
-def _write(
-    speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished, checksum: str
-) -> None:
-    """Write a conversion and print its name; checksum: of the model file."""
+def _write(speech: "Speech", job: Job, batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
+    """Write a conversion and print its name."""
     rate = speech.source_rate if args.rate == "source" else int(args.rate)
 
     def note(partial: Path) -> None:
         if batch.many:
             finished.add(partial, job.out, job.src, speaker=job.speaker)
 
-    tags = None if args.no_tag else _outputs.tags_of(args.model, checksum, job.speaker)
-    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, note, tags)
+    _outputs.deliver(job.out, speech.at(rate), rate, speech.length_at(rate), args, speech.tags, note)
     _outputs.report(job.out)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from vqvc.cli import _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model
+from vqvc.conversion.disclosure import CONSENT
 from vqvc.errors import AudioError, UsageError
 
 logger = logging.getLogger("vqvc.enroll")
-CONSENT = "Enroll only voices whose owners agree to it, and say that converted speech is converted."
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 """A conversion that is made as it is read."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ class Speech:
     source_rate: int  # Hz
     source_length_samples: int  # at that rate
     notes: tuple[str, ...] = ()  # what was converted when the source was read
+    tags: Mapping[str, str] = field(default_factory=dict)  # of its files, see ``disclosure.tags_of``
 
     def samples(self) -> np.ndarray:
         """All of it, (T,) float32 at ``sample_rate``."""
@@ -39,16 +40,24 @@ class Speech:
         *,
         subtype: str | None = None,
         normalise: bool = False,
+        tag: bool = True,
         finished: Callable[[Path], None] = lambda partial: None,
     ) -> Path:
         """Write a sound file at ``sample_rate`` (the source's when None), in the format that its suffix names.
 
         subtype: libsndfile's name of how samples are stored; 16 bits where the format has them when None. normalise: bring
-        the peak to -1 dB. finished: called with the whole file before it takes its name. Memory holds one block.
+        the peak to -1 dB. tag: write ``tags`` into the metadata, where the format has a place. finished: called with the whole file before it takes its name. Memory holds one block.
         """
         rate = sample_rate or self.source_rate
         output.write_blocks(
-            path, self.at(rate), rate, self.length_at(rate), subtype, normalise=normalise, finished=finished
+            path,
+            self.at(rate),
+            rate,
+            self.length_at(rate),
+            subtype,
+            normalise=normalise,
+            finished=finished,
+            tags=self.tags if tag else output.NO_TAGS,
         )
         return Path(path)
 

@@ -75,7 +75,7 @@ class EnrolledVoice:
 def require_name(name: str) -> None:
     """Raise UsageError for a name that files and tables cannot carry."""
     if not name or len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip():
-        raise UsageError(f"--name {name!r}: give a name of 1 to {LONGEST_NAME} printable characters")
+        raise UsageError(f"the name {name!r} of a voice: give one of 1 to {LONGEST_NAME} printable characters")
 
 
 def read(path: str | Path) -> EnrolledVoice:

@@ -1,4 +1,4 @@
-"""vqvc-convert names itself, the model and the speaker in the metadata of what it writes."""
+"""Converted speech names program, model and speaker in the metadata of its file, whoever writes it."""
 
 import pytest
 import soundfile
@@ -6,7 +6,7 @@ from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
 from vqvc.audio import io
-from vqvc.cli import convert
+from vqvc.cli import convert, decode
 from vqvc.conversion import model_file
 
 
@@ -34,3 +34,30 @@ def test_an_output_names_version_model_and_speaker(run, name):
 def test_no_tag_leaves_it_out_and_changes_no_sample(run, tmp_path):
     assert run("b.wav")[0] and not run("c.wav", "--no-tag")[0]
     assert (io.read(tmp_path / "b.wav").samples == io.read(tmp_path / "c.wav").samples).all()
+
+
+def test_decoded_codes_are_tagged_too(run, tmp_path):
+    comment, _ = run("b.wav")
+    (tmp_path / "codes.txt").write_text("1 2 3 4 5 6 7 8")
+    words = [
+        "--model",
+        tmp_path / "tiny.safetensors",
+        tmp_path / "codes.txt",
+        "--speaker",
+        "p226",
+        "--out",
+        tmp_path / "c.wav",
+    ]
+    for options, expected in (((), comment), (("--overwrite", "--no-tag"), "")):
+        assert decode.main([*map(str, words), *options]) == 0
+        with soundfile.SoundFile(tmp_path / "c.wav") as sound:
+            assert sound.comment == expected
+
+
+def test_python_tags_its_files_as_the_command_does(run, tmp_path):
+    comment, _ = run("b.wav")
+    converter = vqvc.load(tmp_path / "tiny.safetensors")
+    for tag, expected in ((True, comment), (False, "")):
+        out = converter.convert(tmp_path / "a.wav", "p226", out=tmp_path / f"{tag}.wav", tag=tag)
+        with soundfile.SoundFile(out) as sound:
+            assert sound.comment == expected

@@ -1,0 +1,20 @@
+"""What converted speech says about itself in its metadata, and whose voices may be enrolled."""
+
+from typing import TYPE_CHECKING
+
+from vqvc import __version__
+
+if TYPE_CHECKING:
+    from vqvc.conversion.model_file import Header
+    from vqvc.conversion.voice_file import EnrolledVoice
+
+CONSENT = "Enroll only voices whose owners agree to it, and say that converted speech is converted."
+
+
+def tags_of(model: "Header", target: "int | EnrolledVoice") -> dict[str, str]:
+    """libsndfile's strings by name for speech as ``target``, an index of the model's table or an enrolled voice."""
+    software, speaker = f"vqvc {__version__}", model.speakers[target].name if isinstance(target, int) else target.name
+    return {
+        "software": software,
+        "comment": f"{software}, model {model.path.stem} {model.checksum[:8]}, speaker {speaker}",
+    }
