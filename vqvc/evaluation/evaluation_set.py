@@ -46,7 +46,9 @@ def order_of(name: str, seed: int = 0) -> str:
 
 
 def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, count: int) -> list[str]:
-    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech, genders in turn.
+    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech.
+
+    Genders take turns, but no voice with a handful of sentences (less than FEW_S) comes before one with more.
 
     Raises UsageError for an unknown voice, with the nearest names.
     """
@@ -57,12 +59,19 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
                 raise UsageError(f"--targets: the model has no speaker {name!r}; near it: {near}")
         return list(wanted)
     spoken = _training_speech(store)
-    by_gender = defaultdict(list)
     genders = {item.speaker: item.gender for item in store.speakers}
-    for name in sorted(known, key=lambda name: (-spoken[name], name)):
-        by_gender[genders.get(name, "")].append(name)
-    groups = [by_gender[gender] for gender in sorted(by_gender)]
-    turns = [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
+    order = sorted(known, key=lambda name: (-spoken[name], name))
+
+    def in_turns(names: Sequence[str]) -> list[str]:
+        by_gender = defaultdict(list)
+        for name in names:
+            by_gender[genders.get(name, "")].append(name)
+        groups = [by_gender[gender] for gender in sorted(by_gender)]
+        longest = max(map(len, groups), default=0)
+        return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+    turns = in_turns([name for name in order if spoken[name] >= FEW_S])
+    turns += in_turns([name for name in order if spoken[name] < FEW_S])
     if not turns:
         raise CorpusError("the model knows no speaker to convert into")
     return turns[:count]
