@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vqvc.conversion.stream import Stream
 
 logger = logging.getLogger("vqvc.live")
+REHEARSAL_S = 0.4  # longer than the latency, so that everything has been used once
 CUSHION_MS = 20.0  # of converted speech that is kept ready beside a block
 METER_S, METER_DB, METER_WIDTH = 0.2, 60.0, 20  # between two lines, range, letters
 
@@ -141,8 +143,9 @@ def _stream(args: argparse.Namespace, voice: object, sample_rate: int) -> "Strea
     }  # fmt: skip
     target = {"voice": voice} if voice is not None else {"speaker": args.speaker}
     rehearsal = converter.stream(**target, **options)
-    for _ in range(20):
-        rehearsal.convert(np.zeros(round(sample_rate * args.block_ms / 1000), np.float32))
+    block = np.zeros(max(round(sample_rate * args.block_ms / 1000), 1), np.float32)
+    for _ in range(math.ceil(REHEARSAL_S * sample_rate / len(block))):
+        rehearsal.convert(block)
     return converter.stream(**target, **options)
 
 

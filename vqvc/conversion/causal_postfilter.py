@@ -22,6 +22,7 @@ MEAN_S = 0.05  # time constant of the mean difference
 AVERAGE_S = 10.0  # of speech, over which average and variance are taken
 UNSURE_S = 1.0  # of loud speech at which its variance counts half: it has not moved through many sounds before
 LOUDNESS_S = 1.0  # time constant of what keeps the speech as loud as it was
+LOUDEST_DB = 15.0  # mean log power of the loudest frame of an utterance at the level of training (the median of VCTK's)
 LOUDEST_FALL_S = 20.0  # in which the loudest level that is remembered falls by half
 
 
@@ -50,7 +51,7 @@ class CausalPostFilter:
         coefficients = len(self.basis)
         self.difference, self.weight = np.zeros(coefficients), 0.0
         self.sums, self.squares, self.frames = np.zeros(coefficients), np.zeros(coefficients), 0.0
-        self.loudest = -math.inf
+        self.loudest = LOUDEST_DB
         self.energy = np.full(2, 1e-9)  # running means of before and after the filter
         self.filter = np.zeros(self.taps)
         self.filter[0] = 1.0
@@ -95,6 +96,8 @@ class CausalPostFilter:
             kept = 1 - 1 / (self.rate * AVERAGE_S) if self.frames > self.rate * AVERAGE_S else 1.0
             self.sums, self.squares = kept * self.sums + after, kept * self.squares + after**2
             self.frames = kept * self.frames + 1
+        if not self.frames:  # silence so far
+            return correction
         average = self.sums / self.frames
         own = np.maximum(self.squares / self.frames - average**2, 1e-9)
         own = self.variance + (own - self.variance) * self.frames / (self.frames + self.rate * UNSURE_S)
