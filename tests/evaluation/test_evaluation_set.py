@@ -40,6 +40,16 @@ def test_speakers_of_few_sentences_get_as_many_conversions_each():
     assert len(set((item.utt_id, voice) for item, voice in pairs)) == len(pairs)
 
 
+def test_no_target_with_a_handful_of_sentences_comes_before_one_with_more():
+    """Six women with much speech and one man with much, and two men with little: all seven come first."""
+    seconds = {f"w{n}": 90 - n for n in range(6)} | {"m0": 80, "m1": 30, "m2": 20}
+    train = [SimpleNamespace(speaker=name, utt_id=name, length_samples=16000 * much) for name, much in seconds.items()]
+    people = [SimpleNamespace(speaker=name, gender=name[0]) for name in seconds]
+    store = SimpleNamespace(subset=lambda name: train, speakers=people, sample_rate=16000)
+    chosen = evaluation_set.choose_targets(store, list(seconds), None, 8)
+    assert chosen[:2] == ["m0", "w0"] and set(chosen[:7]) == {"m0", *(f"w{n}" for n in range(6))} and chosen[7] == "m1"
+
+
 def clip(kind, seen=True, few=False):
     return EvaluationClip(kind, "u", "a", "b", "", "", np.zeros(1), seen, few=few)
 

@@ -46,6 +46,15 @@ def test_figures_become_a_table_of_what_was_measured():
         release.figures({"figures": {}}, "", "m")
 
 
+def test_a_second_speaker_encoder_has_rows_and_is_named():
+    found = dict(
+        EVALUATION, figures=EVALUATION["figures"] | {"encoder_campplus": {"natural": {"named_target": _figure(99.0)}}}
+    )
+    found["provenance"] = EVALUATION["provenance"] | {"further_speaker_encoders": [{"name": "CAM++"}]}
+    text = release.figures(found, "vqvc-evaluate x", "m")
+    assert "| named as the target by CAM++, of 2, % | 99.0 | – |" in text and "Judges: R, CAM++." in text
+
+
 def test_what_stands_between_the_markers_is_replaced_and_nothing_else():
     document = "before\n<!-- begin figures (written by x) -->\nold\n\nold\n<!-- end figures -->\nafter\n"
     changed = release.put(document, "figures", r"new \1")
