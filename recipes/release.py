@@ -35,6 +35,9 @@ ROWS = (  # section and name in evaluate.json, how it is called
     ("encoder", "similarity_to_target", "similarity to the target"),
     ("encoder", "similarity_to_source", "similarity to the source's own recording"),
     ("encoder", "equal_error_against_natural", "equal error against natural speech of the target (50: not told apart)"),
+    ("encoder_campplus", "named_target", "named as the target by CAM++, of {targets}"),
+    ("encoder_campplus", "similarity_to_target", "similarity to the target by CAM++"),
+    ("encoder_campplus", "similarity_to_source", "similarity to the source's own recording by CAM++"),
     ("prosody", "pitch_correlation", "correlation with the source's F0"),
     ("quality", "overall", "DNSMOS"),
 )
@@ -82,6 +85,7 @@ def figures(evaluation: dict, command: str, name: str) -> str:
     lines[0] = lines[0].replace("|  |", "| |", 1)
     origin = evaluation.get("provenance") or {}
     judges = [(origin.get(key) or {}).get("name") for key in ("recogniser", "speaker_encoder")]
+    judges += [item.get("name") for item in origin.get("further_speaker_encoders") or ()]
     count = len(settings.get("sources") or ())
     lines += [
         "",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The stages that every recipe shares: one function for each, and what chooses among them.
 #
-# A recipe (egs/*/run.sh) sources this file, declares its options, calls parse_options "$@", set_folders and run_stages.
+# A recipe (egs/*/run.sh) sources this file, declares its options and run_options, calls parse_options "$@", set_folders and run_stages.
 # Paths in printed commands are relative to the repository's root, where every stage runs. All shell code of the recipes
 # is read alike by bash 3.2, which macOS has, and by 5.x: no associative arrays, and an array that may be empty is
 # written ${list[@]+"${list[@]}"}.
@@ -9,6 +9,21 @@
 . "$VQVC_ROOT/recipes/machine.sh"
 . "$VQVC_ROOT/recipes/options.sh"
 . "$VQVC_ROOT/recipes/step.sh"
+
+# run_options RECIPE CONF MAX_MINUTES CONVERSIONS: declares the options that all recipes have, with these defaults.
+run_options() {
+  option conf text "$2" "model: a name in $1/conf or recipes/conf, or a YAML file"
+  option tag name "" "name of the run below exp/ (the configuration's name when not given)"
+  option set list "" "a setting of the configuration, section.key=value (repeatable)"
+  option max-minutes number "$3" "end training after so many minutes, its learning rate decayed"
+  option prior-minutes number "" "end the training of stage 9 after so many minutes"
+  option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
+  option jobs int:1: "$(cores)" "processes for preparing, packing and aligning"
+  option conversions text "$4" "held-out speakers x target voices of stage 5"
+  option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
+  option work path "$here" "folder for downloads, data, dump, align and exp"
+  option overwrite flag "" "run the stages again, also where nothing has changed"
+}
 
 # make_environment: .venv in the repository with the tested versions, and puts it on PATH. A second call finishes what a
 # first one could not.

@@ -23,11 +23,12 @@ step() {
     ((done_status == 0)) || worst_status=$done_status
     return 0
   fi
-  _say_what_was_stopped "$name" "$key"
+  _refuse_while_another_runs "$name"
+  _report_what_was_stopped "$name" "$key"
   log "stage $name:$(quoted "$@")"
   mkdir -p "$stamps"
   rm -f "$stamp"
-  printf '%s\n' "$key" >"$stamp.started"
+  printf '%s %s\n' "$key" "$$" >"$stamp.started"
   "$@" || status=$?
   case $status in
     0 | 3) ;;
@@ -69,10 +70,22 @@ quoted() {
 
 _afterwards() { if [[ ${resumes:-} == yes ]]; then echo "continues what is unfinished"; else echo "begins again"; fi; }
 
-_say_what_was_stopped() { # a mark is left where a step, or this script, was killed
-  local mark=$stamps/$1.started
+_refuse_while_another_runs() { # the mark that a step leaves while it runs names the process of its run.sh
+  local mark=$stamps/$1.started key process=
+  [[ ! -f $mark ]] || read -r key process <"$mark" || true
+  if [[ $process =~ ^[0-9]+$ ]] && kill -0 "$process" 2>/dev/null && [[ $(_command_of "$process") == *run.sh* ]]; then
+    log "stage $1: another run (process $process) is at work on it; wait for it to end, or stop it"
+    exit 1
+  fi
+}
+
+_command_of() { ps -p "$1" -o args= 2>/dev/null || tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null; }
+
+_report_what_was_stopped() { # the mark stays where a step, or this script, was killed
+  local mark=$stamps/$1.started key=
   [[ -f $mark ]] || return 0
-  if [[ $(<"$mark") == "$2" ]]; then
+  read -r key _ <"$mark" || true
+  if [[ $key == "$2" ]]; then
     log "stage $1: was stopped midway; $(_afterwards)"
   else
     log "stage $1: was stopped midway with other settings or inputs; these are used now"

@@ -5,6 +5,7 @@ VQVC_TEST_SHELL names the bash to test with, for example a 3.2, which macOS has;
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,14 @@ def run(*options, cwd=ROOT, script=RUN, **environment):
         env=os.environ | environment,
         check=False,
     )
+
+
+def declared_options(script):
+    """The options of a recipe: its own, and those of ``run_options`` where it calls that."""
+    text = (ROOT / script).read_text(encoding="utf-8")
+    if re.search(r"(?m)^run_options ", text):
+        text += (ROOT / "recipes/stages.sh").read_text(encoding="utf-8")
+    return set(re.findall(r"(?m)^ *option ([\w-]+) ", text))
 
 
 def names(calls):

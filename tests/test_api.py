@@ -79,14 +79,14 @@ def test_codes_that_are_none_are_refused(converter, codes):
 
 
 @pytest.mark.parametrize(
-    ("samples", "says"),
+    ("samples", "message"),
     [
         (np.zeros(0), "no samples"), (np.zeros(6400), "silence"), (np.full(6400, np.nan), "non-finite at sample 0"),
         (np.ones((2, 6400)), "one channel"), (np.sin(np.arange(63.0)), "at least 64"),
     ],
 )  # fmt: skip
-def test_recordings_that_cannot_be_converted(converter, samples, says):
-    with pytest.raises(AudioError, match=says):
+def test_recordings_that_cannot_be_converted(converter, samples, message):
+    with pytest.raises(AudioError, match=message):
         converter.convert(samples, "p225")
 
 

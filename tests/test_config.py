@@ -89,7 +89,7 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
         config.load(tmp_path / "bin.yaml")
 
 
-def test_a_configuration_survives_its_own_dict_and_the_hash_tells_settings_apart():
+def test_a_configuration_survives_its_own_dict_and_the_hash_distinguishes_settings():
     base = config.Config()
     assert config.from_dict(base.to_dict()) == base
     assert config.from_dict(base.to_dict()).hash() == base.hash()
@@ -113,7 +113,7 @@ def test_a_setting_under_a_former_name_replaces_that_of_the_base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "message"),
     [
         ({"a": "base: a.yaml\n"}, "a.yaml: line 1: base: a.yaml leads back to "),
         ({"a": "\nbase: b.yaml\n", "b": "base: a.yaml\n"}, "b.yaml: line 1: base: a.yaml leads back to "),
@@ -131,12 +131,12 @@ def test_a_setting_under_a_former_name_replaces_that_of_the_base(tmp_path):
         ({"a": "base: b.yaml\ntraining:\n  steps: 0\n", "b": "training:\n  steps: 5\n"}, "a.yaml: line 3: training.steps"),
     ],
 )  # fmt: skip
-def test_an_error_names_the_file_and_line_that_hold_the_key(tmp_path, files, says):
+def test_an_error_names_the_file_and_line_that_hold_the_key(tmp_path, files, message):
     for name, text in files.items():
         (tmp_path / f"{name}.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         config.load(tmp_path / "a.yaml")
-    expected = says.format(folder=tmp_path)
+    expected = message.format(folder=tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/{expected}"), caught.value
 
 

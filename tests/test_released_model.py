@@ -51,7 +51,7 @@ def test_its_prior_comes_with_it(tmp_path, speechlike):
     np.testing.assert_array_equal(*generated)
 
 
-def test_training_can_go_on_from_it_as_the_readme_says():
+def test_training_can_go_on_from_it_as_in_the_readme():
     settings = config.load(Path(__file__).parents[1] / "recipes/conf/small.yaml")
     released = model_file.read(RELEASED)
     begun = build_model(settings.model, 2)

@@ -7,10 +7,11 @@ what is longer than ``chunking.LONG_S`` is converted in pieces, with level and m
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
 
 import numpy as np
 
+from vqvc.conversion.options import TEMPERATURE, Synthesis, settled
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -19,26 +20,17 @@ if TYPE_CHECKING:
     from vqvc.conversion.model_file import ModelFile
     from vqvc.conversion.source import Given, Source
     from vqvc.conversion.speech import Speech
+    from vqvc.conversion.statistics import Statistics
+    from vqvc.conversion.stream import Stream
     from vqvc.conversion.voice_file import EnrolledVoice
 
 logger = logging.getLogger("vqvc.convert")
 
 TOGETHER_S = 60.0  # recordings are converted together up to this length
-TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
 PathLike = str | Path
 Speaker: TypeAlias = "str | EnrolledVoice"  # a name of the speaker table, or a voice of ``enroll``
 Voice: TypeAlias = "EnrolledVoice | PathLike | None"
 Item = TypeVar("Item", bound="Given")
-
-
-class Synthesis(TypedDict, total=False):
-    """Keywords of everything that synthesizes."""
-
-    seed: int  # of the draws; 0
-    temperature: float  # of the draws; TEMPERATURE
-    fold: str  # "auto" cuts speech into streams that are made at once, "off" leaves it whole
-    postfilter: bool  # correct the spectrum, see ``conversion.postfilter``; True
-    progress: Callable[[int], object] | None  # called with the number of samples that were just made
 
 
 class VoiceConverter:
@@ -112,7 +104,7 @@ class VoiceConverter:
         """Speech (T * hop_length,) float32 of codes (T,) as a speaker, at the level of training."""
         from vqvc.conversion import pipeline
 
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         request = pipeline.Request(self._checked(codes), self._target(speaker), seed)
         return pipeline.synthesize(self.model, self._sampler, [request], **rest)[0]
 
@@ -122,7 +114,7 @@ class VoiceConverter:
         """Analyses as other speakers, all at once: (T,) float32 each, as long and as loud as the recording was."""
         from vqvc.conversion import pipeline
 
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         requests = [pipeline.Request.of(source, self._target(speaker), seed) for source, speaker in pairs]
         made = pipeline.synthesize(self.model, self._sampler, requests, **rest) if requests else []
         return [_as_source(samples, source) for samples, (source, _) in zip(made, pairs)]
@@ -173,10 +165,7 @@ class VoiceConverter:
         """
         from vqvc.conversion.speech import require_free
 
-        if (speaker is None) == (voice is None):
-            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
-        if voice is not None:
-            speaker = self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
+        speaker = self._one_of(speaker, voice)
         batch = isinstance(source, list)
         sources = source if batch else [source]
         speakers = (
@@ -244,7 +233,7 @@ class VoiceConverter:
 
         if all(number in skip for number, _, _ in group):
             return
-        seed, rest = _settled(options)
+        seed, rest = settled(options)
         requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
         read: dict[Any, tuple[Recording, Analysis]] = {}
         for number, source, target in group:
@@ -271,6 +260,24 @@ class VoiceConverter:
                 given = recording.source_rate, recording.source_length_samples, recording.notes
                 blocks = iter([_as_source(samples, found)])
                 yield number, Speech(blocks, self.sample_rate, *given, tags_of(self._file, target))
+
+    def stream(
+        self, speaker: "Speaker | None" = None, *, voice: Voice = None, seed: int = 0, temperature: float = TEMPERATURE,
+        postfilter: bool = True, sample_rate: int | None = None, statistics: "Statistics | None" = None,
+        source_f0_hz: float | None = None, gate_db: float | None = None,
+    ) -> "Stream":  # fmt: skip
+        """A conversion while somebody speaks: ``stream.convert(block)`` as often as there is more, then ``stream.flush()``.
+
+        Blocks may have any size; what comes back is ``stream.latency_samples`` behind. speaker, voice: as of ``convert``. The rest:
+        see ``conversion.stream.Stream``. Raises UsageError for a model whose encoder does not read the waveform itself.
+        """
+        from vqvc.conversion.stream import Stream
+
+        target = self._target(self._one_of(speaker, voice))
+        return Stream(
+            self.model, self._sampler, target, seed=seed, temperature=temperature, postfilter=postfilter,
+            sample_rate=sample_rate, statistics=statistics, source_f0_hz=source_f0_hz, gate_db=gate_db,
+        )  # fmt: skip
 
     # --- voices outside the speaker table
 
@@ -306,6 +313,14 @@ class VoiceConverter:
         speaker.require_model(self.checksum, self._file.config.decoder.speaker_dim, self._file.path)
         return speaker
 
+    def _one_of(self, speaker: Any, voice: Voice) -> Any:
+        """The speaker, or the voice in its place; raises UsageError for both and for none."""
+        if (speaker is None) == (voice is None):
+            raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
+        if voice is None:
+            return speaker
+        return self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
+
     def _source(self, given: "Given") -> "Source":
         from vqvc.conversion.source import Source
 
@@ -325,22 +340,6 @@ def _as_source(samples: np.ndarray[Any, Any], source: "Analysis") -> np.ndarray[
     """Samples at the level of training, as long and as loud as their source."""
     level: np.ndarray[Any, Any] = samples[: source.length_samples] * np.float32(10 ** (-source.gain_db / 20))
     return level
-
-
-def _settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
-    """The seed, and keywords of ``pipeline.synthesize`` for the rest; raises TypeError for a keyword that is none."""
-    unknown = options.keys() - Synthesis.__annotations__.keys()
-    if unknown:
-        raise TypeError(
-            f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
-        )
-    rest = {
-        "temperature": options.get("temperature", TEMPERATURE),
-        "folding": options.get("fold", "auto"),
-        "postfilter": options.get("postfilter", True),
-        "progress": options.get("progress") or (lambda samples: None),
-    }
-    return options.get("seed", 0), rest
 
 
 def _report(failed: Callable[[int, VqvcError], object] | None, number: int, error: VqvcError) -> None:

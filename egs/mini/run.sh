@@ -13,20 +13,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 option stage int:-2:9 -2 "first stage: -2 environment, -1 corpus, 0 prepare"
 option stop-stage int:-2:9 8 "last stage; 9 also trains the prior over codes"
-option conf text mini "model: a name in egs/mini/conf or recipes/conf, or a YAML file"
-option tag name "" "name of the run below exp/ (the configuration's name when not given)"
-option set list "" "a setting of the configuration, section.key=value (repeatable)"
-option max-minutes number 4 "end training after so many minutes, its learning rate decayed"
 option speakers int:1: 8 "built-in voices to use"
 option sentences int:1: 40 "sentences for each voice"
-option prior-minutes number "" "end the training of stage 9 after so many minutes"
-option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
-option jobs int:1: "$(cores)" "processes for speaking, preparing, packing and aligning"
-option conversions text 3x2 "held-out speakers x target voices of stage 5"
-option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
-option work path "$here" "folder for downloads, data, dump, align and exp"
 option smoke flag "" "the smallest form of every stage, about two minutes: shows that it runs, not that it sounds"
-option overwrite flag "" "run the stages again, also where nothing has changed"
+run_options egs/mini mini 4 3x2
 smoke=(--conf smoke --max-minutes 1 --speakers 6 --sentences 12 --conversions 1x2 --prior-minutes 0.5 --work "$here/smoke")
 about="The mini recipe: every stage on speech that the toolkit synthesizes itself (see egs/mini/run.sh)."
 parse_options "$about" "$@"

@@ -37,7 +37,7 @@ def test_lossy_formats_hold_nearly_the_same(tmp_path, speechlike, name, subtype)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
-def test_any_rate_becomes_16_khz_of_exact_length_and_says_so(tmp_path, rate):
+def test_any_rate_becomes_16_khz_of_exact_length_with_a_note(tmp_path, rate):
     length = rate + 7
     soundfile.write(tmp_path / "a.wav", 0.1 * np.ones((length, 2)), rate)
     got = io.read(tmp_path / "a.wav", 16000)
@@ -91,7 +91,7 @@ def test_writing_above_full_scale_makes_the_whole_quieter_and_an_error_leaves_th
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.wav"]
 
 
-def test_header_alone_tells_the_length(tmp_path, speechlike):
+def test_the_length_is_read_from_the_header_alone(tmp_path, speechlike):
     io.write(tmp_path / "a.flac", speechlike(0.5), 16000)
     facts = io.info(tmp_path / "a.flac")
     assert (facts.sample_rate, facts.channels, facts.length_samples) == (16000, 1, len(speechlike(0.5)))

@@ -1,10 +1,10 @@
 """The join figures of benchmarks/folding.py find what they are for, and nothing where nothing is."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
 
 RATE = 16000
 PLACES = np.array([2000, 4000, 6000, 9000])
@@ -13,11 +13,7 @@ SINE = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(12000) / RATE)
 
 @pytest.fixture(scope="module")
 def folding():
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "folding.py"
-    spec = importlib.util.spec_from_file_location("folding", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("benchmarks/folding.py")
 
 
 def test_a_clean_sine_has_no_joins(folding):

@@ -110,7 +110,7 @@ def test_row_62_a_sample_needs_no_words_and_goes_where_it_is_sent(folder, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--seconds", "0"], "--seconds 0.0: must be above 0"),
         (["--top-p", "2"], "--top-p 2.0: must be above 0 and at most 1"),
@@ -119,6 +119,6 @@ def test_row_62_a_sample_needs_no_words_and_goes_where_it_is_sent(folder, tmp_pa
         (["--prior", "foreign.safetensors"], "no such file"),
     ],
 )
-def test_wrong_samples_are_one_sentence(folder, tmp_path, capsys, words, says):
+def test_wrong_samples_are_one_sentence(folder, tmp_path, capsys, words, message):
     assert _run(sample, folder, "--speaker", "p225", *words, "--out", tmp_path / "a.wav") in (1, 2)
-    assert says in _line(capsys) and not list(tmp_path.iterdir())
+    assert message in _line(capsys) and not list(tmp_path.iterdir())

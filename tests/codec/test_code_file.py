@@ -82,7 +82,7 @@ def _sealed(data: bytes, checksum: str = MODEL) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "is not a code file"),
         (b"RIFF....WAVE", "is not a code file"),
@@ -98,10 +98,10 @@ def _sealed(data: bytes, checksum: str = MODEL) -> bytes:
         (_sealed(b"\xb3\1"), "holds 0 bytes of codes where"),
     ],
 )
-def test_what_is_no_code_file_of_this_model_is_one_sentence(tmp_path, data, says):
+def test_what_is_no_code_file_of_this_model_is_one_sentence(tmp_path, data, message):
     path = tmp_path / "a.vqc"
     path.write_bytes(data)
-    with pytest.raises((CorpusError, UsageError), match=rf"a\.vqc: .*{says}") as error:
+    with pytest.raises((CorpusError, UsageError), match=rf"a\.vqc: .*{message}") as error:
         code_file.read(path, PLAIN)
     assert "\n" not in str(error.value)
     with pytest.raises(CorpusError, match="no such file"):

@@ -7,6 +7,7 @@ from tiny_prior import SIZE, in_integers, random_prior
 
 from vqvc.codec import integer_prior
 from vqvc.codec.integer_prior import LOGIT_BITS, TOTAL
+from vqvc.engine import spec
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +71,23 @@ def test_every_order_of_summation_gives_the_same(prior, monkeypatch):
     assert np.array_equal(exact.logits(codes), whole)
 
 
-def test_integers_are_near_the_network(prior):
-    codes = _codes(200)
+def of_the_network(model, codes: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
-        logits = random_prior()(torch.from_numpy(codes)[None], torch.tensor([1]))[0].double()
+        return model(torch.from_numpy(codes)[None], torch.tensor([1]))[0].numpy()
+
+
+def of_the_specification(model, codes: np.ndarray) -> np.ndarray:
+    decoder, speaker = spec.Decoder.of(model.wavenet), model.speaker.weight[1].detach().numpy()
+    previous = np.concatenate([[SIZE], codes[:-1]])
+    return decoder.head(spec.layers(decoder, decoder.embed[previous], speaker, spec.shifted(decoder)))
+
+
+@pytest.mark.parametrize("reference", [of_the_network, of_the_specification])
+def test_integers_are_near(reference, prior):
+    codes = _codes(200)
+    expected = torch.from_numpy(reference(random_prior(), codes)).double()
     ours = torch.from_numpy(prior.logits(codes, 1) / (1 << LOGIT_BITS))
-    assert (ours.log_softmax(-1) - logits.log_softmax(-1)).abs().max() < 0.02
+    assert (ours.log_softmax(-1) - expected.log_softmax(-1)).abs().max() < 0.02
 
 
 def test_frequencies_are_whole_positive_and_sum_to_the_total(prior):

@@ -195,6 +195,7 @@ def part_of(conditioning: Conditioning, parts: list[slice]) -> Conditioning:
     )
 
 
+@pytest.mark.slow
 def test_a_cold_start_is_forgotten_when_it_fades_in(cold_starts, unit):
     """Whatever the unit. Measured over eight utterances: 0.0008 nats here and 0.0013 in a longer recording, with float32 and
     bfloat16 products alike; 0.0006 to 0.0019 in single utterances, and 0.0050 after 5 ms less."""
@@ -203,6 +204,7 @@ def test_a_cold_start_is_forgotten_when_it_fades_in(cold_starts, unit):
     assert first > 100 * after  # what is forgotten was there
 
 
+@pytest.mark.slow
 def test_how_fast_a_cold_start_is_forgotten_does_not_depend_on_the_unit(cold_starts, unit):
     """bfloat16 has 8 bits: what it makes of the same past differs by some of its steps of 2**-8, not by more."""
     expected, found = (cold_starts(each)[1] for each in ("floats", unit))

@@ -68,7 +68,7 @@ def test_real_speech_in_both_layouts_makes_the_same_audio(shared_speech, tmp_pat
     )
 
 
-def test_what_prepare_says_is_what_it_wrote(vctk_layout, tmp_path, capsys):
+def test_what_prepare_prints_is_what_it_wrote(vctk_layout, tmp_path, capsys):
     root = vctk_layout("0.92", {**SPEAKERS, "s5": 2}, {"p226_001_mic2", "p227_002.txt"})
     (root / "wav48_silence_trimmed/p225/p225_003_mic2.flac").write_bytes(b"fLaC")
     assert _prepare(root, tmp_path / "data", "--keep-speakers", "p225,p226") == 3
@@ -155,7 +155,7 @@ command.main(sys.argv[1:])
 """
 
 
-def test_a_killed_pack_goes_on_and_says_so(vctk_layout, tmp_path, capsys):
+def test_a_killed_pack_goes_on_and_reports_it(vctk_layout, tmp_path, capsys):
     straight = _made(vctk_layout("0.92", SPEAKERS), tmp_path)
     options = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "again")]
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, timeout=60, check=False)

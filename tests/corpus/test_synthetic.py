@@ -109,7 +109,7 @@ def test_sentences_are_enough_and_shared_as_promised():
     assert not set(everything[0][synthetic.COMMON :]) & set(everything[2][synthetic.COMMON :])
 
 
-def test_every_class_is_heard_in_the_mini_corpus(tmp_path):
+def test_every_class_occurs_in_the_mini_corpus(tmp_path):
     """All 41, in one voice's share of the sentences or another's."""
     synthesiser = synthetic.espeak.Synthesiser()
     found = set()

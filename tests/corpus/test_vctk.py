@@ -32,7 +32,7 @@ def test_a_corpus_one_folder_down_is_found(vctk_layout):
     assert len(vctk.read(vctk_layout("0.92", SPEAKERS).parent).items) == 5
 
 
-def test_speakers_without_a_microphone_fall_back_and_say_so(vctk_layout):
+def test_speakers_without_a_microphone_fall_back_with_a_note(vctk_layout):
     skip = {f"{name}_{n:03d}_mic2" for name in ("p280", "p315") for n in (1, 2)} | {"p225_001_mic2"}
     source = vctk.read(vctk_layout("0.92", {"p225": 3, "p280": 2, "p315": 2}, skip))
     assert len(source.items) == 7

@@ -1,6 +1,5 @@
 """The page of samples: whole in one folder, opens from disk, never too large, no name in it is markup."""
 
-import importlib.util
 import re
 import struct
 import zlib
@@ -8,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
 import soundfile
 from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.conversion import model_file
 
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("make_samples", ROOT / "docs/make_samples.py")
-make_samples = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make_samples)
+make_samples = scripts.load("docs/make_samples.py")
 
 
 @pytest.fixture

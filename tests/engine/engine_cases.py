@@ -73,7 +73,7 @@ def sampled(engine: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
     if engine in KERNELS:
         made = GpuSampler(case.model, precision, "cpu")
         plan = Plan(16, 2, 4, 2) if engine.startswith("team") else Plan(16, 1, 4, 1)
-        state = SpanRows(made.net, streams, HOP, made.order, made.device, plan)
+        state = SpanRows(made.weights, made.kind, streams, HOP, made.order, made.device, plan)
         state.begin(range(streams), case.seeds, positions)
     else:
         made = (

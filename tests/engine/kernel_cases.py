@@ -52,7 +52,7 @@ def compare(name: str) -> None:
     engine, drawn, raw = GpuSampler(model, precision, "cpu"), [], []
     conditioning, count = conditioning_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
     given = np.random.default_rng(1).integers(90, 160, (streams, count))
-    kernel = SpanRows(engine.net, streams, HOP, engine.order, engine.device, plan)
+    kernel = SpanRows(engine.weights, engine.kind, streams, HOP, engine.order, engine.device, plan)
     kernel.begin(range(streams), range(streams), [0] * streams)
     for rows in (engine.start(streams, range(streams)), kernel):
         first = engine.feed(rows, conditioning, 0.8, forced=given, observe=True)
@@ -73,7 +73,7 @@ def give_up() -> None:
     interpreted.missing.add(1)
     model = tiny_model("mixture", **POINTWISE)
     engine = GpuSampler(model, "float32", "cpu")
-    rows = SpanRows(engine.net, 1, engine.hop, engine.order, engine.device, Plan(16, 2, 4, 1))
+    rows = SpanRows(engine.weights, engine.kind, 1, engine.hop, engine.order, engine.device, Plan(16, 2, 4, 1))
     try:
         engine.feed(rows, frames_of(conditioning_of(model, 1), 1))
     except VqvcError as error:

@@ -62,7 +62,7 @@ def test_classes_of_amplitudes_are_the_compiled_loops():
 @pytest.mark.parametrize(
     "make", [Sampler, lambda model: GpuSampler(model, "float32", "cpu")], ids=["Sampler", "GpuSampler"]
 )
-def test_an_engine_is_used_as_the_protocol_says(make):
+def test_an_engine_has_the_signatures_of_the_protocol(make):
     """Names, order and defaults of the arguments alike, so that either takes the other's place."""
     engine = make(tiny_model())
     assert isinstance(engine, Engine)

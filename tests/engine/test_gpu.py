@@ -81,7 +81,7 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_engine_says_what_the_network_says(make_model, output, shape):
+def test_the_engine_equals_the_network(make_model, output, shape):
     model, streams = shaped(make_model, output, shape), shape[6]
     conditioning, forced = conditioning_of(model, streams, codes=2), like_speech(streams, 128)
     engine = GpuSampler(model, "float32", "cpu")

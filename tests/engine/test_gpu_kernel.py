@@ -51,12 +51,12 @@ def test_a_team_that_is_not_complete_gives_up():
 def test_programs_of_a_team_fit_on_the_gpu_together(sizes, streams, kind):
     from vqvc.engine.gpu.span import Plan
     from vqvc.engine.gpu.weights import Packed, Widths
+    from vqvc.engine.spec import Decoder
 
-    net = WaveNet(ResidualStack(1, 1, 2, *sizes, 8), 256, 0, 256)
-    net.stack.to(kind)
+    net = Decoder.of(WaveNet(ResidualStack(1, 1, 2, *sizes, 8), 256, 0, 256))
     widths = Widths.of(net)
     plan = Plan.of(widths, streams, PROCESSORS, kind)
     assert 1 <= plan.team <= min(PROCESSORS, widths.narrowest)
     assert min(widths.residual, widths.half, widths.skip) // plan.split >= 16
     assert plan.team == 1 or widths.half // plan.team * kind.itemsize <= 64
-    assert Packed(net, plan.team).layer_weights.shape[:2] == (1, plan.team)
+    assert Packed(net, kind, plan.team, torch.device("cpu")).layer_weights.shape[:2] == (1, plan.team)

@@ -38,7 +38,9 @@ def store(toy):
 def made(toy, store):
     targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
     sources = clips.choose_sources(store, toy.converter.speakers, targets, 6)
-    return clips.make(toy.converter, store, sources, targets, toy.exp / "eval", 0)
+    planned = clips.plan(store, toy.converter.speakers, sources, targets)
+    clips.make(toy.converter, store, planned, toy.exp / "eval")
+    return planned
 
 
 def test_targets_are_of_both_genders_and_unknown_ones_are_named(toy, store):
@@ -88,7 +90,8 @@ def test_a_converter_that_copies_is_named_as_the_source(toy, store, tmp_path):
             return sources
 
     sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
-    made = clips.make(Copy(toy.converter.known), store, sources, ["p1", "p2"], tmp_path)
+    made = clips.plan(store, toy.converter.speakers, sources, ["p1", "p2"])
+    clips.make(Copy(toy.converter.known), store, made, tmp_path)
     found = speaker_mfcc.measure(made, store)
     assert found["conversion"]["named_source"].value > 90
     prosody = pitch.measure(made, 16000)
@@ -138,7 +141,7 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
         "vqvc.evaluation.judges.recognisers.PocketsphinxRecogniser", lambda: Recogniser(lambda samples: "see the cat")
     )
     quality = SimpleNamespace(name="overall", recipe="planted", checksum="", score=lambda samples, rate: 3.0)
-    monkeypatch.setattr("vqvc.evaluation.metrics.quality.available_judges", lambda: [quality])
+    monkeypatch.setattr("vqvc.evaluation.judges.quality.available_judges", lambda: [quality])
     out = toy.exp / "eval"
     args = [
         *map(

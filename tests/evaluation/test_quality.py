@@ -1,14 +1,14 @@
 """The no-reference quality figure: DNSMOS, where its package is installed."""
 
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vqvc.errors import MissingExtraError
 from vqvc.evaluation.evaluation_set import EvaluationClip
-from vqvc.evaluation.judges.quality import DistillMos, Dnsmos
+from vqvc.evaluation.judges.quality import DNSMOS_WINDOW, DistillMos, Dnsmos, dnsmos_windows
 from vqvc.evaluation.metrics.quality import measure
 
 RATE = 16000
@@ -38,30 +38,58 @@ def test_noise_costs_quality():
     assert 1 <= found["conversion"]["overall"].value < found["source"]["overall"].value <= 5
 
 
-def test_every_kind_has_its_mean(monkeypatch):
+def test_dnsmos_is_that_of_its_package():
+    package = pytest.importorskip("speechmos.dnsmos")
+    judge = Dnsmos()
+    for seconds in (0.7, 5.0, 10.3):  # repeated many times, once, and several windows
+        speech = _vowels(np.random.default_rng(1), seconds)
+        assert judge.score(speech, RATE) == pytest.approx(package.run(speech, sr=RATE)["ovrl_mos"], abs=1e-5)
+        loud = 20 * speech  # which the package refuses
+        assert judge.score(loud, RATE) == pytest.approx(judge.score(np.clip(loud, -1, 1), RATE), abs=1e-6)
+    assert len(judge.checksum) == 64
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 4.6, 9.0, 9.01, 9.5, 12.0, 19.9])
+def test_windows_of_dnsmos_are_whole_and_begin_on_seconds(seconds):
+    samples = np.arange(round(seconds * RATE), dtype=np.float32)
+    rows = dnsmos_windows(samples)
+    assert len(rows) and rows.shape[1] == DNSMOS_WINDOW
+    if len(samples) >= DNSMOS_WINDOW:
+        assert not np.any(rows[:, 0] % RATE)
+        assert len(rows) <= 1 + int(
+            int(seconds) - 9.01
+        )  # the package leaves out those that rounding makes a sample too short
+
+
+def test_every_kind_has_its_mean():
     received = []
 
-    def run(samples, sr):
-        received.append((samples.max(), sr))
-        return {"ovrl_mos": 1 + len(received)}
+    def score(samples, sample_rate):
+        received.append(sample_rate)
+        return 1.0 + len(received)
 
-    monkeypatch.setitem(sys.modules, "speechmos", ModuleType("speechmos"))
-    monkeypatch.setitem(sys.modules, "speechmos.dnsmos", SimpleNamespace(run=run))
+    judge = SimpleNamespace(name="overall", recipe="planted", checksum="", score=score)
     clips = [_clip("source", np.full(9, 2.0)), _clip("source", np.zeros(9)), _clip("conversion", np.zeros(9))]
-    found = measure(clips, RATE, judges=[Dnsmos()])
+    found = measure(clips, RATE, judges=[judge])
     assert found["source"]["overall"].value == pytest.approx(2.5) and found["conversion"]["overall"].value == 4
-    assert received[0] == (1.0, RATE)  # it refuses what is louder than full scale
+    assert received == [RATE] * 3
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
-    for name in ("speechmos", "speechmos.dnsmos"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match="quality"):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="speechmos.*quality"):
+        Dnsmos()
+
+
+def test_without_the_runtime_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match="onnxruntime.*quality"):
         Dnsmos()
 
 
 def test_without_any_judge_the_first_extra_is_named(monkeypatch):
-    for name in ("speechmos", "speechmos.dnsmos", "distillmos"):
+    for name in ("onnxruntime", "distillmos"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="quality"):
         measure([_clip("source", np.zeros(9))], RATE)

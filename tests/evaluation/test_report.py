@@ -40,9 +40,9 @@ def exp(toy):
 
     store, folder = PackedStore(toy.store), toy.exp
     targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
-    made = clips.make(
-        toy.converter, store, clips.choose_sources(store, toy.converter.speakers, targets, 4), targets, folder / "eval"
-    )
+    sources = clips.choose_sources(store, toy.converter.speakers, targets, 4)
+    made = clips.plan(store, toy.converter.speakers, sources, targets)
+    clips.make(toy.converter, store, made, folder / "eval")
     clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
     speakers = suite.as_json(speaker_mfcc.measure(made, store))
     for kind, confusion in speaker_mfcc.confusions(made).items():

@@ -89,6 +89,7 @@ def test_the_way_is_0_for_copies_and_full_for_the_target(planted):
     found = values(planted, measures.way_to_target)
     assert found["copy"] == pytest.approx(0)
     assert 30 < found["half"] < 80 < found["reached"] < 110
+    assert found["another"] == pytest.approx(50, abs=15)
     exact = [
         Embedded(voices.centres[item.voice], item.voice, item.speaker, item.utt_id, item.source)
         for item in made["copy"]

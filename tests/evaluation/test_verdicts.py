@@ -79,6 +79,16 @@ def test_speaker_similarity_is_as_good_as_its_worst_judge(changes, expected):
     assert grade(voice(**changes), "Is it the wanted voice?")[0] == expected
 
 
+def test_a_second_encoder_counts_as_much_as_the_first():
+    second = {
+        ("encoder_campplus", kind, name): value
+        for (section, kind, name), value in voice(named=50).items()
+        if section == "encoder"
+    }
+    found = grade(voice() | second, "Is it the wanted voice?")
+    assert found[0] == "bad" and "95 % of conversions" in found[1] and "50 % of conversions" in found[1]
+
+
 def test_mfcc_alone_never_makes_it_good():
     found = grade({("speaker", "conversion", "named_target"): 100}, "Is it the wanted voice?")
     assert found[0] == "fair" and "post-filter" in found[1]

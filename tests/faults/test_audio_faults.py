@@ -138,7 +138,7 @@ def test_row_10_pieces_of_a_long_file_are_the_file(tmp_path):
     assert np.array_equal(np.concatenate(blocks), io.read(path).samples)
 
 
-def test_row_02_to_07_a_batch_goes_on_lists_them_and_says_3(tmp_path, speechlike, capsys):
+def test_row_02_to_07_a_batch_goes_on_lists_them_and_exits_with_3(tmp_path, speechlike, capsys):
     """What headers show is found by prepare, the rest by pack; the good ones are packed."""
     folder = tmp_path / "own/amy"
     folder.mkdir(parents=True)

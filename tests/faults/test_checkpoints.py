@@ -160,7 +160,7 @@ def test_row_35_every_flipped_byte_falls_back_one(tmp_path):
     assert unseen <= 8 + len(padding)
 
 
-def test_row_35_when_all_are_damaged_nothing_is_begun_anew_in_silence(tmp_path):
+def test_row_35_when_all_are_damaged_nothing_is_begun_again_in_silence(tmp_path):
     for step in (1, 2):
         _save(tmp_path, step).write_bytes(b"x" * 100)
     with pytest.raises(ModelError, match="no checkpoint here is sound; remove them"):

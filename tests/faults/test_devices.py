@@ -44,7 +44,7 @@ def test_row_60_what_is_no_device_is_said(name):
 
 
 @pytest.mark.parametrize("command", [train, prior])
-def test_row_60_the_commands_say_it_in_one_line(command, only, tmp_path, capsys):
+def test_row_60_the_commands_report_it_in_one_line(command, only, tmp_path, capsys):
     name = only(False)
     (tmp_path / "a.yaml").write_text("")
     given = ["--conf", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "out"), "--device", name]

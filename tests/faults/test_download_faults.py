@@ -117,7 +117,7 @@ def test_row_22_a_cut_download_resumes_and_is_unpacked_once(tmp_path, archive, s
     assert again.returncode == 0 and "is there already" in again.stderr
 
 
-def test_row_22_a_wrong_checksum_says_expected_and_got(tmp_path, archive, server):
+def test_row_22_a_wrong_checksum_is_reported_with_the_expected_one(tmp_path, archive, server):
     server.data = archive
     done = download(tmp_path / "downloads", server.url, "0" * 64)
     assert done.returncode == 1
@@ -125,7 +125,7 @@ def test_row_22_a_wrong_checksum_says_expected_and_got(tmp_path, archive, server
     assert holds(tmp_path / "downloads") == [f"{NAME}.refused"]
 
 
-def test_row_22_an_unreachable_archive_says_that_the_same_command_resumes(tmp_path):
+def test_row_22_an_unreachable_archive_is_reported_with_the_command_that_resumes(tmp_path):
     url = (tmp_path / "gone.zip").as_uri()
     done = download(tmp_path / "downloads", url, "0" * 64)
     assert done.returncode == 1 and "run the same command again" in done.stderr.splitlines()[-1]

@@ -216,7 +216,7 @@ def test_row_78_a_thousand_changed_headers_are_one_sentence_each(model_bytes, pr
                 assert str(error).startswith(str(path)) and "\n" not in str(error)
 
 
-def test_row_78_the_command_says_it_in_one_line(model_bytes, tmp_path, capsys):
+def test_row_78_the_command_reports_it_in_one_line(model_bytes, tmp_path, capsys):
     path = tmp_path / "model.safetensors"
     path.write_bytes(forged(model_bytes, model_file.KIND, with_setting("config", "encoder.strides", [0, 4, 4])))
     assert convert.main(["--model", str(path), "--list-speakers"]) == 1

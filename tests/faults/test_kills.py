@@ -10,6 +10,7 @@ from tiny_training import tiny_config, tiny_store
 from vqvc.cli import prepare
 
 KILLS = 3
+pytestmark = pytest.mark.slow  # in processes that benchmarks/kills.py starts
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ USES = [
     ("jiwer", "evaluate", lambda: words.count_errors(["a"], ["a"])),
     ("matplotlib", "plots", _spectrogram),
     ("matplotlib.pyplot", "plots", _spectrogram),
-    ("speechmos.dnsmos", "quality", quality.Dnsmos),
+    ("onnxruntime", "quality", quality.Dnsmos),
     ("distillmos", "distillmos", quality.DistillMos),
     ("parselmouth", "evaluate", _pitch),
     ("gradio", "serve", lambda: page.load_gradio("folder")),
@@ -120,7 +120,7 @@ def test_a_library_that_does_not_load(monkeypatch):
         espeak.Synthesiser()
 
 
-def test_row_30_commands_say_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
+def test_row_30_commands_report_it_in_one_line_with_status_1(broken, tmp_path, caplog, capsys):
     broken("pocketsphinx", OSError("broken"))
     with StoreWriter(tmp_path / "dump", sample_rate=16000, level_rms=0.06) as writer:
         writer.add("a_1", np.ones(1600, np.int16), speaker="a", subset="train", text="hello")

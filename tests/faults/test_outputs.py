@@ -1,83 +1,27 @@
-"""FAULTS rows 27, 28, 52, 62, 73, 75 and 85: where the commands write, what they refuse, and how a stopped batch goes on."""
+"""FAULTS rows 52, 62 and 73: where the commands write, and what they refuse."""
 
-import ast
 import errno
 import io
-import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
-from tiny_voice import SPEAKERS, tiny_model
+from commands import child, visible
 
 import vqvc.cli
-from vqvc._util import atomic, log
 from vqvc._util import platform as system
 from vqvc.audio import io as sound
 from vqvc.cli import convert, decode
 from vqvc.cli._common import parser
 from vqvc.cli._common import run as run_command
-from vqvc.cli._finished import LIST
-from vqvc.conversion.model_file import write as write_model
 from vqvc.errors import FileError, explained
-from vqvc.evaluation.run_folder import RunFolder
 
-COMMANDS = sorted(path for path in Path(vqvc.cli.__file__).parent.glob("*.py") if not path.name.startswith("_"))
 posix = pytest.mark.skipif(os.name == "nt", reason="of POSIX")
 no_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    write_model(path, tiny_model(), SPEAKERS, {"steps": 0})
-    return path
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, speechlike) -> Path:
-    """An empty current folder but for a recording."""
-    monkeypatch.chdir(tmp_path)
-    sound.write("a.wav", speechlike(0.4), 16000)
-    return tmp_path
-
-
-@pytest.fixture
-def run(model_file, capsys, caplog):
-    """run(command, *words) -> (exit status, stdout, stderr) with the tiny model."""
-
-    def call(command, *words):
-        caplog.clear()
-        capsys.readouterr()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            status = command.main(["--model", str(model_file), *map(str, words)])
-        except SystemExit as stopped:
-            status = stopped.code
-        finally:
-            torch.set_num_threads(threads)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err + caplog.text
-
-    return call
-
-
-def child(words, **options) -> subprocess.CompletedProcess:
-    """A command in a process of its own."""
-    code = "import sys; from vqvc.cli import convert; sys.exit(convert.main())"
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, **options)
-
-
-def visible(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if path.is_file())
 
 
 # row 62: the fewest words, folders, pipes, formats
@@ -269,193 +213,3 @@ def test_row_73_a_closed_or_full_stdout_is_no_traceback(here, model_file):
                 text=True,
             )
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and "disk full" in done.stderr
-
-
-# row 75: a batch that was stopped
-
-
-@pytest.fixture
-def batch(here) -> Path:
-    (here / "in").mkdir()
-    for n in range(4):
-        sound.write(here / "in" / f"{n}.wav", np.roll(sound.read("a.wav").samples, 100 * n), 16000)
-    return here / "in"
-
-
-WORDS = ("--src", "in", "--speaker", "p225")
-
-
-def kill_at(model_file, at: int, after: bool) -> None:
-    """Run the batch in a process that ends, as by SIGKILL, at the ``at``-th rename: before it or after it."""
-    code = f"""
-import os, sys
-from vqvc.cli import convert
-replace, seen = os.replace, []
-def ending(source, target):
-    if str(target).endswith(".wav"):
-        seen.append(target)
-    if {after}:
-        replace(source, target)
-    if len(seen) == {at}:
-        os._exit(137)
-    if not {after}:
-        replace(source, target)
-os.replace = ending
-sys.exit(convert.main())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--model", str(model_file), *WORDS], capture_output=True, text=True
-    )
-    assert done.returncode == 137, done.stderr
-
-
-@posix
-@pytest.mark.parametrize(("at", "after"), [(1, False), (3, False), (3, True)])
-def test_row_75_a_killed_batch_goes_on_and_ends_as_one_that_was_not(run, batch, model_file, at, after):
-    assert run(convert, *WORDS, "--out", "whole")[0] == 0
-    kill_at(model_file, at, after)
-    done = at if after else at - 1
-    out = batch.parent / "in_p225"
-    assert len(visible(out)) == done and len(list(out.glob(".partial-*"))) == (0 if after else 1)
-    stamps = {name: (out / name).stat().st_mtime_ns for name in visible(out)}
-    status, printed, err = run(convert, *WORDS)
-    assert (
-        status == 0
-        and len(printed.split()) == 4 - done
-        and (not done or f"{done} of 4 recordings were converted before" in err)
-    )
-    assert not list(out.glob(".partial-*"))
-    assert all((out / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
-    for name in ("0.wav", "1.wav", "2.wav", "3.wav"):
-        assert (out / name).read_bytes() == (batch.parent / "whole" / name).read_bytes()
-
-
-def test_row_75_only_what_this_command_made_of_this_source_is_skipped(run, batch):
-    assert run(convert, *WORDS)[0] == 0
-    out = batch.parent / "in_p225"
-    status, printed, err = run(convert, *WORDS)
-    assert (status, printed) == (0, "") and "4 of 4 recordings were converted before" in err
-    for change in ("seed", "source", "output", "list"):
-        if change == "source":
-            kept = (batch / "2.wav").read_bytes()
-            (batch / "2.wav").write_bytes((batch / "1.wav").read_bytes())
-        if change == "output":
-            kept = (out / "2.wav").read_bytes()
-            (out / "2.wav").write_bytes(b"mine")
-        if change == "list":
-            kept = (out / LIST).read_bytes()
-            (out / LIST).unlink()
-        status, printed, err = run(convert, *WORDS, *(("--seed", "1") if change == "seed" else ()))
-        assert status == 2 and printed == "" and "exists already" in err, change
-        if change == "source":
-            (batch / "2.wav").write_bytes(kept)
-        if change == "output":
-            assert (out / "2.wav").read_bytes() == b"mine"
-            (out / "2.wav").write_bytes(kept)
-        if change == "list":
-            (out / LIST).write_bytes(kept)
-    (out / "1.wav").unlink()
-    assert run(convert, *WORDS)[:2] == (0, "in_p225/1.wav\n")
-    assert run(convert, *WORDS, "--overwrite")[1].count("\n") == 4
-
-
-def test_row_75_a_list_that_is_cut_or_foreign_is_no_traceback(run, batch):
-    assert run(convert, *WORDS)[0] == 0
-    path = batch.parent / "in_p225" / LIST
-    data = path.read_bytes()
-    lines = [json.loads(line) for line in data.splitlines() if line]
-    assert {line["shown"] for line in lines} == {"0.wav", "1.wav", "2.wav", "3.wav"}
-    path.write_bytes(data[:-30])  # its last line is cut
-    assert run(convert, *WORDS)[0] == 2
-    (batch.parent / "in_p225/3.wav").unlink()
-    assert run(convert, *WORDS)[:2] == (0, "in_p225/3.wav\n")
-    assert run(convert, *WORDS)[:2] == (0, "")
-    path.write_bytes(b"\xff\xfe[1]\n{}\nnull\n" + b'{"name": 3}\n')
-    assert run(convert, *WORDS)[0] == 2
-
-
-def test_row_75_hidden_files_are_no_sources_and_unfinished_ones_of_the_living_stay(run, batch):
-    for name in ("._0.wav", ".partial-1a2b-0.wav"):
-        (batch / name).write_bytes((batch / "0.wav").read_bytes())
-    assert run(convert, *WORDS)[0] == 0
-    assert visible(batch.parent / "in_p225") == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    with atomic.atomic_path(batch / "x.wav") as partial:
-        partial.write_text("being written")
-        assert atomic.remove_stale_partials(batch) == 0 and partial.exists()
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    stale = batch / f"{atomic._mark(int(gone.stdout))}0123abcd-x.wav"
-    stale.write_text("left behind")
-    assert atomic.remove_stale_partials(batch) == (1 if os.name != "nt" else 0)
-    assert (batch / ".partial-1a2b-0.wav").exists()  # whose process is not known
-
-
-def test_row_75_what_a_kill_left_is_no_conversion_of_the_report(tmp_path):
-    (tmp_path / "wavs/p225").mkdir(parents=True)
-    for name in ("a.wav", ".partial-0-b.wav", "._a.wav", "p225/c.wav"):
-        (tmp_path / "wavs" / name).write_bytes(b"sound")
-    empty = RunFolder(**{field.name: None for field in fields(RunFolder)} | {"path": tmp_path})
-    assert [path.name for path in empty.conversions()] == ["a.wav", "c.wav"]
-
-
-@pytest.mark.parametrize("foreign", [("x.m4a",), ("x.webm", "y.amr")])
-def test_row_56_what_cannot_be_read_is_named_with_its_remedy_and_status_3(run, batch, foreign):
-    for name in foreign:
-        (batch / name).write_bytes(b"no sound")
-    status, printed, err = run(convert, *WORDS)
-    assert (
-        status == 3
-        and printed.count("\n") == 4
-        and f"{len(foreign)} of {4 + len(foreign)} recordings were not converted" in err
-    )
-    for name in foreign:
-        assert f"ffmpeg -i in/{name} in/{name.split('.')[0]}.wav" in err
-    for path in batch.glob("*.wav"):
-        path.unlink()
-    status, _, err = run(convert, *WORDS, "--out", "none")
-    assert status == 1 and "holds no sound file that can be read" in err and "ffmpeg -i" in err
-
-
-# row 85: names on terminals, and python -m
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("code", ["\x1b[31m", "\r", "\x07", "\x9b2J", "\u202e"])
-def test_row_85_control_characters_in_names_do_not_reach_a_terminal(monkeypatch, capsys, code):
-    name = f"a{code}b.wav"
-
-    def work(args):
-        print(name)
-        raise FileError(f"{name}: cannot be read")
-
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    assert run_command(lambda: parser("Print a name."), work, []) == 1
-    assert sys.stdout is screen and code not in screen.getvalue() and screen.getvalue() == log.printable(name) + "\n"
-    err = capsys.readouterr().err
-    assert code not in err and log.printable(name) in err
-    with pytest.raises(SystemExit):
-        run_command(lambda: parser("Print a name."), work, [name])
-    assert code not in capsys.readouterr().err
-
-
-def test_row_85_a_pipe_gets_the_name_as_it_is(capsys):
-    assert run_command(lambda: parser("Print a name."), lambda args: print("a\x1b[31mb.wav"), []) == 0
-    assert capsys.readouterr().out == "a\x1b[31mb.wav\n"
-
-
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_row_85_every_command_runs_as_a_module(path):
-    last = ast.parse(path.read_text(encoding="utf-8")).body[-1]
-    assert ast.unparse(last) == "if __name__ == '__main__':\n    raise SystemExit(main())"
-
-
-def test_row_85_python_m_does_something():
-    done = subprocess.run([sys.executable, "-m", "vqvc.cli.convert"], capture_output=True, text=True)
-    assert (
-        done.returncode == 2
-        and done.stderr == "error: nothing to convert; type: vqvc-convert --src a.wav --speaker p225\n"
-    )

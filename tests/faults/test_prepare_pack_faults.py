@@ -1,4 +1,4 @@
-"""FAULTS rows 54, 65, 69, 70, 72, 81 and 86 through vqvc-prepare and vqvc-pack."""
+"""FAULTS rows 40, 54, 69, 70, 81 and 86 through vqvc-prepare and vqvc-pack."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from vqvc._util import lock, unfinished
 from vqvc.cli import pack, prepare, synth_corpus
 from vqvc.corpus import ids, kaldi_dir
 from vqvc.corpus.codes import CodeArchive
-from vqvc.corpus.store import PackedStore, Speaker
+from vqvc.corpus.store import PackedStore
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError, UsageError
 
@@ -200,64 +200,6 @@ def test_row_70_ids_of_a_forged_code_archive_are_refused(tmp_path):
     for utt_id, speaker in (("../x", "amy"), ("x", "a/b"), ("", "amy"), ("x\x1b", "amy")):
         with pytest.raises(CorpusError, match="give it another name"):
             CodeArchive.build([(utt_id, speaker, "train", 64, [1])], **settings)
-
-
-def _store(folder, level_rms=0.06, gain=1):
-    with StoreWriter(folder, sample_rate=16000, level_rms=level_rms) as writer:
-        for name in ("amy", "bob"):
-            writer.add(f"{name}_1", [0.001 * gain] * 100, speaker=name, subset="train")
-        writer.finish([Speaker("amy", "f"), Speaker("bob", "m")])
-    return PackedStore(folder)
-
-
-def test_row_65_the_level_is_part_of_the_store_and_of_its_identity(tmp_path):
-    store = _store(tmp_path / "a")
-    assert json.loads((tmp_path / "a/store.json").read_text())["level_rms"] == store.level_rms == 0.06
-    assert store.identity == _store(tmp_path / "b").identity
-    assert store.identity != _store(tmp_path / "c", level_rms=0.05).identity  # the same samples at another level
-    assert store.identity != _store(tmp_path / "d", gain=2).identity
-
-
-@pytest.mark.parametrize("table", ["speakers.tsv", "utts.tsv"])
-def test_row_72_a_table_that_was_not_packed_is_refused(tmp_path, table):
-    store = _store(tmp_path / "dump")
-    path = tmp_path / "dump" / table
-    path.write_text(path.read_text().replace("amy\tf", "amy\tm").replace("train", "dev"))
-    with pytest.raises(CorpusError, match=f"{table}: is not the one that was packed"):
-        PackedStore(store.path)
-
-
-def test_row_72_a_speaker_that_is_not_listed_is_named(tmp_path):
-    store = _store(tmp_path / "dump")
-    facts = json.loads((tmp_path / "dump/store.json").read_text())
-    del facts["tables"]  # as stores of old versions are
-    (tmp_path / "dump/store.json").write_text(json.dumps(facts))
-    assert PackedStore(store.path).identity == store.identity
-    (tmp_path / "dump/speakers.tsv").write_text("speaker\tgender\taccent\namy\tf\t\n")
-    with pytest.raises(CorpusError, match="speakers.tsv: lacks 'bob', a speaker of utts.tsv"):
-        PackedStore(store.path)
-
-
-def test_row_72_noise_in_place_of_the_samples_is_seen(tmp_path):
-    store = _store(tmp_path / "dump")
-    audio = tmp_path / "dump/audio.s16"
-    audio.write_bytes(os.urandom(len(audio.read_bytes())))
-    with pytest.raises(CorpusError, match="audio.s16: checksum"):
-        store.verify()
-
-
-@pytest.mark.parametrize("key", ["sample_rate", "level_rms", "total_samples", "sha256", "tables"])
-@pytest.mark.parametrize("value", [None, "x", -1, [], float("nan")])
-def test_row_72_a_store_json_of_other_types_is_one_sentence(tmp_path, key, value):
-    _store(tmp_path / "dump")
-    facts = json.loads((tmp_path / "dump/store.json").read_text())
-    (tmp_path / "dump/store.json").write_text(json.dumps({**facts, key: value}))
-    if (key, value) == ("sha256", "x"):
-        with pytest.raises(CorpusError, match="checksum"):
-            PackedStore(tmp_path / "dump").verify()
-        return
-    with pytest.raises(CorpusError, match="run vqvc-pack again"):
-        PackedStore(tmp_path / "dump")
 
 
 def test_row_81_a_pack_of_which_no_recording_can_be_read_fails(speakers, tmp_path, capsys):

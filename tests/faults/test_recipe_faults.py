@@ -1,9 +1,10 @@
 """FAULTS rows 26, 40, 80, 81 and 83 in the recipes: values are text, what was stopped is reported, nothing usable stops."""
 
 import re
+import subprocess
 
 import pytest
-from stub_recipe import ROOT, STAGES, names, one_sentence, run
+from stub_recipe import ROOT, SHELL, STAGES, names, one_sentence, run
 
 SHELL_FILES = sorted([*ROOT.glob("recipes/*.sh"), *ROOT.glob("egs/**/*.sh")])
 
@@ -76,7 +77,7 @@ def test_row_83_stage_08_is_eight(recipe):
     [("prepare", "begins again"), ("pack", "continues what is unfinished"), ("train", "continues what is unfinished")],
 )
 @pytest.mark.parametrize("killed", ["the command", "the recipe"])
-def test_row_40_a_stage_that_was_killed_says_how_it_continues(recipe, stage, afterwards, killed):
+def test_row_40_a_stage_that_was_killed_reports_how_it_continues(recipe, stage, afterwards, killed):
     environment = {"STUB_KILLS_PARENT": "1"} if killed == "the recipe" else {}
     done, _ = recipe(fails=f"vqvc-{stage}", status="kill", **environment)
     assert done.returncode == (137 if killed == "the command" else -9)
@@ -87,9 +88,24 @@ def test_row_40_a_stage_that_was_killed_says_how_it_continues(recipe, stage, aft
     assert "was stopped midway" not in recipe("--overwrite")[0].stderr
 
 
-def test_row_40_other_settings_after_a_kill_are_said(recipe):
+def test_row_40_other_settings_after_a_kill_are_reported(recipe):
     recipe(fails="vqvc-train", status="kill")
     assert "train: was stopped midway with other settings or inputs" in recipe("--max-minutes", 3)[0].stderr
+
+
+def test_row_40_a_stage_that_another_run_is_at_work_on_is_left_alone(recipe, tmp_path):
+    recipe(fails="vqvc-train", status="kill")
+    (mark,) = tmp_path.rglob("train.started")
+    other = subprocess.Popen([SHELL, "-c", "read line", "run.sh"], stdin=subprocess.PIPE)
+    try:
+        mark.write_text(f"{mark.read_text().split()[0]} {other.pid}\n")
+        done, calls = recipe()
+        assert done.returncode == 1 and not calls
+        assert f"stage train: another run (process {other.pid}) is at work on it" in done.stderr
+        assert "was stopped midway" not in done.stderr
+    finally:
+        other.communicate(b"\n")
+    assert "train: was stopped midway" in recipe()[0].stderr
 
 
 def test_row_40_a_stage_that_failed_by_itself_was_not_stopped(recipe):

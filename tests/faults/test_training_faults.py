@@ -143,7 +143,7 @@ def test_row_42_a_latent_that_is_no_number_leaves_the_codebook(store, tmp_path, 
         assert torch.equal(tensor, tensors[f"model.quantizer.{name}"]), name
 
 
-def test_row_43_dead_codes_are_told_with_usage_and_remedy(store, tmp_path):
+def test_row_43_dead_codes_are_reported_with_usage_and_remedy(store, tmp_path):
     run = trainer(tiny_config(), store, tmp_path)
     lines, logger = [], logging.getLogger("vqvc.training")
     handler = logging.Handler(logging.WARNING)
@@ -191,7 +191,7 @@ def test_a_store_at_another_rate_is_refused(store, tmp_path):
         trainer(tiny_config(audio={"sample_rate": 8000}), store, tmp_path)
 
 
-def test_a_step_that_says_only_padding_is_no_fault(tmp_path):
+def test_a_step_of_padding_alone_is_no_fault(tmp_path):
     """Utterances shorter than a crop: the decoder's crop may lie behind all of them."""
     settings = {"crop_samples": 2048, "decoder_crop_samples": 256, "batch_size": 1, "steps": 6}
     short = tiny_store(tmp_path / "short", utterances=2, length_samples=64)

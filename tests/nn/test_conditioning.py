@@ -10,7 +10,7 @@ def _conditioning(layers=2, repeat=3) -> Conditioner:
     return Conditioner(codebook_dim=4, speakers=3, speaker_dim=2, channels=5, layers=layers, repeat=repeat)
 
 
-def test_a_code_is_heard_in_its_own_frames_and_as_far_around_as_stated():
+def test_a_code_reaches_its_own_frames_and_as_far_around_as_stated():
     conditioning, i = _conditioning(), 10
     z_q = torch.randn(1, 4, 21).requires_grad_()
     for frame in (3 * i, 3 * i + 2):

@@ -42,7 +42,7 @@ def test_a_click_lands_in_the_code_of_its_sample(t):
 
 
 @pytest.mark.parametrize("strides", [PAPER, (2, 2, 5), (4, 4)])
-def test_the_papers_code_hears_its_own_samples_and_as_much_on_either_side(strides):
+def test_the_papers_code_depends_on_its_own_samples_and_as_much_on_either_side(strides):
     encoder, hop, i = _encoder(strides), math.prod(strides), 4
     x = torch.randn(1, 1, 9 * hop, generator=torch.Generator().manual_seed(0)).requires_grad_()
     encoder(x)[0, :, i].sum().backward()
@@ -57,7 +57,7 @@ def test_the_papers_code_hears_its_own_samples_and_as_much_on_either_side(stride
 
 
 @pytest.mark.parametrize("context_layers", [1, 3])
-def test_context_reaches_as_far_as_it_says(context_layers):
+def test_context_reaches_as_far_as_stated(context_layers):
     encoder, hop, i, codes = _encoder((2, 2), context_layers), 4, 12, 25
     x = torch.randn(1, 1, codes * hop, generator=torch.Generator().manual_seed(0)).requires_grad_()
     encoder(x)[0, :, i].sum().backward()

@@ -23,7 +23,7 @@ def test_a_code_changes_only_what_comes_after_it():
 
 
 @torch.inference_mode()
-def test_the_receptive_field_is_what_it_says():
+def test_the_receptive_field_is_as_stated():
     model, codes, speaker = random_prior(), _codes(), torch.tensor([0, 1])
     field = model.receptive_field
     changed = codes.clone()
@@ -53,6 +53,6 @@ def test_probabilities_of_all_sequences_sum_to_one():
 
 
 @torch.inference_mode()
-def test_the_speaker_is_heard():
+def test_the_speaker_changes_the_probabilities():
     model, codes = random_prior(), _codes()
     assert not torch.equal(model(codes, torch.tensor([0, 0])), model(codes, torch.tensor([1, 2])))

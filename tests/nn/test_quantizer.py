@@ -51,7 +51,7 @@ def test_distances_are_float32_under_bfloat16():
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
-def test_forward_says_the_codes_of_encode(update):
+def test_forward_returns_the_codes_of_encode(update):
     quantizer, z_e = _quantizer(update=update), _vectors(2, 3, 5)
     expected = quantizer.encode(z_e)
     vectors = quantizer.lookup(expected)

@@ -101,7 +101,7 @@ def test_output_depends_on_the_receptive_field_and_on_nothing_later():
     assert (int(seen.min()), int(seen.max())) == (t - stack.receptive_field + 1, t)
 
 
-def test_sequences_do_not_hear_each_other():
+def test_sequences_do_not_depend_on_each_other():
     stack, (x, conditioning) = _stack(), _inputs(3, 8)
     together = stack(x, conditioning)
     alone = stack(x[:, 1:2], conditioning[:, 1:2])

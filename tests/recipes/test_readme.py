@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from stub_recipe import declared_options
 
 from vqvc.corpus.layouts import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def declared_options(script: str) -> set[str]:
-    return set(re.findall(r"^option (\S+)", (ROOT / script).read_text(), re.MULTILINE))
 
 
 def test_every_option_of_the_training_page_is_declared():
@@ -49,7 +46,8 @@ def test_files_that_are_named_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "vqvc/models/README.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/benchmarks.md", "docs/live.md", "vqvc/models/README.md"],
 )
 def test_links_lead_to_files_and_headings(page):
     path = ROOT / page

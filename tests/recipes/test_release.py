@@ -1,19 +1,17 @@
 """A release: its steps call the commands that they print, and its figures go between two lines of a file."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 import pytest
+import scripts
 from stub_recipe import STUB, names, one_sentence, run
 
 from vqvc.errors import VqvcError
 
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("release", ROOT / "recipes/release.py")
-release = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(release)
+release = scripts.load("recipes/release.py")
 
 STEPS = "model,encode,prior,evaluate"
 
@@ -46,6 +44,15 @@ def test_figures_become_a_table_of_what_was_measured():
     assert lines[-3:] == ["```sh", "vqvc-evaluate x", "```"]
     with pytest.raises(VqvcError, match="holds none of the figures"):
         release.figures({"figures": {}}, "", "m")
+
+
+def test_a_second_speaker_encoder_has_rows_and_is_named():
+    found = dict(
+        EVALUATION, figures=EVALUATION["figures"] | {"encoder_campplus": {"natural": {"named_target": _figure(99.0)}}}
+    )
+    found["provenance"] = EVALUATION["provenance"] | {"further_speaker_encoders": [{"name": "CAM++"}]}
+    text = release.figures(found, "vqvc-evaluate x", "m")
+    assert "| named as the target by CAM++, of 2, % | 99.0 | – |" in text and "Judges: R, CAM++." in text
 
 
 def test_what_stands_between_the_markers_is_replaced_and_nothing_else():

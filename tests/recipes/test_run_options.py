@@ -3,14 +3,14 @@
 import subprocess
 
 import pytest
-from stub_recipe import ROOT, STAGES, names, one_sentence, run
+from stub_recipe import ROOT, STAGES, declared_options, names, one_sentence, run
 
 
 @pytest.mark.parametrize("script", ["egs/vctk/run.sh", "egs/mini/run.sh", "egs/vctk/local/download.sh"])
 def test_help_lists_every_declared_option(script):
     done = run("--help", script=ROOT / script)
     assert done.returncode == 0 and done.stderr == ""
-    declared = [line.split()[1] for line in (ROOT / script).read_text().splitlines() if line.startswith("option ")]
+    declared = declared_options(script)
     assert declared
     for name in declared:
         assert f"  --{name} " in done.stdout
@@ -51,7 +51,7 @@ def test_a_wrong_option_is_one_sentence_and_nothing_is_run(tmp_path, options, me
 
 
 @pytest.mark.parametrize("where", ["root", "elsewhere"])
-def test_without_the_corpus_it_says_how_to_get_it(tmp_path, where):
+def test_without_the_corpus_it_prints_how_to_get_it(tmp_path, where):
     done = run("--stage", 0, "--work", tmp_path / "work", cwd=ROOT if where == "root" else tmp_path)
     line = one_sentence(done)
     assert "--db-root DIR" in line and "bash egs/vctk/run.sh --stage -1" in line

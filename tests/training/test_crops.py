@@ -104,7 +104,7 @@ def unequal(tmp_path_factory) -> PackedStore:
 
 
 @pytest.mark.parametrize("balance, share", [(0.0, 4 / 5), (0.5, 2 / 3), (1.0, 1 / 2)])
-def test_speakers_come_as_often_as_balance_says(unequal, balance, share):
+def test_speakers_come_as_often_as_balance_asks(unequal, balance, share):
     crops = _crops(unequal, speaker_balance=balance, batch_size=1500)
     batch = crops.batch(0)
     assert np.mean(batch.speaker == 0) == pytest.approx(share, abs=0.04)

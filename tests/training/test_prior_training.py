@@ -45,7 +45,7 @@ def test_row_38_a_resumed_prior_equals_the_uninterrupted_one(archive, tmp_path, 
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_it_learns_what_pairs_of_codes_cannot_tell(tmp_path):
+def test_it_learns_what_pairs_of_codes_do_not_hold(tmp_path):
     """Codes that the two before foretell: a bigram stays at 3 bits, the source's entropy is 0.89 bits."""
     archive = tiny_archive(utterances=240, length=60)
     settings = tiny_settings(

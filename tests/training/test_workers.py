@@ -4,16 +4,21 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tiny_training import before_step, start, status, tiny_config, trainer
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.training import checkpoint
 
+HERE = Path(__file__).resolve().parent
 TRAINING = {"steps": 6, "learning_rate": 1e-4, "gradient_clip": 0.5}
 CONFIGS = {
     "plain": {
@@ -114,6 +119,28 @@ def test_row_46_a_lost_worker_is_an_error_within_bounded_time(store, tmp_path):
     assert _run(store, tmp_path, 2, dies_at=3) == [1, -signal.SIGKILL]
     log = (tmp_path / "log2-0").read_text()
     assert "another worker is gone" in log and "goes on from the last checkpoint" in log and "Traceback" not in log
+
+
+@pytest.mark.timeout(600)
+def test_row_46_the_launcher_goes_on_from_the_last_checkpoint(store, tmp_path):
+    """As ``egs/vctk/cmd.sh`` starts several workers: one of them is killed, and all are started again."""
+    settings = tiny_config(training=TRAINING | {"checkpoint_minutes": 1e-9}).to_dict()  # a checkpoint after every step
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3",
+            HERE / "launched.py", tmp_path / "killed", "--conf", tmp_path / "tiny.yaml", "--store", store.path,
+            "--out", tmp_path / "run", "--device", "cpu", "--threads", "1",
+        ],
+        capture_output=True, text=True, timeout=570, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (HERE.parent.parent, HERE.parent))), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "killed").exists()
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    first, second = (line["step"] for line in lines if line["event"] == "start")
+    assert first == 0 and second in (3, 4)  # the first worker may still have been writing the fourth
+    assert lines[-1]["event"] == "end" and lines[-1]["step"] == 6
 
 
 def test_more_workers_than_crops_are_refused(store, tmp_path):

@@ -1,6 +1,8 @@
 """Optional packages: present and working, or one sentence that names the extra which brings them."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 from vqvc.errors import MissingExtraError
@@ -23,6 +25,18 @@ def load(package: str, extra: str, name: str = "") -> ModuleType:
         raise MissingExtraError(
             name or package.partition(".")[0], extra, f"cannot be imported ({first_line(error)})"
         ) from error
+
+
+def file_of(package: str, name: str, extra: str, remedy: str = "") -> Path:
+    """The file ``name`` that an installed package carries, found without importing the package.
+
+    Raises MissingExtraError when the package or the file is absent; remedy: stands behind the reason.
+    """
+    found = importlib.util.find_spec(package)
+    for folder in (found.submodule_search_locations or []) if found else []:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    raise MissingExtraError(package, extra, f"is not installed{f' ({remedy})' if remedy else ''}")
 
 
 def first_line(error: BaseException) -> str:

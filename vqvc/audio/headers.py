@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that writers to a pipe leave behind
 PIPE_FROM = 0x7FFFF000  # as SoX writes it
@@ -22,18 +22,17 @@ class DeclaredBytes:
         return max(self.data_bytes - self.held_bytes, 0)
 
 
-def declared_bytes(path: str | Path) -> DeclaredBytes | None:
+def declared_bytes(file: BinaryIO) -> DeclaredBytes | None:
     """The data chunk of a RIFF, RF64 or AIFF file; None for other formats and for lengths left open by a pipe."""
-    size = Path(path).stat().st_size
-    with open(path, "rb") as file:
-        magic = file.read(12)
-        if len(magic) < 12 or magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
-            return None
-        big = magic[:4] in (b"RIFX", b"FORM")
-        return _walk(file, size, ">" if big else "<")
+    size = file.seek(0, 2)
+    file.seek(0)
+    magic = file.read(12)
+    if len(magic) < 12 or magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+        return None
+    return _walk(file, size, ">" if magic[:4] in (b"RIFX", b"FORM") else "<")
 
 
-def _walk(file, size: int, order: str) -> DeclaredBytes | None:
+def _walk(file: BinaryIO, size: int, order: str) -> DeclaredBytes | None:
     rate, long_size = 0.0, None
     while len(head := file.read(8)) == 8:
         name, length = head[:4], struct.unpack(order + "I", head[4:])[0]

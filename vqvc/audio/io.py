@@ -1,9 +1,11 @@
 """Sound files in and out: any format of libsndfile, mono float32 inside, nothing wrong passed on silently."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -22,6 +24,7 @@ __all__ = [
 BLOCK_S = 30.0
 WHOLE_FRAMES = 1 << 23  # files that claim more frames are read by the block: a header may be wrong
 RATES_HZ = (1000, 768000)
+NAMED = (".au", ".snd")  # without a header libsndfile takes these for µ-law by their names
 
 
 @dataclass(frozen=True)
@@ -123,24 +126,27 @@ def notes_on(path: str | Path, sample_rate: int | None = None) -> tuple[str, ...
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """A sound file, opened once: its header is compared with its size before libsndfile reads on."""
     path = Path(path)
-    file = None
-    try:
-        if not path.exists():
-            raise AudioError(f"{path}: no such file")
-        if not path.is_file():
-            raise AudioError(f"{path}: not a file; name one recording")
-        file = mpeg.with_length(path)
-        declared = declared_bytes(path)
-    except OSError as error:
-        raise explained(error, path) from None
-    try:
-        sound = soundfile.SoundFile(file or native_name(path))
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
-        if is_foreign(path):
-            raise AudioError(f"{path}: not a readable audio file; convert it first: {remedy(path)}") from None
-        raise AudioError(f"{path}: not a readable audio file ({_reason(error)})") from None
-    with sound:
+    with ExitStack() as opened:
+        try:
+            if not path.exists():
+                raise AudioError(f"{path}: no such file")
+            if not path.is_file():
+                raise AudioError(f"{path}: not a file; name one recording")
+            file = opened.enter_context(open(path, "rb"))
+            declared = declared_bytes(file)
+            checked = opened.enter_context(mpeg.with_length(file))
+        except OSError as error:
+            raise explained(error, path) from None
+        try:
+            sound = opened.enter_context(
+                _by_descriptor(path, file) if checked is file else soundfile.SoundFile(checked)
+            )
+        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+            if is_foreign(path):
+                raise AudioError(f"{path}: not a readable audio file; convert it first: {remedy(path)}") from None
+            raise AudioError(f"{path}: not a readable audio file ({_reason(error)})") from None
         low, high = RATES_HZ
         if not low <= sound.samplerate <= high or sound.channels < 1:
             raise AudioError(
@@ -151,8 +157,14 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
             held_s = declared.held_bytes / declared.bytes_per_second if declared.bytes_per_second else 0.0
             raise AudioError(f"{path}: header says {claimed_s:.2f} s, file holds {held_s:.2f} s; get the file again")
         yield sound
-    if file is not None:
-        file.close()
+
+
+def _by_descriptor(path: Path, file: BinaryIO) -> soundfile.SoundFile:
+    """The file for libsndfile, which reads on without Python, by its descriptor where that is possible."""
+    if os.name == "nt" or path.suffix.lower() in NAMED:  # a descriptor of Windows is the C library's that made it
+        return soundfile.SoundFile(native_name(path))
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # the file object may have read ahead
+    return soundfile.SoundFile(file.fileno(), closefd=False)
 
 
 def _info(path: str | Path, sound: soundfile.SoundFile) -> Info:

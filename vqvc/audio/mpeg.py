@@ -7,7 +7,6 @@ of variable bit rate that begins with loud speech loses most of the rest. Given 
 import io
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version: MPEG 1, 2, 2.5
@@ -21,28 +20,21 @@ WINDOW = 1 << 16  # bytes that are looked at together
 SEARCH = 1 << 16  # bytes in which the first frame must begin
 
 
-def with_length(path: str | Path) -> BinaryIO | None:
-    """The file behind a Xing frame that gives its length, for libsndfile; None for a file that needs none.
+def with_length(file: BinaryIO) -> BinaryIO:
+    """A sound file as libsndfile should read it: behind a Xing frame that gives its length, where it needs one.
 
-    That is any file but a layer III stream whose own header lacks its length.
+    That is a layer III stream whose own header lacks its length; any other file is returned as it is, at its beginning.
     """
-    file = open(path, "rb")
-    prefix = None
-    try:
-        size = file.seek(0, 2)
-        start = _audio_start(file)
-        first = _first_frame(file, start)
-        if first is not None:
-            at, head = first
-            file.seek(at)
-            if not any(tag in file.read(200) for tag in TAGGED):
-                frames = sum(1 for _ in _frames(file, at, head))
-                prefix = _xing(head, frames, size - at)
-                return _PrefixedFile(prefix, file, at, size)
-        return None
-    finally:
-        if prefix is None:
-            file.close()
+    size = file.seek(0, 2)
+    first = _first_frame(file, _audio_start(file))
+    if first is not None:
+        at, head = first
+        file.seek(at)
+        if not any(tag in file.read(200) for tag in TAGGED):
+            frames = sum(1 for _ in _frames(file, at, head))
+            return _PrefixedFile(_xing(head, frames, size - at), file, at, size)
+    file.seek(0)
+    return file
 
 
 def _audio_start(file: BinaryIO) -> int:

@@ -4,14 +4,49 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED
+
+if TYPE_CHECKING:
+    from vqvc.conversion.model_file import Header
+    from vqvc.conversion.voice_file import EnrolledVoice
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """``--model``."""
     parser.add_argument("--model", type=Path, default=RELEASED, help="model file of vqvc-train; the released one")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """``--speaker`` and ``--voice``; ``voice_of`` reads them."""
+    parser.add_argument("--speaker", help="the target speaker")
+    parser.add_argument("--voice", type=Path, help="a voice file of vqvc-enroll instead of --speaker")
+
+
+def voice_of(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | None":
+    """The enrolled voice of ``--voice``, whose name then stands in ``args.speaker``; None without.
+
+    Raises UsageError beside ``--speaker``, ModelError for a voice of another model than that of the header.
+    """
+    if args.voice is None:
+        return None
+    from vqvc.conversion import voice_file
+
+    if args.speaker:
+        raise UsageError("--voice takes the place of --speaker; leave that out")
+    voice = voice_file.read(args.voice)
+    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
+    args.speaker = voice.name
+    return voice
+
+
+def temperature(args: argparse.Namespace) -> float:
+    """``--temperature``; raises UsageError for one out of range."""
+    if not 0 < args.temperature <= 2:
+        raise UsageError(f"--temperature {args.temperature}: must be above 0 and at most 2")
+    return args.temperature
 
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +70,7 @@ def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
 
 def synthesis_options(args: argparse.Namespace) -> dict:
     """Keywords of ``VoiceConverter`` for what ``add_synthesis_options`` reads; raises UsageError for a temperature out of range."""
-    if not 0 < args.temperature <= 2:
-        raise UsageError(f"--temperature {args.temperature}: must be above 0 and at most 2")
-    return {"temperature": args.temperature, "fold": args.fold, "postfilter": args.postfilter == "on"}
+    return {"temperature": temperature(args), "fold": args.fold, "postfilter": args.postfilter == "on"}
 
 
 class Meter:

@@ -12,11 +12,10 @@ from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
 from vqvc.cli._finished import Finished
-from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
+from vqvc.cli._models import Meter, add_model, add_speech_options, add_target, synthesis_options, voice_of
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 if TYPE_CHECKING:
-    from vqvc.conversion.model_file import Header
     from vqvc.conversion.speech import Speech
     from vqvc.conversion.voice_file import EnrolledVoice
 
@@ -38,8 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_model(p)
     p.add_argument("--src", help="a recording, a folder of them, or - for stdin")
-    p.add_argument("--speaker", help="the target speaker")
-    p.add_argument("--voice", type=Path, help="a voice file of vqvc-enroll instead of --speaker")
+    add_target(p)
     p.add_argument(
         "--out", help="a sound file, a folder, or - for stdout; SOURCE_SPEAKER in the current folder when not given"
     )
@@ -63,7 +61,9 @@ def work(args: argparse.Namespace) -> int:
         return 0
     if args.rate != "source" and not (args.rate.isdigit() and 1000 <= int(args.rate) <= 192000):
         raise UsageError(f"--rate {args.rate}: give a rate in Hz from 1000 to 192000, or 'source'")
-    voice = _voice(args, header)
+    if args.voice and args.pairs:
+        raise UsageError("--pairs names the speakers; leave out --voice")
+    voice = voice_of(args, header)
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
         for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
@@ -73,20 +73,6 @@ def work(args: argparse.Namespace) -> int:
         if voice is not None:
             settings["voice"] = sha256_of_file(args.voice)
         return _convert(batch, args, options, Finished(settings), voice)
-
-
-def _voice(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | None":
-    """The enrolled voice of ``--voice``, whose name stands in for ``--speaker``; None without."""
-    if args.voice is None:
-        return None
-    from vqvc.conversion import voice_file
-
-    if args.speaker or args.pairs:
-        raise UsageError("--voice takes the place of --speaker and --pairs; leave those out")
-    voice = voice_file.read(args.voice)
-    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
-    args.speaker = voice.name
-    return voice
 
 
 def _convert(

@@ -8,7 +8,7 @@ from vqvc._util import textfile
 from vqvc.cli import _outputs
 from vqvc.cli._code_files import SUFFIX, read_code_file
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import Meter, add_model, add_speech_options, synthesis_options
+from vqvc.cli._models import Meter, add_model, add_speech_options, add_target, synthesis_options, voice_of
 from vqvc.cli._priors import add_prior
 from vqvc.errors import UsageError
 
@@ -20,12 +20,13 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Decode codes to speech in the voice of a speaker, and print the name of the sound file.",
         examples="  vqvc-decode a.vqc --speaker p225                            (writes a_p225.wav)\n"
+        "  vqvc-decode a.vqc --voice me.voice                          (made by vqvc-enroll; writes a_me.wav)\n"
         "  vqvc-decode --model model.safetensors codes.npz --utt p226_022 --speaker p225 --out b.wav",
     )
     add_model(p)
     p.add_argument("codes", nargs="?", type=Path, help=".npz or .vqc of vqvc-encode, or a text file with numbers")
     p.add_argument("--utt", help="which utterance, when the file holds several")
-    p.add_argument("--speaker", help="the target speaker")
+    add_target(p)
     p.add_argument(
         "-o",
         "--out",
@@ -43,13 +44,15 @@ def work(args: argparse.Namespace) -> None:
 
     if args.codes is None:
         raise UsageError("nothing to decode; type: vqvc-decode a.vqc --speaker p225")
+    options = synthesis_options(args)
+    header = model_file.read_header(args.model)
+    voice = voice_of(args, header)
     if args.speaker is None:
         raise UsageError(
             f"{args.codes}: whose voice? Add --speaker p225, for example; vqvc-convert --list-speakers names all"
         )
-    options = synthesis_options(args)
-    header = model_file.read_header(args.model)
-    tags = disclosure.tags_of(header, header.speaker_index(args.speaker))  # fails before the weights are read
+    # an unknown speaker fails before the weights are read
+    tags = disclosure.tags_of(header, header.speaker_index(args.speaker) if voice is None else voice)
     stem = f"{args.codes.stem}_{args.utt}" if args.utt else args.codes.stem
     out = _outputs.place(args.out, _outputs.name_for(stem, args.speaker, _outputs.suffix(args)))
     form = _outputs.form_of(out, args)
@@ -61,7 +64,7 @@ def work(args: argparse.Namespace) -> None:
 
     converter = vqvc.load(args.model)
     meter = Meter(len(codes) * converter.hop_length, converter.sample_rate)
-    samples = converter.decode(codes, args.speaker, seed=args.seed, progress=meter, **options)[:length]
+    samples = converter.decode(codes, voice or args.speaker, seed=args.seed, progress=meter, **options)[:length]
     logger.info("%s", meter.line(len(samples)))
     _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args, tags)
     _outputs.report(out)

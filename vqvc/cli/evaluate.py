@@ -3,9 +3,16 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vqvc._util.platform import cores
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import add_synthesis_options, synthesis_options
+
+if TYPE_CHECKING:
+    from vqvc.evaluation.judges.quality import QualityJudge
+    from vqvc.evaluation.judges.recognisers import Recogniser
+    from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
 
 logger = logging.getLogger("vqvc.evaluate")
 
@@ -20,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "  vqvc-evaluate --model m.safetensors --store dump --out eval --targets p225,p226 --limit 20 "
         "--codes codes.npz --align align/phones.ctm\n"
         "  vqvc-evaluate --model m.safetensors --store dump --strangers others/dump --out eval --recogniser whisper:base.en "
-        "--speaker-encoder ge2e",
+        "--speaker-encoder ge2e,campplus",
     )
     result.add_argument("run", nargs="?", type=Path, help="folder of a training run: model, store and output are found")
     result.add_argument("--model", type=Path, help="model.safetensors of vqvc-train")
@@ -53,7 +60,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="pocketsphinx, whisper, whisper:MODEL (base.en, large-v3) or whisper:FOLDER; the extra whisper brings it",
     )
     result.add_argument(
-        "--speaker-encoder", default="none", metavar="NAME", help="none, ge2e or ge2e:FILE; the extra speaker brings it"
+        "--speaker-encoder",
+        default="none",
+        metavar="NAMES",
+        help="none, ge2e, campplus or both by comma, each with :FILE for its weights; the extras speaker and campplus bring them",
     )
     result.add_argument(
         "--contours",
@@ -61,7 +71,9 @@ def make_parser() -> argparse.ArgumentParser:
         default=12,
         help="conversions made again with other F0 contours; needs --speaker-encoder",
     )
-    result.add_argument("--threads", type=int, default=1, help="of the recogniser, which works while speech is made")
+    result.add_argument(
+        "--threads", type=int, help="recordings that are judged at once, while others are made; all cores by default"
+    )
     result.add_argument(
         "--codes", type=Path, help="codes.npz of vqvc-encode; otherwise the one beside the model, if any"
     )
@@ -85,55 +97,31 @@ def work(args: argparse.Namespace) -> int | None:
     import vqvc
     from vqvc._util.atomic import write_json
     from vqvc.corpus.store import PackedStore
-    from vqvc.evaluation import evaluation_set, suite
-    from vqvc.evaluation.background import BackgroundJudges
+    from vqvc.evaluation.evaluate_model import Judges, Selection, evaluate
     from vqvc.evaluation.strangers import WithStrangers
     from vqvc.evaluation.tables import evaluation_table
 
     target = args.out / "evaluate.json"
     refuse_overwrite(target, args.overwrite)
     _check(args)
-    options = synthesis_options(args)
-    recogniser, encoder = _recogniser(args), _encoder(args)
+    judges = Judges(_recogniser(args), _encoders(args), _quality(), args.threads)
     store = PackedStore(args.store)
-    packed = store.sha256
+    archive, alignment = _archive(args), _alignment(args, store.sha256)
     converter = vqvc.load(args.model)
-    known = list(converter.speakers)
     if args.strangers:
-        store = WithStrangers(store, PackedStore(args.strangers), known)
-    wanted = [name for name in args.targets.split(",") if name]
-    targets = evaluation_set.choose_targets(store, known, wanted, args.target_count)
-    few = evaluation_set.choose_few(store, known, targets, args.few_count, args.seed)
-    sources = evaluation_set.choose_sources(store, known, targets, args.limit, args.seed)
-    with BackgroundJudges(recogniser, encoder, store.sample_rate) as judges:
-        made = evaluation_set.make(
-            converter, store, sources, targets, args.out, args.seed, options, each=args.each, few=few, ready=judges.add
-        )
-        judges.wait()
-    archive, alignment = _archive(args), _alignment(args, packed)
-    evaluation_set.annotate(made, archive, alignment)
-    result = {
-        "format_version": 2,
-        "settings": {
-            "limit": args.limit,
-            "targets": targets,
-            "targets_of_few_sentences": few,
-            "targets_each": args.each,
-            "sources": [item.utt_id for item in sources],
-            "seed": args.seed,
-            **options,
-        },
-        "provenance": {
-            "vqvc": vqvc.__version__,
-            "store_sha256": store.sha256,
-            "model": args.model.name,
-            "model_checksum": getattr(converter, "checksum", ""),
-            "recogniser": _named(recogniser),
-            "speaker_encoder": _named(encoder),
-        },
-        "figures": _figures(args, made, store, converter, recogniser, encoder, archive, alignment, options),
-        "clips": suite.clip_rows(made, store.sample_rate),
-    }
+        store = WithStrangers(store, PackedStore(args.strangers), converter.speakers)
+    selection = Selection(
+        limit=args.limit,
+        targets=[name for name in args.targets.split(",") if name],
+        target_count=args.target_count,
+        each=args.each,
+        few_count=args.few_count,
+        contours=args.contours,
+        seed=args.seed,
+        options=synthesis_options(args),
+    )
+    result = evaluate(converter, store, selection, judges, args.out, archive, alignment)
+    result["provenance"]["model"] = args.model.name
     write_json(target, result)
     print(evaluation_table(result))
 
@@ -149,17 +137,17 @@ def _check(args: argparse.Namespace) -> None:
         ("contours", 0),
         ("threads", 1),
     ):
-        if getattr(args, name) < least:
+        if getattr(args, name) is not None and getattr(args, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least {least}")
 
 
-def _recogniser(args: argparse.Namespace):
+def _recogniser(args: argparse.Namespace) -> "Recogniser | None":
     """The recogniser, or None when the one that is used without a word is not installed."""
     from vqvc.errors import MissingExtraError
     from vqvc.evaluation.judges.recognisers import make_recogniser
 
     try:
-        return make_recogniser(args.recogniser, args.threads)
+        return make_recogniser(args.recogniser, args.threads or cores())
     except MissingExtraError as error:
         if args.recogniser != "pocketsphinx":
             raise
@@ -167,61 +155,21 @@ def _recogniser(args: argparse.Namespace):
         return None
 
 
-def _encoder(args: argparse.Namespace):
+def _encoders(args: argparse.Namespace) -> "dict[str, SpeakerEncoder]":
     from vqvc.evaluation.judges.speaker_encoders import make_speaker_encoder
 
-    return None if args.speaker_encoder == "none" else make_speaker_encoder(args.speaker_encoder)
+    specs = [spec for spec in args.speaker_encoder.split(",") if spec not in ("", "none")]
+    return {spec.partition(":")[0]: make_speaker_encoder(spec) for spec in specs}
 
 
-def _named(judge) -> dict | None:
-    return {"name": judge.name, "sha256": judge.checksum} if judge else None
+def _quality() -> "list[QualityJudge]":
+    from vqvc.errors import MissingExtraError
+    from vqvc.evaluation.judges import quality
 
-
-def _figures(args, made, store, converter, recogniser, encoder, archive, alignment, options: dict) -> dict:
-    """Every section, or why it was left out."""
-    from functools import cache
-
-    from vqvc.errors import CorpusError
-    from vqvc.evaluation import suite
-    from vqvc.evaluation.metrics import contour, pitch, quality, speaker, speaker_mfcc, spectrum, words
-
-    rate, seed = store.sample_rate, args.seed
-
-    def word_errors() -> dict:
-        if recogniser is None:
-            raise CorpusError("no recogniser is installed; install one with: pip install 'vqvc[evaluate]'")
-        return words.measure(made, recogniser, rate, seed)
-
-    @cache
-    def enrolled():
-        if encoder is None:
-            raise CorpusError("no speaker encoder was chosen; give --speaker-encoder ge2e")
-        names = dict.fromkeys(clip.voice for clip in made if clip.kind == "conversion")
-        return speaker.enrol(store, list(names), [clip.utt_id for clip in made], encoder, seed)
-
-    def contours() -> dict:
-        if not args.contours:
-            raise CorpusError("--contours is 0")
-        return contour.measure(converter, made, store, enrolled(), encoder, args.contours, seed, options)
-
-    def speakers_by_mfcc() -> dict:
-        found: dict = speaker_mfcc.measure(made, store, seed)
-        for kind, confusion in speaker_mfcc.confusions(made).items():
-            if kind in found:
-                found[kind] = {**found[kind], "confusion": confusion}
-        return found
-
-    natural = pitch.natural_clips(made, store, seed)
-    return {
-        "content": suite.section("words", word_errors),
-        "encoder": suite.section("voice", lambda: speaker.measure(made, enrolled(), encoder, rate, seed)),
-        "contour": suite.section("voice in codes and contour", contours),
-        "speaker": suite.section("voice by MFCC", speakers_by_mfcc),
-        "prosody": suite.section("pitch", lambda: pitch.measure(made, rate, seed, natural)),
-        "spectrum": suite.section("spectrum", lambda: spectrum.measure(made, store, seed)),
-        "quality": suite.section("quality", lambda: quality.measure(made, rate, seed)),
-        "codes": suite.section("codes", lambda: _codes(archive, store, alignment, converter, seed)),
-    }
+    try:
+        return quality.available_judges()
+    except MissingExtraError:
+        return []  # the section says which extra brings one
 
 
 def _archive(args: argparse.Namespace):
@@ -241,15 +189,6 @@ def _alignment(args: argparse.Namespace, store_sha256: str) -> dict | None:
         return None
     require_store(path, store_sha256)
     return read_ctm(path)
-
-
-def _codes(archive, store, alignment: dict | None, converter, seed: int) -> dict:
-    from vqvc.errors import CorpusError
-    from vqvc.evaluation.metrics import code_set
-
-    if archive is None:
-        raise CorpusError("no codes were given; write them with vqvc-encode and name them with --codes")
-    return code_set.measure(archive, store, alignment, getattr(converter, "codebook", None), seed)
 
 
 def main(argv: list[str] | None = None) -> int:

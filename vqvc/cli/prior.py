@@ -116,42 +116,21 @@ def _score(args: argparse.Namespace) -> int:
         header = model_file.read_header(args.model)
         prior.require(header.checksum, args.model)
         if decoder_bits is None:
-            held_out = header.training.get("held_out") or {}  # the f0 contour has no prior, so the bound is without it
-            decoder_bits = held_out.get("bits_without_f0") or held_out.get("bits_per_sample")
+            decoder_bits = prior_score.decoder_bits_of(header)
         if decoder_bits is None:
             raise UsageError(f"{args.model}: does not hold its held-out bits per sample; give them with --decoder-bits")
     with tqdm(desc="score", unit="utt", disable=None) as bar:
         result = prior_score.score(archive, prior, decoder_bits, bar.update)
     if args.align:
-        result["phones"] = _phones(args, archive, prior)
+        with tqdm(desc="draw", unit="code", disable=None) as bar:
+            result["phones"] = phone_statistics.of_prior(
+                archive, prior, args.align, args.draw_seconds, args.seed, bar.update
+            )
     write_json(target, result)
     print(prior_score.table(result))
     if args.align:
         print(phone_statistics.table(result["phones"]))
     return 0
-
-
-def _phones(args: argparse.Namespace, archive, prior) -> dict:
-    """Phone statistics of real, shuffled and drawn codes, the latter as long as an utterance of 5 s."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from vqvc.codec.draw import draw
-    from vqvc.corpus.alignment import stream_ctm
-    from vqvc.corpus.phones import CLASSES
-    from vqvc.evaluation.metrics.codes import label, labelled
-    from vqvc.evaluation.phone_statistics import compare
-
-    train, _ = labelled(archive, *label(archive, stream_ctm(args.align)), "train")
-    if not train.frames:
-        raise UsageError(f"{args.align}: aligns no utterance of subset train of {args.codes}")
-    rate, rng, drawn = archive.sample_rate / archive.hop_length, np.random.default_rng(args.seed), []
-    with tqdm(desc="draw", unit="code", disable=None) as bar:
-        for _ in range(max(1, round(args.draw_seconds / 5))):
-            speaker = int(rng.integers(len(prior.speakers) + 1))
-            drawn.append(draw(prior.integers, round(5 * rate), speaker=speaker, rng=rng, progress=bar.update))
-    real = [archive.codes_of(utt_id) for utt_id in archive.subset("dev")]
-    return compare(train, real, {"drawn from the prior": drawn}, len(CLASSES), rate, args.seed)
 
 
 def main(argv: list[str] | None = None) -> int:

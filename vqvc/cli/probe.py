@@ -1,23 +1,12 @@
 """vqvc-probe: accuracy of phones predicted from codes, beside baselines."""
 
 import argparse
-import logging
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from vqvc.corpus.alignment import Segment
-    from vqvc.corpus.codes import CodeArchive
-
-logger = logging.getLogger("vqvc.probe")
+from vqvc.models import RELEASED
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,26 +41,14 @@ def make_parser() -> argparse.ArgumentParser:
     return result
 
 
-@dataclass(frozen=True)
-class Given:
-    """What is probed: an archive of codes, phone segments by utterance, and recordings for k-means, if there are any."""
-
-    archive: "CodeArchive"
-    alignment: Iterable[tuple[str, "Sequence[Segment]"]]
-    waveform: "Callable[[str], np.ndarray] | None"
-    file: str  # the codes' file or the model's, for probe.json
-
-
 def work(args: argparse.Namespace) -> int | None:
     """Fit and score the maps from codes to phones."""
     from vqvc.evaluation.run_paths import RunPaths, fill_in
 
-    with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
-        if args.run is None and args.codes is None and args.align is None:
-            if args.store is not None:
-                raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
-            _refuse_overwrite(args)
-            return _probe(args, _built_in(args.model, Path(scratch)))
+    built_in = args.run is None and args.codes is None and args.align is None
+    if built_in and args.store is not None:
+        raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
+    if not built_in:
         if args.model is not None:
             raise UsageError(
                 "--model: is for the built-in voices; codes, or the folder of a run, are probed as they are"
@@ -79,133 +56,41 @@ def work(args: argparse.Namespace) -> int | None:
         fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
         if args.run is not None and args.store is None:
             args.store = RunPaths.find(args.run).existing_store
-        _refuse_overwrite(args)
-        return _probe(args, _given(args))
-
-
-def _refuse_overwrite(args: argparse.Namespace) -> None:
-    """Raise UsageError when --out holds a probe.json that may not be replaced."""
     if args.out is not None:
         refuse_overwrite(args.out / "probe.json", args.overwrite)
 
-
-def _given(args: argparse.Namespace) -> Given:
-    from vqvc.corpus.alignment import require_store, stream_ctm
-    from vqvc.corpus.codes import CodeArchive
-    from vqvc.corpus.store import PackedStore
-
-    store = PackedStore(args.store) if args.store else None
-    if store is not None:
-        require_store(args.align, store.sha256)
-    waveform = (lambda utt_id: store.waveform(store.utterance(utt_id))) if store else None
-    return Given(CodeArchive.load(args.codes), stream_ctm(args.align), waveform, args.codes.name)
-
-
-def _built_in(model: Path | None, scratch: Path) -> Given:
-    from vqvc._util import extras
-    from vqvc.conversion import model_file
-    from vqvc.evaluation.builtin_corpus import synthesize_and_encode
-    from vqvc.models import RELEASED
-
-    extras.load("espeakng_loader", "synthetic")  # before a model is read
-    found = model_file.read(model or RELEASED)
-    corpus = synthesize_and_encode(found, scratch / "corpus")
-    print(
-        f"{found.path.name} on the built-in voices (eSpeak NG, {len(corpus.archive)} sentences): synthetic speech, so the "
-        "figures compare models and are not those of recordings"
-    )
-    return Given(corpus.archive, corpus.segments.items(), corpus.waveform, found.path.name)
-
-
-def _probe(args: argparse.Namespace, given: Given) -> None:
     import numpy as np
-
-    from vqvc._util.atomic import write_json
-    from vqvc.corpus.phones import CLASSES
-    from vqvc.evaluation import plots, probe, probe_baselines
-    from vqvc.evaluation.metrics.codes import label, labelled
-
-    archive = given.archive
-    labels, aligned = label(archive, given.alignment)
-    train, missing = labelled(archive, labels, aligned, "train")
-    left_out = {"train": missing}
-    scored = {}
-    for name in probe_baselines.SETS:
-        data, left_out[name] = labelled(archive, labels, aligned, name)
-        if data.frames:
-            scored[name] = data
-        else:
-            logger.warning("subset %s has no aligned utterance: it is not scored", name)
-    joint = probe.joint_counts(train, len(CLASSES))
-    probe_baselines.check_all(joint, train, scored)
-    rate_hz = int(archive.sample_rate) / int(archive.hop_length)
-    kmeans = _kmeans(args, train, scored, given) if given.waveform else None
-    figures = probe_baselines.compare(train, scored, rate_hz, args.seed, kmeans)
-    result = {
-        "format_version": 1,
-        "codes": {
-            "file": given.file,
-            "model": str(archive.model),
-            "codebook_size": train.codebook_size,
-            "hop_length": int(archive.hop_length),
-            "sample_rate": int(archive.sample_rate),
-            "rate_hz": rate_hz,
-        },
-        "seed": args.seed,
-        "fitted_on": _describe(train, left_out["train"]) | {"subset": "train"},
-        "sets": {
-            name: _describe(data, left_out[name]) | {"what": probe_baselines.SETS[name]}
-            for name, data in scored.items()
-        },
-        "figures": figures,
-        "about_the_codes": probe_baselines.code_figures(
-            scored.get("test") or next(iter(scored.values())), rate_hz, "the scored set"
-        ),
-    }
-    print(probe_baselines.table(figures))
-    name = "test" if "test" in figures else next(iter(figures))
-    print(f"phone accuracy ({probe_baselines.SETS[name]}): {figures[name]['without_silence']['codes']['value']:.1f} %")
-    if args.out is None:
-        return
-    write_json(args.out / "probe.json", result)
-    np.save(args.out / "joint_counts.npy", joint)
-    if not args.no_picture:
-        title = f"P(phone | code), {train.codebook_size} codes at {rate_hz:g} Hz, training subset"
-        plots.heat_map(joint, CLASSES, args.out / "heatmap.png", title)
-    print(args.out / "probe.json")
-
-
-def _describe(data, left_out: int) -> dict:
-    from vqvc.evaluation.probe_baselines import SILENCE
-
-    return {
-        "utterances": len(data.utt_ids),
-        "speakers": len(set(data.speakers)),
-        "frames": data.frames,
-        "silence_share": round(float((data.labels == SILENCE).mean()), 4),
-        "utterances_without_alignment": left_out,
-    }
-
-
-def _kmeans(args: argparse.Namespace, train, scored: dict, given: Given):
     from tqdm import tqdm
 
-    from vqvc.evaluation.probe_baselines import kmeans_baselines
+    from vqvc._util import extras
+    from vqvc._util.atomic import write_json
+    from vqvc.conversion import model_file
+    from vqvc.evaluation import probe_baselines, probe_codes
+    from vqvc.evaluation.probe_codes import Probed
 
-    logger.info(
-        "k-means on MFCC with %d codes, at most %g minutes per subset", train.codebook_size, args.baseline_minutes
-    )
-    with tqdm(desc="MFCC", unit="utt", disable=None) as bar:
-        return kmeans_baselines(
-            train,
-            scored,
-            given.waveform,
-            int(given.archive.hop_length),
-            int(given.archive.sample_rate),
-            args.baseline_minutes,
-            args.seed,
-            bar.update,
-        )
+    with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
+        if built_in:
+            extras.load("espeakng_loader", "synthetic")  # before a model is read
+            probed = Probed.built_in(model_file.read(args.model or RELEASED), Path(scratch))
+            print(
+                f"{probed.file} on the built-in voices (eSpeak NG, {len(probed.archive)} sentences): synthetic speech, so "
+                "the figures compare models and are not those of recordings"
+            )
+        else:
+            probed = Probed.of_files(args.codes, args.align, args.store)
+        with tqdm(desc="MFCC", unit="utt", disable=None if probed.waveform else True) as bar:
+            result = probe_codes.measure(probed, args.seed, args.baseline_minutes, bar.update)
+    print(probe_baselines.table(result.figures))
+    name = "test" if "test" in result.figures else next(iter(result.figures))
+    accuracy = result.figures[name]["without_silence"]["codes"]["value"]
+    print(f"phone accuracy ({probe_baselines.SETS[name]}): {accuracy:.1f} %")
+    if args.out is None:
+        return
+    write_json(args.out / "probe.json", result.report)
+    np.save(args.out / "joint_counts.npy", result.joint)
+    if not args.no_picture:
+        result.draw(args.out / "heatmap.png")
+    print(args.out / "probe.json")
 
 
 def main(argv: list[str] | None = None) -> int:

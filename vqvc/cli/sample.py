@@ -72,17 +72,36 @@ def work(args: argparse.Namespace) -> None:
             refuse_overwrite(out.with_suffix(".png"), args.overwrite)
     prior = find_prior(args)
 
+    import numpy as np
+    from tqdm import tqdm
+
     import vqvc
+    from vqvc.codec.draw import draw_several
+    from vqvc.evaluation import plots
 
     converter = vqvc.load(args.model)
-    opening = _opening(args, converter)
-    codes = _draw(args, prior, opening, len(outs))
+    opening = np.zeros(0, np.int64)
+    if args.opening is not None:
+        wanted = round(args.opening_seconds * converter.sample_rate / converter.hop_length)
+        opening = converter.encode(args.opening)[:wanted]
+    speaker = 0 if args.anyone else prior.speaker_index(args.speaker)
+    if not speaker and not args.anyone:
+        logger.warning(
+            "%s: the prior was not trained on this speaker; it is not conditioned on the speaker", args.speaker
+        )
+    size = prior.codes_in(args.seconds)
+    with tqdm(total=len(outs) * size, desc="draw", unit="code", disable=None) as bar:
+        codes = draw_several(
+            prior.integers, len(outs), size, seed=args.seed, opening=opening, speaker=speaker,
+            temperature=args.temperature, top_p=args.top_p, progress=bar.update,
+        )  # fmt: skip
     for n, (out, one) in enumerate(zip(outs, codes)):
         samples = converter.decode(one, args.speaker, seed=args.seed + n, temperature=args.voice_temperature)
         _outputs.deliver(out, [samples], converter.sample_rate, len(samples), args, tags)
         print(f"{len(samples) / converter.sample_rate:.2f} s  {out}")
         if args.picture:
-            _picture(out.with_suffix(".png"), samples, converter.sample_rate)
+            plots.spectrogram(out.with_suffix(".png"), samples, converter.sample_rate)
+            print(out.with_suffix(".png"))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -96,50 +115,6 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if not 0 < value <= most:
             raise UsageError(f"--{name} {value}: must be above 0 and at most {most}")
-
-
-def _opening(args: argparse.Namespace, converter):
-    import numpy as np
-
-    if args.opening is None:
-        return np.zeros(0, np.int64)
-    return converter.encode(args.opening)[: round(args.opening_seconds * converter.sample_rate / converter.hop_length)]
-
-
-def _draw(args: argparse.Namespace, prior, opening, count: int) -> list:
-    """The codes of each sample, the opening before what was drawn."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from vqvc.codec.draw import draw
-
-    speaker = 0 if args.anyone else prior.speaker_index(args.speaker)
-    if not speaker and not args.anyone:
-        logger.warning(
-            "%s: the prior was not trained on this speaker; it is not conditioned on the speaker", args.speaker
-        )
-    size = max(1, round(args.seconds * prior.sample_rate / prior.hop_length))
-    drawn = []
-    with tqdm(total=count * size, desc="draw", unit="code", disable=None) as bar:
-        for n in range(count):
-            rng = np.random.default_rng([args.seed, n])
-            codes = draw(
-                prior.integers, size, speaker=speaker, opening=opening, temperature=args.temperature, top_p=args.top_p,
-                rng=rng, progress=bar.update,
-            )  # fmt: skip
-            drawn.append(np.concatenate([opening, codes]))
-    return drawn
-
-
-def _picture(path: Path, samples, sample_rate: int) -> None:
-    from vqvc.evaluation import plots
-
-    figure, axes = plots.pyplot().subplots(figsize=(12, 4))
-    plots.draw_spectrogram(axes, samples, sample_rate)
-    axes.set_xlabel("s")
-    axes.set_ylabel("Hz")
-    plots.save(figure, path)
-    print(path)
 
 
 def main(argv: list[str] | None = None) -> int:

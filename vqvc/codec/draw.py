@@ -41,6 +41,28 @@ def draw(
     return drawn
 
 
+def draw_several(
+    prior: IntegerPrior,
+    count: int,
+    codes: int,
+    *,
+    seed: int,
+    opening: np.ndarray,
+    speaker: int = 0,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    progress: Callable[[int], None] = lambda codes: None,
+) -> list[np.ndarray]:
+    """``count`` times the ``opening`` (T,) followed by ``codes`` codes; each with its own random numbers. See ``draw``."""
+    return [
+        np.concatenate([opening, draw(
+            prior, codes, speaker=speaker, opening=opening, temperature=temperature, top_p=top_p,
+            rng=np.random.default_rng([seed, n]), progress=progress,
+        )])
+        for n in range(count)
+    ]  # fmt: skip
+
+
 def probabilities(logits: np.ndarray, temperature: float = 1.0, top_p: float = 1.0) -> np.ndarray:
     """What ``draw`` draws from: (K,) float64 of integer logits (K,), those outside the nucleus 0 (Holtzman et al. 2020)."""
     share = np.exp((logits - logits.max()) / (1 << LOGIT_BITS) / temperature)

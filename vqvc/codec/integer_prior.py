@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqvc.engine import spec
+from vqvc.engine.spec import Decoder
 from vqvc.errors import ModelError
 
 TOTAL = 1 << 24  # sum of the frequencies of all codes at a step
@@ -67,31 +69,27 @@ class IntegerPrior:
     """
 
     def __init__(self, weights: dict[str, np.ndarray], dilations: tuple[int, ...]):
-        stack = "wavenet.stack."
         self.dilations = dilations
         self.tanh = weights["tables.tanh"].astype(np.float64)
         self.exp = weights["tables.exp"].astype(np.int64)
         for name, table in make_tables().items():  # another C library's rounding may differ by one
             if np.abs(weights[name].astype(np.int64) - table).max() > 1:
                 raise ModelError(f"{name}: is not the table of that function; train the prior again")
-        self.embed = _fixed(weights["wavenet.embed.weight"], X_BITS)
-        self.codebook_size = len(self.embed) - 1
-        layers, self.kernel, self.width, gate = weights[stack + "tap"].shape
+        net = Decoder.of_arrays(weights, dilations, "wavenet.")
+        layers, self.kernel, self.width, gate = net.tap.shape
         self.half = gate // 2
-        self.tap = [_Scaled.of(w.reshape(-1, gate)) for w in weights[stack + "tap"]]
-        self.residual = [_Scaled.of(w) for w in weights[stack + "residual"]]
-        self.residual_bias = _fixed(weights[stack + "residual_bias"], X_BITS)
-        self.skip = _Scaled.of(weights[stack + "skip"].reshape(layers * self.half, -1))
-        self.skip_bias = _fixed(weights[stack + "skip_bias"], X_BITS)
-        self.mix, self.mix_bias = self._linear(weights, "wavenet.mix", X_BITS)
-        self.out, self.out_bias = self._linear(weights, "wavenet.out", LOGIT_BITS)
-        speaker, frame = _Scaled.of(weights["speaker.weight"]), _Scaled.of(weights[stack + "frame"])
-        terms = _round(speaker.values @ frame.values, speaker.bits + frame.bits - X_BITS)
-        self.terms = (terms + _fixed(weights[stack + "frame_bias"], X_BITS)).reshape(-1, layers, gate)
-
-    @staticmethod
-    def _linear(weights: dict[str, np.ndarray], name: str, bits: int) -> tuple[_Scaled, np.ndarray]:
-        return _Scaled.of(weights[f"{name}.weight"].T), _fixed(weights[f"{name}.bias"], bits)
+        self.embed = _fixed(net.embed, X_BITS)
+        self.codebook_size = len(self.embed) - 1
+        self.tap = [_Scaled.of(weight.reshape(-1, gate)) for weight in net.tap]
+        self.residual = [_Scaled.of(weight) for weight in net.residual]
+        self.residual_bias = _fixed(net.residual_bias, X_BITS)
+        self.skip, self.skip_bias = _Scaled.of(net.skip.reshape(layers * self.half, -1)), _fixed(net.skip_bias, X_BITS)
+        self.mix, self.mix_bias = _Scaled.of(net.mix), _fixed(net.mix_bias, X_BITS)
+        self.out, self.out_bias = _Scaled.of(net.out), _fixed(net.out_bias, LOGIT_BITS)
+        speaker = _Scaled.of(weights["speaker.weight"])
+        frame = _Scaled.of(net.frame)
+        terms = _round(speaker.values @ frame.values, speaker.bits + frame.bits - X_BITS)  # (L, speakers, G)
+        self.terms = terms + _fixed(net.gate_bias, X_BITS)[:, None]
 
     @property
     def receptive_field(self) -> int:
@@ -116,19 +114,14 @@ class IntegerPrior:
             yield first, self._sequence(previous[begin : first + BLOCK], speaker)[first - begin :]
 
     def _sequence(self, previous: np.ndarray, speaker: int) -> np.ndarray:
-        x, gated = self.embed[previous], []
-        for layer, dilation in enumerate(self.dilations):
-            steps = [(self.kernel - 1 - k) * dilation for k in range(self.kernel)]
-            taps = [np.concatenate([np.zeros((min(s, len(x)), self.width)), x[: max(0, len(x) - s)]]) for s in steps]
-            gated.append(self._gate(np.concatenate(taps, axis=1), layer, speaker))
-            x = self._line(x, gated[-1], layer)
-        return self._head(np.concatenate(gated, axis=1))
+        return self._head(spec.layers(self, self.embed[previous], speaker, spec.shifted(self)))
 
     # --- the arithmetic, for rows (..., C)
 
-    def _gate(self, taps: np.ndarray, layer: int, speaker: int) -> np.ndarray:
+    def gated(self, layer: int, taps: list[np.ndarray], condition: int) -> np.ndarray:
+        """See ``spec.Network.gated``; condition: the speaker's index."""
         tap = self.tap[layer]
-        a = _round(taps @ tap.values, tap.bits) + self.terms[speaker, layer]
+        a = _round(np.concatenate(taps, axis=-1) @ tap.values, tap.bits) + self.terms[layer, condition]
         filtered = self._tanh(_round(a[..., : self.half], X_BITS - TABLE_BITS))
         opened = self._tanh(_round(a[..., self.half :], X_BITS - TABLE_BITS + 1)) + (1 << GATE_BITS)
         return _round(filtered * opened, GATE_BITS + 1)  # tanh * (1 + tanh of a half) / 2
@@ -137,13 +130,17 @@ class IntegerPrior:
         index = np.minimum(np.abs(at), len(self.tanh) - 1).astype(np.int64)
         return np.copysign(self.tanh[index], at)
 
-    def _line(self, x: np.ndarray, gated: np.ndarray, layer: int) -> np.ndarray:
+    def onward(self, layer: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """See ``spec.Network.onward``."""
         weight = self.residual[layer]
-        added = _round(gated @ weight.values, GATE_BITS + weight.bits - X_BITS) + self.residual_bias[layer]
+        added = _round(z @ weight.values, GATE_BITS + weight.bits - X_BITS) + self.residual_bias[layer]
         return np.clip(x + added, -LARGEST, LARGEST)
 
-    def _head(self, gated: np.ndarray) -> np.ndarray:
-        skip = _round(gated @ self.skip.values, GATE_BITS + self.skip.bits - X_BITS) + self.skip_bias
+    def _head(self, gated: list[np.ndarray]) -> np.ndarray:
+        skip = (
+            _round(np.concatenate(gated, axis=-1) @ self.skip.values, GATE_BITS + self.skip.bits - X_BITS)
+            + self.skip_bias
+        )
         hidden = _round(np.clip(skip, 0, LARGEST) @ self.mix.values, self.mix.bits) + self.mix_bias
         bits = X_BITS + self.out.bits - LOGIT_BITS
         return _round(np.clip(hidden, 0, LARGEST) @ self.out.values, bits) + self.out_bias
@@ -167,21 +164,11 @@ class Stepper:
     """The prior one code at a time: ``logits`` are those of the next code; ``take`` goes past it."""
 
     def __init__(self, prior: IntegerPrior, speaker: int):
-        self.prior, self.speaker, self._at = prior, speaker, 0
-        self._rings = [np.zeros(((prior.kernel - 1) * d + 1, prior.width)) for d in prior.dilations]
-        self.logits = self._advance(prior.codebook_size)
+        self.prior, self.speaker = prior, speaker
+        self._past = spec.Past(prior, (prior.width,), np.float64)
+        self.take(prior.codebook_size)
 
     def take(self, code: int) -> None:
         """The next code is ``code``."""
-        self.logits = self._advance(int(code))
-
-    def _advance(self, previous: int) -> np.ndarray:
-        prior, x, gated = self.prior, self.prior.embed[previous], []
-        for layer, (ring, dilation) in enumerate(zip(self._rings, prior.dilations)):
-            size = len(ring)
-            ring[self._at % size] = x
-            taps = [ring[(self._at - (prior.kernel - 1 - k) * dilation) % size] for k in range(prior.kernel)]
-            gated.append(prior._gate(np.concatenate(taps), layer, self.speaker))
-            x = prior._line(x, gated[-1], layer)
-        self._at += 1
-        return prior._head(np.concatenate(gated))
+        prior = self.prior
+        self.logits = prior._head(spec.layers(prior, prior.embed[int(code)], self.speaker, self._past))

@@ -55,6 +55,10 @@ class PriorFile:
         """The prior's index of a speaker, 0 for one that it was not trained on."""
         return 1 + self.speakers.index(name) if name in self.speakers else 0
 
+    def codes_in(self, seconds: float) -> int:
+        """Codes of so much speech, at least 1."""
+        return max(1, round(seconds * self.sample_rate / self.hop_length))
+
     def require(self, model: str, path: str | Path) -> None:
         """Raises UsageError unless the prior was trained on the codes of the model with this checksum."""
         if self.codes_of_model != model:

@@ -47,11 +47,6 @@ class Window:
     end: int
     position: int  # of samples[0] in the recording
 
-    @property
-    def is_first(self) -> bool:
-        """Whether nothing comes before the piece."""
-        return self.position + self.begin == 0
-
 
 def survey(recording: Given, model: VQVAE) -> Survey:
     """Read the recording through, twice where the model takes its pitch; raises AudioError as reading does, and for silence."""

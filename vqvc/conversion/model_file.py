@@ -49,7 +49,7 @@ class NamedSpeaker(Protocol):
 
 
 @dataclass(frozen=True)
-class Voice:
+class Speaker:
     """A speaker of the model; unknown fields are empty."""
 
     name: str
@@ -64,12 +64,12 @@ class Header:
 
     path: Path
     config: ModelConfig
-    speakers: tuple[Voice, ...]  # position = index in the model's table
+    speakers: tuple[Speaker, ...]  # position = index in the model's table
     training: dict
     checksum: str
 
     @property
-    def listed_speakers(self) -> tuple[Voice, ...]:
+    def listed_speakers(self) -> tuple[Speaker, ...]:
         """The speakers that are offered, in the table's order."""
         return tuple(one for one in self.speakers if one.listed)
 
@@ -123,14 +123,14 @@ def write(
     training: any JSON value that describes the run. unlisted: names of speakers that are not offered.
     """
     weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(TRAINING_ONLY)}
-    voices = [
+    table = [
         {"name": one.speaker, "gender": one.gender, "accent": one.accent}
         | ({"listed": False} if one.speaker in unlisted else {})
         for one in speakers
     ]
     metadata = {
         "config": json.dumps(model.config.to_dict()),
-        "speakers": json.dumps(voices, ensure_ascii=False),
+        "speakers": json.dumps(table, ensure_ascii=False),
         "training": json.dumps(training, ensure_ascii=False, allow_nan=False),
     }
     return tensorfile.write(path, KIND, weights, metadata)
@@ -177,11 +177,11 @@ def _header(file: TensorFile) -> Header:
         raise ModelError(f"{path}: its header is damaged; copy it again") from None
 
 
-def _speakers(voices: list) -> tuple[Voice, ...]:
+def _speakers(table: list) -> tuple[Speaker, ...]:
     """The speaker table; raises ValueError, KeyError or TypeError for what is none."""
-    if not isinstance(voices, list) or not 1 <= len(voices) <= MOST_SPEAKERS:
+    if not isinstance(table, list) or not 1 <= len(table) <= MOST_SPEAKERS:
         raise ValueError("a list of speakers")
-    found = tuple(Voice(one["name"], one["gender"], one["accent"], one.get("listed", True)) for one in voices)
+    found = tuple(Speaker(one["name"], one["gender"], one["accent"], one.get("listed", True)) for one in table)
     if not all(isinstance(text, str) for one in found for text in (one.name, one.gender, one.accent)):
         raise TypeError("names are text")
     if not all(isinstance(one.listed, bool) for one in found):

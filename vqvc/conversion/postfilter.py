@@ -34,7 +34,7 @@ class PostFilter:
     """
 
     def __init__(self, model: VQVAE):
-        self.mel, self.global_variance = model.mel, model.global_variance
+        self.model, self.mel, self.global_variance = model, model.mel, model.global_variance
         self.cepstra = Cepstra(self.mel.filters.shape[0]).to(self.mel.filters.device)
         self.rate = model.config.audio.sample_rate / self.mel.hop  # frames a second
         self.of_bin = self.mel.filters / self.mel.filters.sum(0).clamp(min=1e-6)  # (bands, bins): shares sum to 1
@@ -42,15 +42,9 @@ class PostFilter:
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray, predicted: Tensor, speaker: int | EnrolledVoice) -> np.ndarray:
         waveform = torch.from_numpy(samples).to(self.of_bin.device)
-        gain = self.gain(self.mel(waveform[None])[0].T, predicted, self._variance(speaker))
+        gain = self.gain(self.mel(waveform[None])[0].T, predicted, speaker_variance(self.model, speaker))
         shaped = self._apply(waveform, gain @ self.of_bin)
         return (shaped * (waveform.norm() / shaped.norm().clamp(min=1e-9))).cpu().numpy()  # as loud as it was
-
-    def _variance(self, speaker: int | EnrolledVoice) -> Tensor:
-        if isinstance(speaker, int):
-            return self.global_variance[speaker]
-        own = speaker.global_variance
-        return torch.zeros_like(self.global_variance[0]) if own is None else own.to(self.global_variance.device)
 
     def gain(self, made: Tensor, predicted: Tensor, variance: Tensor) -> Tensor:
         """Nepers (F, bands) that bring the log-mel frames ``made`` (F, bands) to those ``predicted`` and to ``variance``.
@@ -81,6 +75,14 @@ class PostFilter:
         weight = self.mel.window.square().expand(len(windows), -1)
         made = _overlap_add(shaped, hop) / _overlap_add(weight, hop).clamp(min=1e-3)
         return made[left : left + len(waveform)]
+
+
+def speaker_variance(model: VQVAE, speaker: int | EnrolledVoice) -> Tensor:
+    """(coefficients,): the global variance of a speaker's natural speech; zeros where it is not known."""
+    table = model.global_variance
+    if isinstance(speaker, int):
+        return table[speaker]
+    return torch.zeros_like(table[0]) if speaker.global_variance is None else speaker.global_variance.to(table.device)
 
 
 def _smooth(frames: Tensor, length: float) -> Tensor:

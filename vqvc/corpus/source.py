@@ -90,6 +90,13 @@ def find_root(source: Path, is_root: Callable[[Path], bool]) -> Path | None:
     return next((folder for folder in (source, *subfolders(source)) if is_root(folder)), None)
 
 
+def require_root(source: Path, root: Path | None, corpus: str, picture: str) -> Path:
+    """``root``, the folder where a layout was found; raises UsageError, with a picture of the layout, where it was not."""
+    if root is None:
+        raise UsageError(f"{source}: is not laid out as {corpus} ({picture})")
+    return root
+
+
 def leave_out_rest(result: Source, found: Found, used: Collection[Path]) -> None:
     """List the recordings that are no utterances of the corpus, and those that cannot be read with their remedy."""
     for path in sorted(set(found.recordings) - set(used), key=os.fsencode):

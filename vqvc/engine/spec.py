@@ -3,18 +3,21 @@
 It is written to be read, not to be fast. One sample of B streams, from top to bottom:
 
     class and LPC residual before it -> x                ``enter``
-    x and the conditioning frame -> sum of the skips     ``layers``
-    sum of the skips -> raw outputs                      ``head``
+    x and the conditioning frame -> z of every layer     ``layers``
+    z of every layer -> raw outputs                      ``head``
     raw outputs and two uniform numbers -> class         ``choose``
     class -> what the next sample looks back at          ``remember``
 
 B: streams, L: layers, K: taps, R, G, S: residual, gate and skip channels, H = G / 2, C: conditioning channels, P: order of
 the linear prediction, M: logistics of the mixture.
+
+``layers`` asks a ``Network`` for the numbers: ``Decoder`` here in float32, ``codec.integer_prior`` in whole numbers.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,10 +29,65 @@ from vqvc.nn.wavenet import WaveNet
 WORD = 2**64
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64 (Steele et al. 2014)
 
+Taps = Callable[[int, np.ndarray], list[np.ndarray]]  # of a layer with the present input: K inputs, the present last
+
+
+class Network(Protocol):
+    """A stack of gated layers, in whatever numbers. Rows (..., C) may be streams or samples."""
+
+    kernel: int
+    dilations: tuple[int, ...]
+
+    def gated(self, layer: int, taps: list[np.ndarray], condition: Any) -> np.ndarray:
+        """z (..., H): tanh times sigmoid of the K taps (..., R) and of what the layers are conditioned on."""
+
+    def onward(self, layer: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """(..., R): the next layer's input."""
+
+
+def layers(net: Network, x: np.ndarray, condition: Any, taps: Taps) -> list[np.ndarray]:
+    """z (..., H) of every layer, for the first layer's input x (..., R)."""
+    found = []
+    for layer in range(len(net.dilations)):
+        found.append(net.gated(layer, taps(layer, x), condition))
+        x = net.onward(layer, x, found[-1])
+    return found
+
+
+class Past:
+    """``Taps`` one sample after the other: each layer's inputs are remembered as far as it looks back.
+
+    shape: of an input, (B, R) for streams; zeros stand before the first sample.
+    """
+
+    def __init__(self, net: Network, shape: tuple[int, ...], dtype: type = np.float32):
+        self._back = [[(net.kernel - 1 - k) * dilation for k in range(net.kernel - 1)] for dilation in net.dilations]
+        nothing = np.zeros(shape, dtype)
+        self._inputs = [deque([nothing] * max(back, default=0), maxlen=max(back, default=0)) for back in self._back]
+
+    def __call__(self, layer: int, x: np.ndarray) -> list[np.ndarray]:
+        inputs = self._inputs[layer]
+        found = [inputs[-back] for back in self._back[layer]] + [x]
+        inputs.append(x)
+        return found
+
+
+def shifted(net: Network) -> Taps:
+    """``Taps`` of a whole sequence at once: x (T, R) as it was so many samples before, zeros before the first."""
+
+    def taps(layer: int, x: np.ndarray) -> list[np.ndarray]:
+        back = [(net.kernel - 1 - k) * net.dilations[layer] for k in range(net.kernel)]
+        return [np.concatenate([np.zeros_like(x[:steps]), x[: max(0, len(x) - steps)]]) for steps in back]
+
+    return taps
+
 
 @dataclass(frozen=True)
 class Decoder:
-    """The WaveNet's weights as float32 arrays. ``lpc_input`` is None for the categorical output, which has no LPC inputs."""
+    """The WaveNet's weights as float32 arrays. ``lpc_input`` is None for the categorical output, which has no LPC inputs.
+
+    Every engine takes its weights from here, in the layout that it needs.
+    """
 
     tap: np.ndarray  # (L, K, R, G); tap K - 1 is the present
     frame: np.ndarray  # (L, C, G)
@@ -49,35 +107,63 @@ class Decoder:
     @classmethod
     def of(cls, net: WaveNet) -> "Decoder":
         """The weights of a network, copied."""
-        stack = net.stack
-        layers, _, _, gates = stack.tap.shape
+        weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in net.state_dict().items()}
+        return cls.of_arrays(weights, net.stack.dilations)
 
-        def array(tensor) -> np.ndarray:
-            return tensor.detach().float().cpu().numpy().copy()
+    @classmethod
+    def of_arrays(cls, weights: Mapping[str, np.ndarray], dilations: tuple[int, ...], prefix: str = "") -> "Decoder":
+        """Copies of the arrays that a WaveNet's state_dict names, with ``prefix`` before each name."""
 
+        def array(name: str) -> np.ndarray:
+            return np.array(weights[prefix + name], np.float32, order="C")
+
+        count, _, _, gates = weights[f"{prefix}stack.tap"].shape
         return cls(
-            tap=array(stack.tap),
-            frame=array(stack.frame).reshape(-1, layers, gates).transpose(1, 0, 2),
-            gate_bias=array(stack.frame_bias).reshape(layers, gates),
-            residual=array(stack.residual),
-            residual_bias=array(stack.residual_bias),
-            skip=array(stack.skip),
-            skip_bias=array(stack.skip_bias),
-            embed=array(net.embed.weight),
-            lpc_input=None if net.lpc_input is None else array(net.lpc_input.weight.T),
-            mix=array(net.mix.weight.T),
-            mix_bias=array(net.mix.bias),
-            out=array(net.out.weight.T),
-            out_bias=array(net.out.bias),
-            dilations=stack.dilations,
+            tap=array("stack.tap"),
+            frame=array("stack.frame").reshape(-1, count, gates).transpose(1, 0, 2),
+            gate_bias=array("stack.frame_bias").reshape(count, gates),
+            residual=array("stack.residual"),
+            residual_bias=array("stack.residual_bias"),
+            skip=array("stack.skip"),
+            skip_bias=array("stack.skip_bias"),
+            embed=array("embed.weight"),
+            lpc_input=array("lpc_input.weight").T if f"{prefix}lpc_input.weight" in weights else None,
+            mix=array("mix.weight").T,
+            mix_bias=array("mix.bias"),
+            out=array("out.weight").T,
+            out_bias=array("out.bias"),
+            dilations=dilations,
         )
+
+    @property
+    def kernel(self) -> int:
+        """Taps of a layer."""
+        return self.tap.shape[1]
+
+    def gated(self, layer: int, taps: list[np.ndarray], condition: np.ndarray) -> np.ndarray:
+        """See ``Network.gated``; condition: a conditioning frame (B, C)."""
+        half = self.residual.shape[1]
+        gate = condition @ self.frame[layer] + self.gate_bias[layer]
+        for x, weight in zip(taps, self.tap[layer]):
+            gate = gate + x @ weight
+        return np.tanh(gate[:, :half]) * sigmoid(gate[:, half:])
+
+    def onward(self, layer: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """See ``Network.onward``."""
+        return x + z @ self.residual[layer] + self.residual_bias[layer]
+
+    def head(self, gated: list[np.ndarray]) -> np.ndarray:
+        """(B, outputs): raw outputs for z (B, H) of every layer."""
+        skip = self.skip_bias + sum(z @ weight for z, weight in zip(gated, self.skip))
+        hidden = np.maximum(skip, 0) @ self.mix + self.mix_bias
+        return np.maximum(hidden, 0) @ self.out + self.out_bias
 
 
 @dataclass
 class State:
     """What B streams remember between two samples."""
 
-    inputs: list[deque]  # of each layer, as many (B, R) as it looks back at, the latest last
+    inputs: Past  # of the layers
     previous: np.ndarray  # (B,) int64, the class before
     past: np.ndarray  # (B, P) amplitudes, the latest first
     lpc_residual: np.ndarray  # (B,) of the sample before, in units of the gain
@@ -85,10 +171,8 @@ class State:
     @classmethod
     def silent(cls, decoder: Decoder, streams: int, order: int) -> "State":
         """Nothing but silence before."""
-        nothing = np.zeros((streams, decoder.tap.shape[2]), np.float32)
-        reach = [(decoder.tap.shape[1] - 1) * dilation for dilation in decoder.dilations]
         return cls(
-            inputs=[deque([nothing] * count, maxlen=count) for count in reach],
+            inputs=Past(decoder, (streams, decoder.tap.shape[2])),
             previous=np.full(streams, mulaw.SILENCE),
             past=np.zeros((streams, order), np.float32),
             lpc_residual=np.zeros(streams, np.float32),
@@ -108,33 +192,13 @@ def enter(decoder: Decoder, state: State, prediction: np.ndarray | None) -> np.n
     return x
 
 
-def layers(decoder: Decoder, state: State, x: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """(B, S): the sum of the skips, for a conditioning frame (B, C); the layers' inputs are remembered."""
-    half, skip = decoder.residual.shape[1], decoder.skip_bias
-    for layer, (dilation, inputs) in enumerate(zip(decoder.dilations, state.inputs)):
-        taps = decoder.tap[layer]
-        gate = x @ taps[-1] + frame @ decoder.frame[layer] + decoder.gate_bias[layer]
-        for k in range(len(taps) - 1):
-            gate = gate + inputs[-(len(taps) - 1 - k) * dilation] @ taps[k]
-        inputs.append(x)
-        z = np.tanh(gate[:, :half]) * sigmoid(gate[:, half:])
-        x = x + z @ decoder.residual[layer] + decoder.residual_bias[layer]
-        skip = skip + z @ decoder.skip[layer]
-    return skip
-
-
-def head(decoder: Decoder, skip: np.ndarray) -> np.ndarray:
-    """(B, outputs): raw outputs of the summed skips (B, S)."""
-    hidden = np.maximum(skip, 0) @ decoder.mix + decoder.mix_bias
-    return np.maximum(hidden, 0) @ decoder.out + decoder.out_bias
-
-
 def step(
     decoder: Decoder, state: State, frame: np.ndarray, predictor: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Raw outputs (B, outputs) for the next sample, and its linear prediction (B,), None for the categorical output."""
     prediction = None if decoder.lpc_input is None else predict(state, predictor)
-    return head(decoder, layers(decoder, state, enter(decoder, state, prediction), frame)), prediction
+    x = enter(decoder, state, prediction)
+    return decoder.head(layers(decoder, x, frame, state.inputs)), prediction
 
 
 def choose(

@@ -1,28 +1,33 @@
-"""Judging while speech is made: recogniser and speaker encoder work in a thread of their own."""
+"""Judging while speech is made: recognisers, encoders and predictors of quality work in threads of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import TypeAlias, TypeVar
 
+import torch
 from tqdm import tqdm
 
+from vqvc._util.platform import cores
 from vqvc.evaluation.evaluation_set import EvaluationClip
-from vqvc.evaluation.judges.recognisers import Recogniser
-from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
-from vqvc.evaluation.metrics.speaker import embed
-from vqvc.evaluation.metrics.words import transcribe
+
+Judge: TypeAlias = Callable[[Sequence[EvaluationClip]], None]  # gives recordings what it measures, each once
+Result = TypeVar("Result")
 
 
 class BackgroundJudges:
-    """Transcribes and embeds recordings as they are handed over; ``wait`` until all are done.
+    """Judges recordings as they are handed over, ``threads`` of them at once; ``wait`` until all are done.
 
-    Either judge may be None. Used as a context: what has not begun when it is left by an exception is dropped.
+    judges: called for each recording in turn, from any thread. threads: all cores when None; each judge works on one.
+    total: recordings that will come, for the progress bar. Used as a context: what has not begun when it is left by an
+    exception is dropped.
     """
 
-    def __init__(self, recogniser: Recogniser | None, encoder: SpeakerEncoder | None, sample_rate: int):
-        self._recogniser, self._encoder, self._sample_rate = recogniser, encoder, sample_rate
-        self._pool = ThreadPoolExecutor(1, "judges")
+    def __init__(self, judges: Sequence[Judge], threads: int | None = None, total: int | None = None):
+        self._judges = judges
+        self._pool = ThreadPoolExecutor(threads or cores(), "judges", initializer=torch.set_num_threads, initargs=(1,))
         self._waiting: list[Future] = []
+        self._bar = tqdm(desc="judging", unit="recording", total=total, disable=None if judges else True)
 
     def __enter__(self) -> "BackgroundJudges":
         return self
@@ -31,20 +36,25 @@ class BackgroundJudges:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        self._bar.close()
 
     def add(self, clips: Sequence[EvaluationClip]) -> None:
-        """Hand over recordings; returns at once."""
-        if self._encoder is not None:
-            self._waiting.append(self._pool.submit(embed, list(clips), self._encoder, self._sample_rate))
-        if self._recogniser is not None:
-            for clip in clips:
-                self._waiting.append(self._pool.submit(transcribe, [clip], self._recogniser, self._sample_rate))
+        """Hand over recordings; returns at once. Raises what a judge has raised so far."""
+        for future in [future for future in self._waiting if future.done()]:
+            future.result()
+        self._waiting += [self._pool.submit(self._judge, clip) for clip in clips]
+
+    def submit(self, work: Callable[[], Result]) -> "Future[Result]":
+        """Have something else done among the recordings."""
+        return self._pool.submit(work)
 
     def wait(self) -> None:
         """Until everything that was handed over is judged; raises what a judge raised."""
-        left = [future for future in self._waiting if not future.done()]
-        for future in tqdm(left, desc="judging", unit="recording", disable=None):
-            future.result()
         for future in self._waiting:
             future.result()
         self._waiting = []
+
+    def _judge(self, clip: EvaluationClip) -> None:
+        for judge in self._judges:
+            judge([clip])
+        self._bar.update()

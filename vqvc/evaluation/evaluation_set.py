@@ -34,7 +34,7 @@ class EvaluationClip:
     voice: str
     text: str
     file: str
-    samples: np.ndarray
+    samples: np.ndarray  # (T,); empty until it is made
     seen: bool  # whether the source's speaker was in training
     measured: dict = field(default_factory=dict)  # what was found out: pitch tracks, features, words
     few: bool = False  # whether the wanted voice has a handful of training sentences, and others have more
@@ -46,7 +46,9 @@ def order_of(name: str, seed: int = 0) -> str:
 
 
 def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, count: int) -> list[str]:
-    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech, genders in turn.
+    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech.
+
+    Genders take turns, but no voice with a handful of sentences (less than FEW_S) comes before one with more.
 
     Raises UsageError for an unknown voice, with the nearest names.
     """
@@ -57,12 +59,19 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
                 raise UsageError(f"--targets: the model has no speaker {name!r}; near it: {near}")
         return list(wanted)
     spoken = _training_speech(store)
-    by_gender = defaultdict(list)
     genders = {item.speaker: item.gender for item in store.speakers}
-    for name in sorted(known, key=lambda name: (-spoken[name], name)):
-        by_gender[genders.get(name, "")].append(name)
-    groups = [by_gender[gender] for gender in sorted(by_gender)]
-    turns = [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
+    order = sorted(known, key=lambda name: (-spoken[name], name))
+
+    def in_turns(names: Sequence[str]) -> list[str]:
+        by_gender = defaultdict(list)
+        for name in names:
+            by_gender[genders.get(name, "")].append(name)
+        groups = [by_gender[gender] for gender in sorted(by_gender)]
+        longest = max(map(len, groups), default=0)
+        return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+    turns = in_turns([name for name in order if spoken[name] >= FEW_S])
+    turns += in_turns([name for name in order if spoken[name] < FEW_S])
     if not turns:
         raise CorpusError("the model knows no speaker to convert into")
     return turns[:count]
@@ -157,67 +166,75 @@ def assign(
     return [(item, name) for item in sources for name in dict.fromkeys(wanted[item.utt_id])]
 
 
+def plan(
+    store,
+    known: Sequence[str],
+    sources: Sequence,
+    targets: Sequence[str],
+    *,
+    each: int = 0,
+    few: Sequence[str] = (),
+    seed: int = 0,
+) -> list[EvaluationClip]:
+    """The recordings that ``make`` makes: sources, their reconstructions (known speakers only) and their conversions.
+
+    known: speakers of the model. each, few: see ``assign``. What is made of one recording stands together.
+    """
+    handful = voices_of_few(store, [*targets, *few])
+
+    def clip(kind: str, item, voice: str) -> EvaluationClip:
+        name = safe_name(item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}")
+        facts = kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{name}.wav"
+        is_few = kind == "conversion" and voice in handful
+        return EvaluationClip(*facts, np.zeros(0, np.float32), item.speaker in known, few=is_few)
+
+    wanted = [("reconstruction", item, item.speaker) for item in sources if item.speaker in known]
+    wanted += [("conversion", item, name) for item, name in assign(sources, targets, each, few, seed=seed)]
+    order = {item.utt_id: index for index, item in enumerate(sources)}
+    wanted.sort(key=lambda job: order[job[1].utt_id])
+    return [clip(*job) for job in [("source", item, item.speaker) for item in sources] + wanted]
+
+
 def make(
     converter,
     store,
-    sources: Sequence,
-    targets: Sequence[str],
+    clips: Sequence[EvaluationClip],
     out: Path,
     seed: int = 0,
     options: Mapping | None = None,
     *,
-    each: int = 0,
-    few: Sequence[str] = (),
     ready: Callable[[Sequence[EvaluationClip]], None] = lambda clips: None,
-) -> list[EvaluationClip]:
-    """Sources, their reconstructions (known speakers only) and their conversions, written under ``out``/wav.
+) -> None:
+    """Give the recordings of ``plan`` their samples, and write them under ``out``/wav.
 
-    options: more keywords of the converter (temperature, fold, postfilter). each, few: see ``assign``. ready: is called with
-    recordings as soon as there are some, so that they can be judged while others are made.
+    options: more keywords of the converter (temperature, fold, postfilter). ready: is called with recordings as soon as there
+    are some, so that they can be judged while others are made.
     """
     from vqvc.audio import io
 
-    handful = voices_of_few(store, [*targets, *few])
+    def done(some: Sequence[EvaluationClip]) -> None:
+        for clip in some:
+            (out / clip.file).parent.mkdir(parents=True, exist_ok=True)
+            io.write(out / clip.file, clip.samples, store.sample_rate)
+        ready(some)
 
-    def clip(kind: str, item, voice: str, samples: np.ndarray) -> EvaluationClip:
-        known, is_few = item.speaker in converter.speakers, kind == "conversion" and voice in handful
-        name = item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}"
-        one = EvaluationClip(
-            kind,
-            item.utt_id,
-            item.speaker,
-            voice,
-            item.text,
-            f"wav/{kind}/{safe_name(name)}.wav",
-            samples,
-            known,
-            few=is_few,
-        )
-        (out / one.file).parent.mkdir(parents=True, exist_ok=True)
-        io.write(out / one.file, one.samples, store.sample_rate)
-        return one
-
-    natural = {item.utt_id: store.waveform(item) for item in sources}
-    clips = [clip("source", item, item.speaker, natural[item.utt_id]) for item in sources]
-    ready(clips)
-    jobs = [("reconstruction", item, item.speaker) for item in sources if item.speaker in converter.speakers]
-    jobs += [("conversion", item, name) for item, name in assign(sources, targets, each, few, seed=seed)]
-    order = {item.utt_id: index for index, item in enumerate(sources)}
-    jobs.sort(key=lambda job: order[job[1].utt_id])  # what is made of one recording is made together
-    logger.info("converting: %d recordings from %d utterances", len(jobs), len(sources))
-    total = sum(len(natural[item.utt_id]) for _, item, _ in jobs)
+    natural = [clip for clip in clips if clip.kind == "source"]
+    utterances = {item.utt_id: item for item in store.utterances}
+    for clip in natural:
+        clip.samples = store.waveform(utterances[clip.utt_id])
+    done(natural)
+    source = {clip.utt_id: clip.samples for clip in natural}
+    jobs = [clip for clip in clips if clip.kind != "source"]
+    logger.info("converting: %d recordings from %d utterances", len(jobs), len(natural))
+    total = sum(len(source[clip.utt_id]) for clip in jobs)
     with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
         for begin in range(0, len(jobs), TOGETHER):
             batch = jobs[begin : begin + TOGETHER]
-            given, names = [natural[item.utt_id] for _, item, _ in batch], [name for _, _, name in batch]
+            given, names = [source[clip.utt_id] for clip in batch], [clip.voice for clip in batch]
             outputs = converter.convert(given, names, seed=seed, progress=bar.update, **(options or {}))
-            made = [
-                clip(kind, item, voice, np.asarray(output, dtype=np.float32)[: len(natural[item.utt_id])])
-                for (kind, item, voice), output in zip(batch, outputs, strict=True)
-            ]
-            clips += made
-            ready(made)
-    return clips
+            for clip, output in zip(batch, outputs, strict=True):
+                clip.samples = np.asarray(output, dtype=np.float32)[: len(source[clip.utt_id])]
+            done(batch)
 
 
 def by_kind(clips: Sequence[EvaluationClip], sources_apart: bool = False) -> dict[str, list[EvaluationClip]]:

@@ -1,13 +1,22 @@
 """Do drawn codes stand for English-like phone sequences? Phones are read from codes by the probe's window map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from vqvc.codec.draw import draw
+from vqvc.codec.prior_file import PriorFile
+from vqvc.corpus.alignment import stream_ctm
+from vqvc.corpus.codes import CodeArchive
+from vqvc.corpus.phones import CLASSES
+from vqvc.errors import UsageError
+from vqvc.evaluation.metrics.codes import label, labelled
 from vqvc.evaluation.ngram import Bigram
 from vqvc.evaluation.probe import LabelledCodes, WindowMap, radius_for
 
 STEP_S = 0.04  # the commonest phone of every 40 ms is taken: the map flickers, and shuffled codes do nothing else
+DRAWN_S = 5.0  # a drawn sequence is as long as an utterance
 WHAT = (
     "bits per phone under bigrams of subset train's phones, as read from its codes and as aligned; phones are read from codes "
     "with the probe's window map, the commonest of every 40 ms, repeats made one"
@@ -20,6 +29,30 @@ def phone_runs(labels: np.ndarray, rate_hz: float, step_s: float = STEP_S) -> np
     steps = [np.bincount(labels[at : at + size]).argmax() for at in range(0, len(labels), size)]
     phones = np.array(steps, dtype=np.int64)
     return phones[np.concatenate([[True], phones[1:] != phones[:-1]])] if len(phones) else phones
+
+
+def of_prior(
+    archive: CodeArchive,
+    prior: PriorFile,
+    alignment: str | Path,
+    seconds: float,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda codes: None,
+) -> dict:
+    """``compare`` for real codes of subset dev and ``seconds`` of codes drawn from a prior, in sequences of DRAWN_S.
+
+    alignment: phones.ctm of the archive's utterances; raises UsageError when it has none of subset train.
+    """
+    train, _ = labelled(archive, *label(archive, stream_ctm(alignment)), "train")
+    if not train.frames:
+        raise UsageError(f"{alignment}: aligns no utterance of subset train; give the alignment of these codes' store")
+    rng, drawn = np.random.default_rng(seed), []
+    for _ in range(max(1, round(seconds / DRAWN_S))):
+        speaker = int(rng.integers(len(prior.speakers) + 1))
+        drawn.append(draw(prior.integers, prior.codes_in(DRAWN_S), speaker=speaker, rng=rng, progress=progress))
+    real = [archive.codes_of(utt_id) for utt_id in archive.subset("dev")]
+    rate_hz = archive.sample_rate / archive.hop_length
+    return compare(train, real, {"drawn from the prior": drawn}, len(CLASSES), rate_hz, seed)
 
 
 def compare(

@@ -87,6 +87,15 @@ def draw_spectrogram(axes, samples: np.ndarray, sample_rate: int, top_hz: float 
     axes.set_ylim(0, min(top_hz, sample_rate / 2))
 
 
+def spectrogram(path: str | os.PathLike, samples: np.ndarray, sample_rate: int) -> None:
+    """Draw the spectrogram of a recording into a file."""
+    figure, axes = pyplot().subplots(figsize=(12, 4))
+    draw_spectrogram(axes, samples, sample_rate)
+    axes.set_xlabel("s")
+    axes.set_ylabel("Hz")
+    save(figure, path)
+
+
 def draw_pitch(axes, samples: np.ndarray, sample_rate: int) -> None:
     """Pitch by Praat as dots on a second axis from 50 to 400 Hz; nothing when Praat is absent."""
     from vqvc.audio.pitch import f0

@@ -8,6 +8,7 @@ import numpy as np
 
 from vqvc.codec import code_file
 from vqvc.codec.prior_file import PriorFile
+from vqvc.conversion.model_file import Header
 from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import CorpusError
 from vqvc.evaluation.ngram import Bigram, Unigram
@@ -135,6 +136,15 @@ def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, pro
             "decoded_equal": f"{decoded} of {min(DECODED, len(utterances.codes))}",
         },
     }
+
+
+def decoder_bits_of(header: Header) -> float | None:
+    """The decoder's bits per sample on unseen sentences, as its model file states them; None where it does not.
+
+    Without the F0 contour where the file has that figure: the contour has no prior, so the bound has to do without it.
+    """
+    held_out = header.training.get("held_out") or {}
+    return held_out.get("bits_without_f0") or held_out.get("bits_per_sample")
 
 
 def bound(decoder_bits: float, bits_per_code: dict[str, float], hop_length: int) -> dict:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from vqvc.errors import CorpusError, MissingExtraError
 from vqvc.evaluation.evaluation_set import EvaluationClip
@@ -9,7 +10,17 @@ from vqvc.evaluation.figures import tidy
 from vqvc.evaluation.metric import Metric
 from vqvc.evaluation.metrics.pitch import pitch_summary
 
+Result = TypeVar("Result")
 logger = logging.getLogger("vqvc.evaluate")
+
+
+def attempt(name: str, make: Callable[[], Result]) -> tuple[Result | None, str]:
+    """(``make()``, ""), or (None, why) when the corpus or an absent package does not allow it."""
+    logger.info("making: %s", name)
+    try:
+        return make(), ""
+    except (CorpusError, MissingExtraError) as error:
+        return None, str(error)
 
 
 def section(name: str, make: Callable[[], dict]) -> dict:

@@ -12,6 +12,11 @@ ROWS = {
     "conversion_of_unseen": ("source_of_unseen", "unseen speakers"),
     "conversion": ("source", ""),
 }
+ENCODERS = {  # sections of evaluate.json
+    "encoder": "a speaker encoder",
+    "encoder_ge2e": "a second one (GE2E)",
+    "encoder_campplus": "a second one (CAM++)",
+}
 
 Value = Callable[[str, str, str], float | None]
 
@@ -90,25 +95,11 @@ def words(value: Value) -> Verdict | None:
 
 
 def voice(value: Value) -> Verdict | None:
-    """Is it the wanted voice? By the speaker encoder; MFCC alone, which the post-filter can please, never gives more than fair."""
-    answers, grades = [], []
-    own, others = (value("encoder", "natural", f"similarity_to_{name}") for name in ("target", "others"))
-    for kind, (_, who) in _rows(value, "encoder", "named_target").items():
-        named, near, left, apart = (
-            value("encoder", kind, name)
-            for name in ("named_target", "similarity_to_target", "similarity_to_source", "equal_error_against_natural")
-        )
-        if None in (named, near, left, apart):
-            continue
-        answers.append(
-            f"{named:.0f} % of conversions{f' of {who}' if who else ''} are named as the wanted voice by a speaker encoder "
-            f"(similarity {near:.2f}{_shown(own, '.2f', ' for natural speech', ', ')}; {left:.2f} to the source's own recording"
-            f"{_shown(others, '.2f', ' between other speakers', ', ')})"
-        )
-        grades += [at_least(named, 90, 60), at_least(apart, 30, 10)]
-        if own is not None and others is not None and own > others:
-            grades.append(at_least((near - others) / (own - others), 0.85, 0.5))
-            grades.append(at_most(left - others, 0.03, 0.1))
+    """Is it the wanted voice? By speaker encoders; MFCC alone, which the post-filter can please, never gives more than fair."""
+    answers: list[str] = []
+    grades: list[str] = []
+    for section, judge in ENCODERS.items():
+        _by_encoder(value, section, judge, answers, grades)
     target, source = value("speaker", "conversion", "named_target"), value("speaker", "conversion", "named_source")
     if target is not None:
         beside = f", {source:.0f} % as the source" if source is not None else ""
@@ -119,6 +110,27 @@ def voice(value: Value) -> Verdict | None:
         return None
     text = "; ".join(answers)
     return Verdict("Is it the wanted voice?", f"{text[0].upper()}{text[1:]}.", worst(grades))
+
+
+def _by_encoder(value: Value, section: str, judge: str, answers: list[str], grades: list[str]) -> None:
+    """Add what one speaker encoder finds; similarities are graded between different speakers and natural speech of one."""
+    own, others = (value(section, "natural", f"similarity_to_{name}") for name in ("target", "others"))
+    for kind, (_, who) in _rows(value, section, "named_target").items():
+        named, near, left, apart = (
+            value(section, kind, name)
+            for name in ("named_target", "similarity_to_target", "similarity_to_source", "equal_error_against_natural")
+        )
+        if None in (named, near, left, apart):
+            continue
+        answers.append(
+            f"{named:.0f} % of conversions{f' of {who}' if who else ''} are named as the wanted voice by {judge} "
+            f"(similarity {near:.2f}{_shown(own, '.2f', ' for natural speech', ', ')}; {left:.2f} to the source's own recording"
+            f"{_shown(others, '.2f', ' between other speakers', ', ')})"
+        )
+        grades += [at_least(named, 90, 60), at_least(apart, 30, 10)]
+        if own is not None and others is not None and own > others:
+            grades.append(at_least((near - others) / (own - others), 0.85, 0.5))
+            grades.append(at_most((left - others) / (own - others), 0.1, 0.3))
 
 
 def f0_contour(value: Value) -> Verdict | None:

@@ -32,10 +32,12 @@ class Conditioner(nn.Module):
         return sum(block.reach for block in self.blocks)
 
     def forward(self, z_q: Tensor, speaker: Tensor) -> Tensor:
-        frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
-        vector = speaker if speaker.is_floating_point() else self.speaker(speaker)
-        speakers = vector[:, None].expand(-1, frames.shape[1], -1)
-        x = self.enter(torch.cat([frames, speakers], dim=2))
+        x = self.join(z_q, speaker if speaker.is_floating_point() else self.speaker(speaker))
         for block in self.blocks:
             x = x + block(torch.relu(x))
         return x
+
+    def join(self, z_q: Tensor, vector: Tensor) -> Tensor:
+        """Frames (B, T * repeat, C) before they are smoothed, of codes' vectors (B, D, T) and speakers' (B, speaker_dim)."""
+        frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
+        return self.enter(torch.cat([frames, vector[:, None].expand(-1, frames.shape[1], -1)], dim=2))

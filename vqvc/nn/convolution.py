@@ -26,18 +26,27 @@ class Convolution(nn.Module):
         """Input samples on either side of the centre that an output sees (without a stride)."""
         return self.dilation * (self.taps - 1) // 2
 
-    def windows(self, x: Tensor) -> Tensor:
-        """(B, T / stride, taps * C_in): what each output sees, oldest first."""
-        batch, time, channels = x.shape
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Zeros before and after the input that ``forward`` adds."""
+        left = self.stride // 2
+        return (left, self.stride - left) if self.stride > 1 else (self.reach, self.reach)
+
+    def windows(self, padded: Tensor) -> Tensor:
+        """What each output sees, oldest first: (B, outputs, taps * C_in) of input that has its padding."""
+        batch, time, channels = padded.shape
         if self.stride > 1:
-            left = self.stride // 2
-            padded = nn.functional.pad(x, (0, 0, left, self.stride - left))
-            halves = padded.reshape(batch, time // self.stride + 1, self.stride * channels)
+            count = time // self.stride
+            halves = padded[:, : count * self.stride].reshape(batch, count, self.stride * channels)
             return torch.cat([halves[:, :-1], halves[:, 1:]], dim=-1)
         if self.taps == 1:
-            return x
-        padded = nn.functional.pad(x, (0, 0, self.reach, self.reach))
-        return torch.cat([padded[:, i * self.dilation : i * self.dilation + time] for i in range(self.taps)], dim=-1)
+            return padded
+        count = max(time - 2 * self.reach, 0)
+        return torch.cat([padded[:, i * self.dilation : i * self.dilation + count] for i in range(self.taps)], dim=-1)
+
+    def valid(self, padded: Tensor) -> Tensor:
+        """``forward`` of input that has its padding, or of a part of it: the outputs whose windows lie inside."""
+        return nn.functional.linear(self.windows(padded), self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(self.windows(x), self.weight, self.bias)
+        return self.valid(nn.functional.pad(x, (0, 0, *self.padding)) if self.taps > 1 else x)

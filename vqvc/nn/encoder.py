@@ -114,6 +114,10 @@ class Encoder(nn.Module):
         x = self.norm(x)
         for block in self.context:
             x = block(x)
+        return self.output(x)
+
+    def output(self, x: Tensor) -> Tensor:
+        """z_e (B, codebook_dim, T) of what the context layers make, (B, T, C); each step on its own in evaluation."""
         z = self.project(torch.relu(self.norm_out(x)))
         with torch.autocast(z.device.type, enabled=False):  # from here to the codes everything is float32
             return self.normalise(z.float().transpose(1, 2))

@@ -45,16 +45,31 @@ class PitchTracker(nn.Module):
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(waveform.device.type, enabled=False):
-            left = self.size // 2 - self.hop // 2
-            padded = nn.functional.pad(waveform.float(), (max(0, left), self.size))[:, max(0, -left) :]
+            padded = nn.functional.pad(waveform.float(), (max(0, self.before), self.size))[:, max(0, -self.before) :]
             frames = padded.unfold(1, self.size, self.hop)[:, : waveform.shape[1] // self.hop]
-            lag, peak = (torch.cat(parts, dim=1) for parts in zip(*map(self._strongest, frames.split(TOGETHER, dim=1))))
-            pitch = torch.log2(self.sample_rate / lag)
+            found = [self.of_frames(some) for some in frames.split(TOGETHER, dim=1)]
+            pitch, voicing = (torch.cat(parts, dim=1) for parts in zip(*found))
             half = self.median // 2
-            pitch = (
-                nn.functional.pad(pitch, (half, half), mode="replicate").unfold(-1, self.median, 1).median(-1).values
-            )
-            return pitch, torch.sigmoid(STEEP * (peak - VOICED))
+            return self.smooth(nn.functional.pad(pitch, (half, half), mode="replicate")), voicing
+
+    @property
+    def before(self) -> int:
+        """Samples by which a frame begins before its hop of the waveform."""
+        return self.size // 2 - self.hop // 2
+
+    @property
+    def look_ahead(self) -> int:
+        """Samples after a hop of the waveform that its pitch depends on."""
+        return self.size - self.before - self.hop + self.median // 2 * self.hop
+
+    def of_frames(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Pitch before ``smooth``, and voicing, of frames (B, F, size): (B, F) each."""
+        lag, peak = self._strongest(frames)
+        return torch.log2(self.sample_rate / lag), torch.sigmoid(STEEP * (peak - VOICED))
+
+    def smooth(self, pitch: Tensor) -> Tensor:
+        """The median over neighbouring frames: (B, F + median - 1) -> (B, F)."""
+        return pitch.unfold(-1, self.median, 1).median(-1).values
 
     def _strongest(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """The strongest lag of frames (B, F, size), in samples and between them, and the autocorrelation there: (B, F)."""
@@ -92,7 +107,7 @@ class F0Conditioner(nn.Module):
         pitch, voicing = self.track(waveform)
         if centre is None:
             centre = (pitch * voicing).sum(1) / voicing.sum(1).clamp(min=1e-6)
-        return _contour(pitch, voicing, centre)
+        return contour(pitch, voicing, centre[:, None])
 
     @torch.no_grad()
     def of_crops(self, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator = None) -> Tensor:
@@ -105,10 +120,11 @@ class F0Conditioner(nn.Module):
         self.f0_sums += sums
         weighted, weights = self.f0_sums[speaker].float().unbind(1)
         known = draws.rand((len(speaker),), generator, pitch.device) >= self.UNKNOWN
-        return _contour(pitch, voicing, weighted / weights.clamp(min=1e-6)) * known[:, None, None]
+        centre = weighted / weights.clamp(min=1e-6)
+        return contour(pitch, voicing, centre[:, None]) * known[:, None, None]
 
 
-def _contour(pitch: Tensor, voicing: Tensor, centre: Tensor) -> Tensor:
-    """The rows (B, ROWS, F) of pitch and voicing (B, F), and centre (B,) in log2 Hz."""
-    height = 4 * (pitch - centre[:, None]).clamp(-1.5, 1.5) * voicing
+def contour(pitch: Tensor, voicing: Tensor, centre: Tensor) -> Tensor:
+    """The rows (B, ROWS, F) of pitch and voicing (B, F), and centre (B, 1) or (B, F) in log2 Hz."""
+    height = 4 * (pitch - centre).clamp(-1.5, 1.5) * voicing
     return torch.stack([height, voicing, torch.ones_like(voicing)], dim=1)

@@ -113,7 +113,10 @@ class VQVAE(nn.Module):
             if f0_contour is None:
                 f0_contour = z_q.new_zeros(len(z_q), F0Conditioner.ROWS, z_q.shape[2])
             z_q = torch.cat([z_q, f0_contour], dim=1)
-        frames = self.conditioning(z_q, speaker)
+        return self.of_frames(self.conditioning(z_q, speaker))
+
+    def of_frames(self, frames: Tensor) -> Conditioning:
+        """Conditioning of the WaveNet for the conditioner's frames (B, F, C), each on its own."""
         if not self.mixture:
             return Conditioning(frames, None, None)
         raw = self.prediction(frames).float()

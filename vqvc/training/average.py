@@ -1,26 +1,24 @@
 """Averaged (Polyak) weights: what validation, conversion and the released file use."""
 
-import copy
-
-import torch
 from torch import nn
+from torch.optim import swa_utils
 
 
-class AveragedModel:
+class AveragedModel(swa_utils.AveragedModel):
     """A copy of a model whose weights follow it slowly: a <- d a + (1 - d) w with d rising to ``decay``.
 
     Buffers (the codebook, running statistics) are copied as they are.
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        super().__init__(model)
+        self.module.eval().requires_grad_(False)
         self.decay = decay
 
-    @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after ``step`` steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        averages, weights = list(self.module.parameters()), list(model.parameters())
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for mine, theirs in zip(self.module.buffers(), model.buffers()):
-            mine.copy_(theirs)
+        """Take in the weights that step ``step`` (from 0 on) left behind."""
+        self.multi_avg_fn = swa_utils.get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        self.n_averaged.fill_(
+            step + 1
+        )  # the weights before step 0 are the first; counted from the step, as runs are resumed
+        self.update_parameters(model)

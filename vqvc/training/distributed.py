@@ -1,7 +1,7 @@
 """Several workers under torchrun: the same codebook, averaged gradients, one writer (gloo on CPUs, NCCL on GPUs)."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ TIMEOUT = timedelta(minutes=5)  # after which a missing worker becomes an error
 
 
 @contextmanager
-def workers(device: torch.device):
+def workers(device: torch.device) -> Iterator[tuple[int, int]]:
     """Join the group that torchrun describes in the environment, if any; yields (rank, world size).
 
     Raises TrainingError when another worker is gone, at the latest after ``TIMEOUT``.

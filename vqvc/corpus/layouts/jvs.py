@@ -23,9 +23,10 @@ from vqvc.corpus.source import (
     gender_of,
     leave_out_rest,
     name_problem,
+    require_root,
     subfolders,
 )
-from vqvc.errors import CorpusError, UsageError
+from vqvc.errors import CorpusError
 
 NAME = "jvs"
 PICTURE = "jvs001/STYLE/wav24kHz16bit/UTT.wav with transcripts_utf8.txt"
@@ -45,9 +46,7 @@ def _speakers(root: Path) -> list[Path]:
 def read(source: str | Path) -> Source:
     """Read the corpus; raises UsageError when ``source`` is none, CorpusError when it holds no audio."""
     source = Path(source)
-    root = find(source)
-    if root is None:
-        raise UsageError(f"{source}: is not laid out as JVS ({PICTURE})")
+    root = require_root(source, find(source), "JVS", PICTURE)
     result = Source(source, NAME)
     for folder in _speakers(root):
         for style in subfolders(folder):

@@ -6,7 +6,7 @@ Speakers are the reader numbers; subsets (dev-clean, train-other-500) are taken 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vqvc._util import textfile
@@ -16,17 +16,18 @@ from vqvc.errors import CorpusError
 
 NAME = "librispeech"
 PICTURE = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTT.flac with SPEAKER-CHAPTER.trans.txt"
+TEXTS = "*.trans.txt"
 DEEPEST = 4  # folders between the source and a chapter's files, at most
 _UTTERANCE = re.compile(r"(?P<speaker>\d+)-(?P<chapter>\d+)-\d+")
 
 
 def find(source: Path) -> Path | None:
     """``source`` when it holds chapters with their transcripts, at any of the usual depths."""
-    for depth in range(1, DEEPEST + 1):
-        for path in source.glob("*/" * depth + "*.trans.txt"):
-            if path.name == f"{path.parent.parent.name}-{path.parent.name}.trans.txt":
-                return source
-    return None
+    return (
+        source
+        if any(path.name == f"{chapter_of(path, '-')}.trans.txt" for path in in_chapters(source, TEXTS))
+        else None
+    )
 
 
 def read(source: str | Path) -> Source:
@@ -35,7 +36,7 @@ def read(source: str | Path) -> Source:
     result = Source(source, NAME)
     found = recordings_in(source)
     takes = {path.stem: path for path in found.recordings if _is_utterance(path)}
-    texts = _transcripts({path.parent for path in takes.values()} | _chapters(source))
+    texts = _transcripts({path.parent for path in (*takes.values(), *in_chapters(source, TEXTS))})
     for utt_id, path in sorted(takes.items()):
         if not name_problem(path):
             result.items.append(Item(utt_id, utt_id.partition("-")[0], path, texts.get(utt_id, "")))
@@ -50,13 +51,20 @@ def read(source: str | Path) -> Source:
     return result
 
 
+def in_chapters(source: Path, names: str) -> Iterator[Path]:
+    """The files of that name (a glob pattern) at any depth at which chapters usually lie."""
+    for depth in range(1, DEEPEST + 1):
+        yield from source.glob("*/" * depth + names)
+
+
+def chapter_of(path: Path, separator: str) -> str:
+    """How the names of a chapter's files begin: speaker and chapter, which are the folders above."""
+    return f"{path.parent.parent.name}{separator}{path.parent.name}"
+
+
 def _is_utterance(path: Path) -> bool:
     match = _UTTERANCE.fullmatch(path.stem)
     return bool(match) and (path.parent.parent.name, path.parent.name) == (match["speaker"], match["chapter"])
-
-
-def _chapters(source: Path) -> set[Path]:
-    return {path.parent for depth in range(1, DEEPEST + 1) for path in source.glob("*/" * depth + "*.trans.txt")}
 
 
 def _transcripts(chapters: Collection[Path]) -> dict[str, str]:

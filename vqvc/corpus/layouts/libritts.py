@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from vqvc.audio.folder import recordings_in
-from vqvc.corpus.layouts.librispeech import DEEPEST, read_speakers
+from vqvc.corpus.layouts.librispeech import chapter_of, in_chapters, read_speakers
 from vqvc.corpus.source import Item, Source, leave_out_rest, name_problem, read_text_file
 from vqvc.errors import CorpusError
 
@@ -21,11 +21,8 @@ _UTTERANCE = re.compile(r"(?P<speaker>\d+)_(?P<chapter>\d+)_\d+_\d+")
 
 def find(source: Path) -> Path | None:
     """``source`` when it holds chapters with their texts, at any of the usual depths."""
-    for depth in range(1, DEEPEST + 1):
-        for path in source.glob("*/" * depth + f"*{TEXTS[0]}"):
-            if path.name.startswith(f"{path.parent.parent.name}_{path.parent.name}_"):
-                return source
-    return None
+    found = in_chapters(source, f"*{TEXTS[0]}")
+    return source if any(path.name.startswith(f"{chapter_of(path, '_')}_") for path in found) else None
 
 
 def read(source: str | Path) -> Source:

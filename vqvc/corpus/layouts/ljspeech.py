@@ -11,8 +11,18 @@ from pathlib import Path
 from vqvc._util import textfile
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus import ids
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, find_root, leave_out_rest, name_problem
-from vqvc.errors import CorpusError, UsageError
+from vqvc.corpus.source import (
+    Item,
+    LeftOut,
+    Source,
+    Speaker,
+    clean_text,
+    find_root,
+    leave_out_rest,
+    name_problem,
+    require_root,
+)
+from vqvc.errors import CorpusError
 
 NAME = "ljspeech"
 PICTURE = "wavs/UTT.wav with metadata.csv (UTT|text|normalized text)"
@@ -27,9 +37,7 @@ def find(source: Path) -> Path | None:
 def read(source: str | Path) -> Source:
     """Read the corpus; raises UsageError when ``source`` is none, CorpusError when it holds no audio."""
     source = Path(source)
-    root = find(source)
-    if root is None:
-        raise UsageError(f"{source}: is not laid out as LJ Speech ({PICTURE})")
+    root = require_root(source, find(source), "LJ Speech", PICTURE)
     result = Source(source, NAME)
     texts = _texts(root / "metadata.csv")
     found = recordings_in(root)

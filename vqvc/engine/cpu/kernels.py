@@ -22,6 +22,7 @@ from vqvc.audio.mulaw import MU, SILENCE
 from vqvc.engine.cpu import blocks, tiles, vectors
 from vqvc.engine.cpu.blocks import begin_products, end_products, product, put
 from vqvc.engine.cpu.vectors import LANES, add, exponentials, gates, largest, positive, positive_rest, prefetch
+from vqvc.engine.spec import GOLDEN, MIX_1, MIX_2
 from vqvc.nn import gate_loops
 from vqvc.nn.compiled import kept
 from vqvc.nn.likelihood import MIN_LOG_SCALE
@@ -32,7 +33,7 @@ FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 # Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
 COMPILED_IN = zlib.crc32(
     b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops))
-    + repr((MU, SILENCE, LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT, MIN_LOG_SCALE)).encode()
+    + repr((MU, SILENCE, LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT, MIN_LOG_SCALE, GOLDEN, MIX_1, MIX_2)).encode()
 )
 
 
@@ -115,9 +116,9 @@ def _add(factor, source, source_at, target, target_at, count):
 @njit(**FAST)
 def _uniform(seed, position, which):
     """A number in (0, 1) from (seed, position, which): SplitMix64's mixing function (Steele et al. 2014) as a counter."""
-    z = seed + np.uint64(0x9E3779B97F4A7C15) * (np.uint64(2) * np.uint64(position) + np.uint64(which) + np.uint64(1))
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = seed + np.uint64(GOLDEN) * (np.uint64(2) * np.uint64(position) + np.uint64(which) + np.uint64(1))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
     z = z ^ (z >> np.uint64(31))
     return (np.float64(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 

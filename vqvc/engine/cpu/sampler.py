@@ -12,14 +12,14 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from vqvc._util.platform import cores
 from vqvc.audio import mulaw
+from vqvc.engine import scheduler
 from vqvc.engine.cpu import kernels, units
 from vqvc.engine.cpu.blocks import COLUMNS, aligned, empty, pack, padded, to_bfloat16
 from vqvc.engine.cpu.tiles import SIDE, tile_palette
@@ -32,27 +32,26 @@ from vqvc.nn.vqvae import VQVAE, Conditioning
 logger = logging.getLogger("vqvc.synthesis")
 
 LANES = 16  # streams that one core works on at a time: a tile of them
-SPAN = 8  # frames that lanes advance between two looks at the list of jobs
 
 
 @dataclass
 class State:
-    """Where some streams are; made by ``Sampler.start``. ``active`` counts the rows in use."""
+    """Where ``count`` streams are; made by ``Sampler.start``."""
 
     buffers: kernels.Buffers
-    active: int
+    sizes: kernels.Sizes
+    weights: kernels.Weights
+    count: int
 
+    def begin(self, rows: Sequence[int], seeds: Sequence[int], positions: Sequence[int]) -> None:
+        """Start some streams again: zeros in every layer, silence before them."""
+        for row, seed, position in zip(rows, seeds, positions):
+            kernels.clear(row, self.sizes, self.weights, self.buffers)
+            self.buffers.seed[row], self.buffers.position[row] = seed % 2**64, position
 
-@dataclass
-class _Lane:
-    index: int
-    job: Job
-    classes: np.ndarray
-    done: int = 0  # frames
-    last: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.last = len(self.job.frames)
+    def move(self, source: int, target: int) -> None:
+        """Let stream ``target`` go on as ``source`` would."""
+        kernels.move(source, target, self.sizes, self.weights, self.buffers)
 
 
 class Sampler:
@@ -84,7 +83,7 @@ class Sampler:
         for stream in range(streams):
             buffers.seed[stream] = seeds[stream] % 2**64
             buffers.position[stream] = positions[stream] if positions is not None else 0
-        return State(buffers, streams)
+        return State(buffers, self.sizes, self.weights, streams)
 
     def feed(
         self,
@@ -133,62 +132,13 @@ class Sampler:
     ) -> list[np.ndarray]:
         """Classes (F * hop,) uint8 of every job, with up to ``lanes`` (LANES when None) of them at a time on each core.
 
-        progress: called from the workers with the number of samples that were just made. What one worker raises, and
-        Ctrl-C, ends the others within a span.
+        progress: called from the workers with the number of samples that were just made.
         """
-        order = iter(sorted(range(len(jobs)), key=lambda i: -len(jobs[i].frames)))
-        results: list[np.ndarray] = [np.zeros(len(job.frames) * self.hop, np.uint8) for job in jobs]
-        lock, stop = threading.Lock(), threading.Event()
-
-        def next_lane() -> _Lane | None:
-            with lock:
-                index = next(order, None)
-            return None if index is None else _Lane(index, jobs[index], results[index])
-
         workers = max(1, min(self.threads, len(jobs)))
-        lanes = min(lanes or LANES, -(-len(jobs) // workers))
-        if workers == 1:
-            self._work(next_lane, lanes, temperature, progress, stop)
-            return results
-        with ThreadPoolExecutor(workers) as pool:
-            work = (self._work, next_lane, lanes, temperature, progress, stop)
-            try:
-                for done in as_completed([pool.submit(*work) for _ in range(workers)]):
-                    done.result()
-            finally:
-                stop.set()  # the pool waits for all of its threads
-        return results
-
-    def _work(self, next_lane, count: int, temperature: float, progress, stop: threading.Event) -> None:
-        """One core's share: lanes that take the next job when they have finished one, until there are no more or ``stop``."""
-        state = self.start(count, [0] * count)
-        lanes: list[_Lane] = []
-        while not stop.is_set():
-            while len(lanes) < count and (lane := next_lane()) is not None:
-                self._begin(state, len(lanes), lane.job)
-                lanes.append(lane)
-            if not lanes:
-                return
-            span = min(SPAN, min(lane.last - lane.done for lane in lanes))
-            parts = [(lane.job, slice(lane.done, lane.done + span)) for lane in lanes]
-            frames = np.stack([job.frames[part] for job, part in parts])
-            predictor = np.stack([job.predictor[part] for job, part in parts]) if self.mixture else None
-            gain = np.stack([job.gain[part] for job, part in parts]) if self.mixture else None
-            classes = self._advance(state, frames, predictor, gain, temperature)
-            for row, lane in enumerate(lanes):
-                lane.classes[lane.done * self.hop : (lane.done + span) * self.hop] = classes[row]
-                lane.done += span
-            progress(classes.size)
-            for row in reversed([row for row, lane in enumerate(lanes) if lane.done == lane.last]):
-                last = lanes.pop()
-                if row < len(lanes):
-                    lanes[row] = last
-                    kernels.move(len(lanes), row, self.sizes, self.weights, state.buffers)
-
-    def _begin(self, state: State, row: int, job: Job) -> None:
-        kernels.clear(row, self.sizes, self.weights, state.buffers)
-        state.buffers.seed[row] = job.seed % 2**64
-        state.buffers.position[row] = job.position
+        count = min(lanes or LANES, -(-len(jobs) // workers))
+        return scheduler.run(
+            jobs, self.hop, lambda: self.start(count, [0] * count), self._advance, temperature, workers, progress
+        )
 
 
 _announced = threading.Lock()  # held by the first thread that announced it: several compile at the same time
@@ -202,7 +152,7 @@ def _announce(message: str) -> None:
 @contextmanager
 def _announced_if_slow(after_s: float = 1.0):
     """Log what takes so long when the first call has to compile the loop."""
-    if kernels.advance.signatures:
+    if kernels.advance.overloads:  # its signatures are hashed, which takes longer than a frame
         yield
         return
     path = kernels.advance.stats.cache_path

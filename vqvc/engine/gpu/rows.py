@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqvc.engine.spec import GOLDEN, MIX_1, MIX_2, WORD
 from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode, mulaw_edges
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
@@ -19,8 +20,10 @@ from vqvc.nn.wavenet import WaveNet
 class Streams:
     """State of ``count`` streams but for the layers' inputs; subclasses hold these and implement ``synthesize``."""
 
-    def __init__(self, net: WaveNet, count: int, hop: int, device: torch.device):
-        self.net, self.count, self.hop, self.device = net, count, hop, device
+    move = None  # an idle stream costs nothing: all of them are rows of the same products
+
+    def __init__(self, count: int, hop: int, device: torch.device):
+        self.count, self.hop, self.device = count, hop, device
         self.previous = torch.zeros(count, dtype=torch.int64, device=device)
         self.lpc_residual = torch.zeros(count, device=device)
         self.seed, self.position = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2))
@@ -61,8 +64,8 @@ class Rows(Streams):
 
     @torch.inference_mode()
     def __init__(self, net: WaveNet, count: int, hop: int, order: int, device: torch.device):
-        super().__init__(net, count, hop, device)
-        stack, self.order = net.stack, order
+        super().__init__(count, hop, device)
+        self.net, stack, self.order = net, net.stack, order
         layers, self.kernel, residual, gate = stack.tap.shape
         spans = [(self.kernel - 1) * d for d in stack.dilations]  # samples that a layer looks back
         ends = np.cumsum([span + hop for span in spans])
@@ -79,7 +82,15 @@ class Rows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[:, at] = 0, 0
 
-    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+    def synthesize(
+        self,
+        frames: Tensor,
+        predictor: Tensor | None,
+        gain: Tensor | None,
+        forced: Tensor,
+        temperature: float,
+        observe: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``."""
         classes, raw = [forced[:, :0]], []
         for i in range(frames.shape[1]):
@@ -165,9 +176,9 @@ def uniforms(seed: Tensor, position: Tensor, samples: int) -> Tensor:
     """
     which = torch.arange(2, device=seed.device)[:, None, None]
     place = position + torch.arange(samples, device=seed.device)[:, None]
-    z = seed + (2 * place + which + 1) * _signed([0x9E3779B97F4A7C15]).item()
-    z = (z ^ _right(z, 30)) * _signed([0xBF58476D1CE4E5B9]).item()
-    z = (z ^ _right(z, 27)) * _signed([0x94D049BB133111EB]).item()
+    z = seed + (2 * place + which + 1) * _signed([GOLDEN]).item()
+    z = (z ^ _right(z, 30)) * _signed([MIX_1]).item()
+    z = (z ^ _right(z, 27)) * _signed([MIX_2]).item()
     z = z ^ _right(z, 31)
     return (_right(z, 11).double() + 0.5) / 2**53
 
@@ -178,4 +189,4 @@ def _right(z: Tensor, bits: int) -> Tensor:
 
 def _signed(values: Sequence[int]) -> np.ndarray:
     """Whole numbers modulo 2**64 as int64."""
-    return np.array([value % 2**64 for value in values], np.uint64).view(np.int64)
+    return np.array([value % WORD for value in values], np.uint64).view(np.int64)

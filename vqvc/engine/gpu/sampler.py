@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from vqvc.engine import scheduler
 from vqvc.engine.gpu.rows import Rows, Streams
 from vqvc.engine.protocol import Engine, Job
+from vqvc.engine.spec import Decoder
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
 from vqvc.nn.vqvae import VQVAE, Conditioning
@@ -25,7 +27,6 @@ from vqvc.nn.vqvae import VQVAE, Conditioning
 logger = logging.getLogger("vqvc.synthesis")
 
 STREAMS = 256  # rows of a launch
-SPAN = 8  # frames between two looks at the list of jobs
 
 
 def make_sampler(model: VQVAE, unit: str | None = None, device: torch.device | None = None) -> Engine:
@@ -60,19 +61,14 @@ class GpuSampler:
         self.order = model.config.decoder.lpc_order if model.mixture else 0
         self.receptive_field = model.wavenet.stack.receptive_field
         self.net = copy.deepcopy(model.wavenet).to(self.device).requires_grad_(False)
+        self.kind = getattr(torch, precision)  # of the layers
         for part in (self.net.stack, self.net.mix):
-            part.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+            part.to(self.kind)
+        self.weights = Decoder.of(self.net)  # rounded as the layers are
         self.compiled = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
         if self.device.type == "cuda" and not self.compiled:
             logger.warning("without the package triton this GPU samples slowly: pip install triton")
         self._rows: Streams | None = None
-
-    def prepare(self, rows: int | None = None) -> None:
-        """Compile the loop for ``rows`` streams (all of them when None), so that later timings measure sampling alone."""
-        rows = self._kept(rows or self.streams)
-        frames = np.zeros((rows.count, 1, self.net.stack.frame.shape[0]), np.float32)
-        lpc_inputs = np.zeros((rows.count, 1, self.order), np.float32), np.ones((rows.count, 1), np.float32)
-        self._advance(rows, frames, *lpc_inputs, 1.0)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Streams:
         """State of ``streams`` streams that have generated nothing yet."""
@@ -120,43 +116,9 @@ class GpuSampler:
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
         """Classes (F * hop,) uint8 of every job, up to ``lanes`` (``streams`` when None) at a time."""
-        results = [np.zeros(len(job.frames) * self.hop, np.uint8) for job in jobs]
-        waiting = sorted((i for i, job in enumerate(jobs) if len(job.frames)), key=lambda i: len(jobs[i].frames))
-        if not waiting:
-            return results
         # few sizes, so that what is kept is used again
-        rows = self._kept(min(lanes or self.streams, 1 << (len(waiting) - 1).bit_length()))
-        idle, busy, done = list(range(rows.count)), {}, {}
-        while waiting or busy:
-            fresh = [idle.pop() for _ in range(min(len(idle), len(waiting)))]
-            busy |= {row: waiting.pop() for row in fresh}  # the longest first
-            done |= {row: 0 for row in fresh}
-            begun = [jobs[busy[row]] for row in fresh]
-            rows.begin(fresh, [job.seed for job in begun], [job.position for job in begun])
-            span = min(SPAN, min(len(jobs[index].frames) - done[row] for row, index in busy.items()))
-            conditioning = self._conditioning(
-                rows, {row: (jobs[index], done[row]) for row, index in busy.items()}, span
-            )
-            classes = self._advance(rows, *conditioning, temperature)
-            progress(span * self.hop * len(busy))
-            for row, index in list(busy.items()):
-                results[index][done[row] * self.hop :][: span * self.hop] = classes[row]
-                done[row] += span
-                if done[row] == len(jobs[index].frames):
-                    idle.append(row)
-                    del busy[row]
-        return results
-
-    def _conditioning(self, rows: Streams, places: dict, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The next ``span`` frames of every busy row's job, and nothing for the idle ones."""
-        frames = np.zeros((rows.count, span, self.net.stack.frame.shape[0]), np.float32)
-        predictor = np.zeros((rows.count, span, self.order), np.float32)
-        gain = np.ones((rows.count, span), np.float32)
-        for row, (job, done) in places.items():
-            frames[row] = job.frames[done : done + span]
-            if self.mixture:
-                predictor[row], gain[row] = job.predictor[done : done + span], job.gain[done : done + span]
-        return frames, predictor, gain
+        count = min(lanes or self.streams, 1 << (sum(len(job.frames) > 0 for job in jobs) - 1).bit_length())
+        return scheduler.run(jobs, self.hop, lambda: self._kept(count), self._advance, temperature, progress=progress)
 
     def _kept(self, count: int) -> Streams:
         if self._rows is None or self._rows.count != count:
@@ -168,5 +130,5 @@ class GpuSampler:
         if self.compiled:
             from vqvc.engine.gpu.span import SpanRows
 
-            return SpanRows(self.net, count, self.hop, self.order, self.device)
+            return SpanRows(self.weights, self.kind, count, self.hop, self.order, self.device)
         return Rows(self.net, count, self.hop, self.order, self.device)

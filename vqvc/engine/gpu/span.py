@@ -11,10 +11,10 @@ from torch import Tensor
 
 from vqvc.engine.gpu.rows import Streams, logistic, uniforms
 from vqvc.engine.gpu.weights import NARROWEST, Packed, Widths, padded
+from vqvc.engine.spec import Decoder
 from vqvc.errors import VqvcError
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
-from vqvc.nn.wavenet import WaveNet
 
 ALONE = 64  # widest layer that one program is given to itself
 SLICE = 8  # columns of the narrowest product that a program of a team owns
@@ -57,12 +57,21 @@ class SpanRows(Streams):
     """Streams that ``kernel`` advances by a whole span of frames at once."""
 
     @torch.inference_mode()
-    def __init__(self, net: WaveNet, count: int, hop: int, order: int, device: torch.device, plan: Plan | None = None):
-        super().__init__(net, count, hop, device)
-        widths, self.processors = Widths.of(net), _processors(device)
-        self.plan = plan or Plan.of(widths, count, self.processors, net.stack.tap.dtype)
-        self.packed, self.order = Packed(net, self.plan.team), padded(max(order, 1), 1)
-        kind, layers = self.packed.kind, self.packed.layers
+    def __init__(
+        self,
+        weights: Decoder,
+        kind: torch.dtype,
+        count: int,
+        hop: int,
+        order: int,
+        device: torch.device,
+        plan: Plan | None = None,
+    ):
+        super().__init__(count, hop, device)
+        widths, self.processors = Widths.of(weights), _processors(device)
+        self.plan = plan or Plan.of(widths, count, self.processors, kind)
+        self.packed, self.order = Packed(weights, kind, self.plan.team, device), padded(max(order, 1), 1)
+        layers = self.packed.layers
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -80,7 +89,15 @@ class SpanRows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[at] = 0, 0
 
-    def synthesize(self, frames, predictor, gain, forced, temperature, observe):
+    def synthesize(
+        self,
+        frames: Tensor,
+        predictor: Tensor | None,
+        gain: Tensor | None,
+        forced: Tensor,
+        temperature: float,
+        observe: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``; raises VqvcError when programs that wait for each other do not run together."""
         outputs, classes, raw = self.packed.widths.outputs, [forced[:, :0].int()], []
         for begin in range(0, frames.shape[1], SPAN):

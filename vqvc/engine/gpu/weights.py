@@ -5,11 +5,12 @@ Columns of a gate alternate, tanh's and sigmoid's, so that a slice holds both ha
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vqvc.engine.spec import Decoder
 from vqvc.nn.features import CLASSES, mulaw_decode, mulaw_edges
-from vqvc.nn.wavenet import WaveNet
 
 NARROWEST = 16  # rows and inner dimension of the smallest product on tensor cores
 
@@ -31,14 +32,14 @@ class Widths:
     mixtures: int  # 0 for the categorical output
 
     @classmethod
-    def of(cls, net: WaveNet) -> "Widths":
-        """The widths of a network; LPC inputs mark the mixture output."""
-        stack, outputs = net.stack, net.out.weight.shape[0]
+    def of(cls, net: Decoder) -> "Widths":
+        """The widths of a decoder; LPC inputs mark the mixture output."""
+        _, half, residual = net.residual.shape
+        outputs = len(net.out_bias)
         mixtures = outputs // 3 if net.lpc_input is not None else 0
         return cls(
-            padded(stack.residual.shape[2]), padded(stack.residual.shape[1]), padded(stack.skip.shape[2]),
-            padded(mixtures or outputs), outputs, mixtures,
-        )  # fmt: skip
+            padded(residual), padded(half), padded(len(net.skip_bias)), padded(mixtures or outputs), outputs, mixtures
+        )
 
     @property
     def narrowest(self) -> int:
@@ -47,42 +48,40 @@ class Widths:
 
 
 class Packed:
-    """Tensors on the network's device, by the names of the arguments of ``kernel.synthesize``; for teams of ``team``.
+    """Tensors on a device, by the names of the arguments of ``kernel.synthesize``; for teams of ``team``.
 
-    frame (C, L * 2 * half) and frame_bias make the kernel's terms.
+    kind: of the layers' weights. frame (C, L * 2 * half) and frame_bias make the kernel's terms.
     """
 
-    def __init__(self, net: WaveNet, team: int):
-        self.widths, self.team, stack = Widths.of(net), team, net.stack
-        self.kind = stack.tap.dtype
-        self.layers, self.kernel = stack.tap.shape[:2]
-        width, layers = self.widths, self.layers
-        tap = _wide(self._gates(stack.tap.double()), width.residual, 2)
+    def __init__(self, net: Decoder, kind: torch.dtype, team: int, device: torch.device):
+        self.widths, self.team, self.kind, self.device = Widths.of(net), team, kind, device
+        self.layers, self.kernel = net.tap.shape[:2]
+        width = self.widths
+        tap = _wide(self._gates(self._double(net.tap)), width.residual, 2)
         # a layer begins with what the one before it adds
-        residual = _later(_wide(_wide(stack.residual.double(), width.residual), width.half, 1)[:-1])
-        bias = _later(_wide(stack.residual_bias.double(), width.residual)[:-1])
+        residual = _later(_wide(_wide(self._double(net.residual), width.residual), width.half, 1)[:-1])
+        bias = _later(_wide(self._double(net.residual_bias), width.residual)[:-1])
         pieces = [*tap.unbind(1)]
-        frame_bias = self._gates(stack.frame_bias.double().view(layers, -1))
+        frame_bias = self._gates(self._double(net.gate_bias))
         if team > 1:
             pieces.append(residual @ tap[:, -1])
             frame_bias = frame_bias + torch.einsum("lr,lrg->lg", bias, tap[:, -1])
         pieces.append(residual)
-        self.layer_weights = torch.cat([self._slices(piece).flatten(2) for piece in pieces], 2).to(self.kind)
-        skip = _later(_wide(_wide(stack.skip.double(), width.skip), width.half, 1))
-        self.skip_weights = self._slices(skip).to(self.kind)
-        mix = _wide(_wide(net.mix.weight.T.double(), width.skip), width.skip, 0)
-        self.mix_weights = self._slices(mix[None])[0].to(self.kind)
+        self.layer_weights = torch.cat([self._slices(piece).flatten(2) for piece in pieces], 2).to(kind)
+        skip = _later(_wide(_wide(self._double(net.skip), width.skip), width.half, 1))
+        self.skip_weights = self._slices(skip).to(kind)
+        mix = _wide(_wide(self._double(net.mix), width.skip), width.skip, 0)
+        self.mix_weights = self._slices(mix[None])[0].to(kind)
         self.out_weights, self.out_bias = self._out(net)
         self.residual_bias = bias.float()
-        self.skip_bias, self.mix_bias = (_wide(each.float(), width.skip) for each in (stack.skip_bias, net.mix.bias))
-        frame = stack.frame.double().view(-1, layers, 2 * stack.residual.shape[1])
-        self.frame, self.frame_bias = self._gates(frame).flatten(1).to(self.kind), frame_bias.flatten().to(self.kind)
-        device = stack.tap.device
-        self.embed = _wide(net.embed.weight.float(), width.residual)
-        self.lpc_input = _wide(net.lpc_input.weight.T.float(), width.residual) if width.mixtures else self.embed
+        self.skip_bias, self.mix_bias = (_wide(self._float(each), width.skip) for each in (net.skip_bias, net.mix_bias))
+        frame = self._double(net.frame).transpose(0, 1)  # (C, L, G)
+        self.frame, self.frame_bias = self._gates(frame).flatten(1).to(kind), frame_bias.flatten().to(kind)
+        self.embed = _wide(self._float(net.embed), width.residual)
+        self.lpc_input = self.embed if net.lpc_input is None else _wide(self._float(net.lpc_input), width.residual)
         self.amplitudes = mulaw_decode(torch.arange(CLASSES)).to(device)
         self.edges = torch.cat([mulaw_edges()[1:-1].double(), torch.tensor([torch.inf]).double()]).to(device)
-        self.dilations = torch.tensor(stack.dilations, dtype=torch.int32, device=device)
+        self.dilations = torch.tensor(net.dilations, dtype=torch.int32, device=device)
         self.lengths = (self.kernel - 1) * self.dilations + 1  # samples of history that a layer needs
         self.starts = (self.lengths.cumsum(0) - self.lengths).int()
 
@@ -99,6 +98,12 @@ class Packed:
         )
         return {name: getattr(self, name) for name in names.split()}
 
+    def _float(self, weight: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(weight)).to(self.device)
+
+    def _double(self, weight: np.ndarray) -> Tensor:
+        return self._float(weight).double()
+
     def _gates(self, weight: Tensor) -> Tensor:
         """(..., G) to (..., 2 * half) with alternating halves."""
         return torch.stack([_wide(part, self.widths.half) for part in weight.chunk(2, -1)], -1).flatten(-2)
@@ -107,11 +112,11 @@ class Packed:
         """(L, K, N) to (L, team, K, N / team)."""
         return weight.unflatten(2, (self.team, -1)).transpose(1, 2).contiguous()
 
-    def _out(self, net: WaveNet) -> tuple[Tensor, Tensor]:
+    def _out(self, net: Decoder) -> tuple[Tensor, Tensor]:
         """The output's weights: (team, parts, S, wide / team), for a mixture (3, parts, S, wide); and its bias."""
         width = self.widths
         count = 3 if width.mixtures else 1
-        weight = _wide(net.out.weight.float().unflatten(0, (count, -1)).transpose(1, 2), width.wide)
+        weight = _wide(self._float(net.out).unflatten(1, (count, -1)).transpose(0, 1), width.wide)
         weight = _wide(weight, width.skip, 1)
         rounded = [weight.to(self.kind)]
         if self.parts == 2:
@@ -119,7 +124,7 @@ class Packed:
         weights = torch.stack(rounded, 1)
         if not width.mixtures:
             weights = self._slices(weights[0]).transpose(0, 1)
-        return weights.contiguous(), _wide(net.out.bias.float().view(count, -1), width.wide).flatten()
+        return weights.contiguous(), _wide(self._float(net.out_bias).view(count, -1), width.wide).flatten()
 
 
 def _later(weight: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ from vqvc._util.checksum import sha256_of_file
 from vqvc.errors import MissingExtraError
 
 SAMPLE_RATE = 16000  # Hz, of both
+DNSMOS_WINDOW_S = 9.01
+DNSMOS_WINDOW = int(DNSMOS_WINDOW_S * SAMPLE_RATE)
+DNSMOS_OVERALL = (-0.06766283, 1.11546468, 0.04602535)  # polynomial from the network's output to the score
 
 
 class QualityJudge(Protocol):
@@ -31,18 +34,43 @@ class QualityJudge(Protocol):
 
 
 class Dnsmos:
-    """DNSMOS, overall (Reddy et al. 2022), by the package speechmos, which carries its weights."""
+    """DNSMOS, overall (Reddy et al. 2022): the network of the package speechmos, which is found but never imported.
+
+    Windows and polynomial are those of the package; its second network (P.808), which is not needed here, does not run,
+    and no threads are started. Raises MissingExtraError without the package or onnxruntime.
+    """
 
     name = "overall"
-    recipe = "DNSMOS overall, predicted without a reference (speechmos)"
-    checksum = ""
+    recipe = "DNSMOS overall, predicted without a reference (weights of speechmos)"
 
     def __init__(self) -> None:
-        self._run = extras.load("speechmos.dnsmos", "quality").run
+        runtime = extras.load("onnxruntime", "quality")
+        path = extras.file_of("speechmos", "dnsmos_models/sig_bak_ovr.onnx", "quality")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.checksum = sha256_of_file(path)
 
     def score(self, samples: np.ndarray, sample_rate: int) -> float:
-        """See ``QualityJudge``."""
-        return float(self._run(np.clip(samples, -1, 1), sr=sample_rate)["ovrl_mos"])
+        """See ``QualityJudge``; another rate is resampled."""
+        from vqvc.audio.resample import resample
+
+        samples = np.clip(resample(np.asarray(samples, np.float32), sample_rate, SAMPLE_RATE), -1, 1)
+        raw = [self._session.run(None, {"input_1": row[None]})[0][0, 2] for row in dnsmos_windows(samples)]
+        return float(np.mean(np.polyval(DNSMOS_OVERALL, raw)))
+
+
+def dnsmos_windows(samples: np.ndarray) -> np.ndarray:
+    """(W, DNSMOS_WINDOW) float32: windows every second of (T,) samples, which are repeated while they are too short."""
+    samples = np.asarray(samples, np.float32)
+    if not len(samples):
+        samples = np.zeros(1, np.float32)
+    while len(samples) < DNSMOS_WINDOW:
+        samples = np.concatenate([samples, samples])
+    count = int(len(samples) // SAMPLE_RATE - DNSMOS_WINDOW_S) + 1
+    starts = [int(index * SAMPLE_RATE) for index in range(count)]
+    rows = [samples[start : int((index + DNSMOS_WINDOW_S) * SAMPLE_RATE)] for index, start in enumerate(starts)]
+    return np.stack([row for row in rows if len(row) >= DNSMOS_WINDOW])
 
 
 class DistillMos:

@@ -1,7 +1,9 @@
 """Recognisers: a recording in, the words that were understood out. pocketsphinx needs no download, Whisper is far better."""
 
 import re
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +19,7 @@ WHISPER_MODEL = "base.en"  # where none is named
 
 
 class Recogniser(Protocol):
-    """What every recogniser has.
+    """What every recogniser has; threads may share one.
 
     name: which one and which model; checksum: sha256 of its weights, "" where the package's version fixes them;
     recipe: one sentence for the definition of a figure.
@@ -53,9 +55,9 @@ class PocketsphinxRecogniser:
     )
 
     def __init__(self) -> None:
-        self._decoder = extras.load("pocketsphinx", "evaluate").Decoder(
-            samprate=SAMPLE_RATE, loglevel="FATAL", cmn="batch"
-        )
+        package = extras.load("pocketsphinx", "evaluate")
+        self._make = partial(package.Decoder, samprate=SAMPLE_RATE, loglevel="FATAL", cmn="batch")
+        self._own = threading.local()  # a decoder holds the recording that it is at
 
     def words(self, samples: np.ndarray, sample_rate: int) -> str:
         """See ``Recogniser``."""
@@ -64,10 +66,13 @@ class PocketsphinxRecogniser:
         if not loudest:
             return ""
         pcm = (samples * min(1.0, 0.99 / loudest) * 32767).astype("<i2")
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
-        self._decoder.end_utt()
-        found = self._decoder.hyp()
+        if not hasattr(self._own, "decoder"):
+            self._own.decoder = self._make()
+        decoder = self._own.decoder
+        decoder.start_utt()
+        decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
+        decoder.end_utt()
+        found = decoder.hyp()
         return plain_words(re.sub(r"\(\d+\)|<[^>]*>|\[[^\]]*\]", " ", found.hypstr)) if found else ""
 
     def normalise(self, text: str) -> str:
@@ -78,8 +83,8 @@ class PocketsphinxRecogniser:
 class WhisperRecogniser:
     """Whisper (Radford et al. 2022) through faster-whisper: int8, beam 5, temperature 0, English, each recording alone.
 
-    model: a name that faster-whisper downloads (``base.en``, ``large-v3``) or a folder with model.bin. threads: of one
-    recording. Words are normalised as Whisper's own English normaliser does (numbers, spelling, contractions, fillers).
+    model: a name that faster-whisper downloads (``base.en``, ``large-v3``) or a folder with model.bin. threads: recordings
+    that may be transcribed at once, each on one core. Words are normalised as Whisper's own English normaliser does (numbers, spelling, contractions, fillers).
     Raises MissingExtraError without the extra, UsageError for an unknown model, ModelError for one that does not load.
     """
 
@@ -90,7 +95,12 @@ class WhisperRecogniser:
         folder = _whisper_folder(model)
         try:
             self._model = package.WhisperModel(
-                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
+                str(folder),
+                device="cpu",
+                compute_type="int8",
+                cpu_threads=1,
+                num_workers=threads,
+                local_files_only=True,
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(

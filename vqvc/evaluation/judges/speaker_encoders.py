@@ -1,6 +1,5 @@
 """Speaker encoders: a recording in, a direction in which recordings of one speaker lie close together out."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from vqvc._util import extras
 from vqvc._util.checksum import sha256_of_file
-from vqvc.errors import MissingExtraError, ModelError, UsageError
+from vqvc.errors import ModelError, UsageError
 
 SAMPLE_RATE = 16000  # Hz
 BANDS, WINDOW_SAMPLES, STEP_SAMPLES = 40, 400, 160  # 25 ms every 10 ms
@@ -22,7 +22,7 @@ LEVEL_DBFS = -30.0  # quieter recordings are raised to it
 
 
 class SpeakerEncoder(Protocol):
-    """What every speaker encoder has.
+    """What every speaker encoder has; threads may share one.
 
     name: which one; checksum: sha256 of its weights; recipe: one sentence for the definition of a figure.
     """
@@ -63,7 +63,8 @@ class GE2E:
     recipe = "GE2E speaker encoder with the weights of Resemblyzer 0.1.4 (parts of 1.6 s averaged, silences kept)"
 
     def __init__(self, weights: str | Path | None = None):
-        path = Path(weights) if weights is not None else _package_file("resemblyzer", "pretrained.pt", "speaker")
+        remedy = "pip install --no-deps Resemblyzer==0.1.4 is enough"
+        path = Path(weights) if weights else extras.file_of("resemblyzer", "pretrained.pt", "speaker", remedy)
         self._network = _Network()
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
@@ -119,26 +120,21 @@ def _raised(samples: np.ndarray) -> np.ndarray:
 
 
 def make_speaker_encoder(spec: str) -> SpeakerEncoder:
-    """``ge2e``, or ``ge2e:FILE`` with the weights of Resemblyzer in FILE; raises UsageError for anything else."""
+    """``ge2e`` or ``campplus``, or one of them with a file of its weights behind a colon; raises UsageError for anything else."""
+    from vqvc.evaluation.judges.cam_plus import CamPlus
+
     kind, _, path = spec.partition(":")
-    if kind == "ge2e":
-        return GE2E(path or None)
-    raise UsageError(f"speaker encoder {spec!r} is not one of ge2e, ge2e:FILE")
+    known = {"ge2e": GE2E, "campplus": CamPlus}
+    if kind not in known:
+        names = ", ".join(f"{name}, {name}:FILE" for name in known)
+        raise UsageError(f"speaker encoder {spec!r} is not one of {names}")
+    return known[kind](path or None)
 
 
 def centre(embeddings: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """The direction in the middle of unit vectors (U, D): (D,) of unit length."""
     mean = np.mean(np.asarray(embeddings, dtype=np.float64), axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-
-def _package_file(package: str, name: str, extra: str) -> Path:
-    """A file that an installed package carries, found without importing the package."""
-    found = importlib.util.find_spec(package)
-    for folder in (found.submodule_search_locations or []) if found else []:
-        if (Path(folder) / name).is_file():
-            return Path(folder) / name
-    raise MissingExtraError(package, extra, "is not installed (pip install --no-deps Resemblyzer==0.1.4 is enough)")
 
 
 def _unpickling_error() -> type[Exception]:

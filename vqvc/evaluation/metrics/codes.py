@@ -93,7 +93,7 @@ def bitrates(codes: np.ndarray, offsets: np.ndarray, codebook_size: int, rate_hz
 def normalised_mutual_information(joint: np.ndarray) -> float:
     """2 I(code; phone) / (H(code) + H(phone)) of a table of counts (codes, phones): 0 independent, 1 the same.
 
-    Equal to scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean). Raises CorpusError for an empty table and
+    Equal to scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean), which takes labels instead of counts. Raises CorpusError for an empty table and
     for one with a single class on either side, where the figure is not defined.
     """
     joint = np.asarray(joint, dtype=np.float64)

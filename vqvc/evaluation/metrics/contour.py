@@ -1,7 +1,7 @@
 """What gives the source's voice away, codes or F0 contour? Conversions with the contour of the source, of the target, flat, none."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vqvc.evaluation.metrics.speaker import (
     Embedded,
     Voices,
     embed,
+    embedding,
     similarity_to_source,
     similarity_to_target,
     way_to_target,
@@ -21,22 +22,16 @@ from vqvc.evaluation.metrics.speaker import (
 HEIGHT, VOICING = 0, 1  # rows of the contour that a conversion takes
 
 
-def measure(
-    converter,
-    clips: Sequence[EvaluationClip],
-    store,
-    voices: Voices,
-    encoder: SpeakerEncoder,
-    count: int,
-    seed: int = 0,
-    options: Mapping | None = None,
-) -> ByKind:
-    """Similarity to target and source, and the way between them, of ``count`` conversions with four contours.
+def make(
+    converter, clips: Sequence[EvaluationClip], store, count: int, seed: int = 0, options: Mapping | None = None
+) -> list[EvaluationClip]:
+    """``count`` of the conversions among ``clips`` made again with each of four contours, which is the kind of the result.
 
-    What is left of the source with the target's own contour, a flat one or none is what the codes carry; the difference
-    to the source's contour is what the contour carries. Raises CorpusError for a model without a contour.
+    Raises CorpusError for a model without a contour, and when there is nothing to make.
     """
-    chosen = [clip for clip in clips if clip.kind == "conversion" and not clip.few and clip.voice in voices.names]
+    if not count:
+        raise CorpusError("--contours is 0")
+    chosen = [clip for clip in clips if clip.kind == "conversion" and not clip.few]
     chosen = sorted(chosen, key=lambda clip: order_of(clip.file, seed))[:count]
     if not chosen:
         raise CorpusError("no conversion into a voice with natural speech was made")
@@ -46,30 +41,49 @@ def measure(
         raise CorpusError("the model's decoder is not conditioned on an F0 contour")
     own = _target_contours(converter, store, {clip.voice for clip in chosen}, {clip.utt_id for clip in clips}, seed)
     chosen = [clip for clip in chosen if clip.voice in own]
-    embed([sources[clip.utt_id] for clip in chosen], encoder, store.sample_rate)
-    result: ByKind = {}
-    for name, contour in {
+    contours: dict[str, Callable[[np.ndarray, str], np.ndarray | None]] = {
         "contour_of_source": lambda contour, voice: contour,
         "contour_of_target": lambda contour, voice: with_height_of(contour, own[voice]),
         "contour_flat": lambda contour, voice: flat(contour),
         "contour_none": lambda contour, voice: None,
-    }.items():
-        pairs = [
-            (
-                dataclasses.replace(
-                    analyses[clip.utt_id], f0_contour=contour(analyses[clip.utt_id].f0_contour, clip.voice)
-                ),
-                clip.voice,
-            )
-            for clip in chosen
-        ]
+    }
+    result = []
+    for kind, contour in contours.items():
+        pairs = []
+        for clip in chosen:
+            found = analyses[clip.utt_id]
+            pairs.append((dataclasses.replace(found, f0_contour=contour(found.f0_contour, clip.voice)), clip.voice))
         made = converter.synthesize(pairs, seed=seed, **(options or {}))
-        items = [
-            Embedded(row, clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id].measured["embedding"])
-            for clip, row in zip(chosen, encoder.embed(made, store.sample_rate), strict=True)
+        result += [
+            dataclasses.replace(clip, kind=kind, samples=samples, measured={})
+            for clip, samples in zip(chosen, made, strict=True)
         ]
-        result[name] = by_name(leakage_metrics(items, voices, encoder.recipe, seed))
     return result
+
+
+def measure(
+    made: Sequence[EvaluationClip],
+    clips: Sequence[EvaluationClip],
+    voices: Voices,
+    encoder: SpeakerEncoder,
+    sample_rate: int,
+    seed: int = 0,
+) -> ByKind:
+    """Similarity to target and source, and the way between them, of what ``make`` gave, by contour.
+
+    clips: their sources are among them. What is left of the source with the target's own contour, a flat one or none is what
+    the codes carry; the difference to the source's contour is what the contour carries.
+    """
+    made = [clip for clip in made if clip.voice in voices.names]
+    used = {clip.utt_id for clip in made}
+    sources = {clip.utt_id: clip for clip in clips if clip.kind == "source" and clip.utt_id in used}
+    embed([*made, *sources.values()], encoder, sample_rate)
+    items: dict[str, list[Embedded]] = {}
+    for clip in made:
+        source = embedding(sources[clip.utt_id], encoder)
+        found = Embedded(embedding(clip, encoder), clip.voice, clip.speaker, clip.utt_id, source)
+        items.setdefault(clip.kind, []).append(found)
+    return {kind: by_name(leakage_metrics(group, voices, encoder.recipe, seed)) for kind, group in items.items()}
 
 
 def leakage_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:

@@ -141,14 +141,18 @@ def told_apart(items: Sequence[Embedded], voices: Voices, judge: str, seed: int 
 
 
 def way_to_target(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target."""
+    """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target.
+
+    A third speaker, as far from either as they are from each other, is half the way.
+    """
     done = []
     for item in items:
         step = voices.centres[item.voice] - item.source
         done.append((item.embedding - item.source) @ step / max(float(step @ step), 1e-12))
     return metric.mean(
         "way_to_target", done, Groups.of(items), unit="%", scale=100.0, seed=seed, judge=judge,
-        definition="share of the way from the source's own recording to the centre of the wanted voice, along the line between them",
+        definition="share of the way from the source's own recording to the centre of the wanted voice, along the line between them; "
+        "any third speaker has about 50",
     )  # fmt: skip
 
 
@@ -200,11 +204,16 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
 
 
 def embed(clips: Sequence[EvaluationClip], encoder: SpeakerEncoder, sample_rate: int) -> None:
-    """Give every clip its embedding, once."""
-    waiting = [clip for clip in clips if "embedding" not in clip.measured]
+    """Give every clip its embedding by ``encoder``, once."""
+    waiting = [clip for clip in clips if encoder.name not in clip.measured.get("embeddings", {})]
     if waiting:
         for clip, row in zip(waiting, encoder.embed([clip.samples for clip in waiting], sample_rate), strict=True):
-            clip.measured["embedding"] = row
+            clip.measured.setdefault("embeddings", {})[encoder.name] = row
+
+
+def embedding(clip: EvaluationClip, encoder: SpeakerEncoder) -> np.ndarray:
+    """(D,) what ``embed`` gave a clip."""
+    return clip.measured["embeddings"][encoder.name]
 
 
 def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEncoder, seed: int = 0) -> Voices:
@@ -242,7 +251,7 @@ def measure(
     the source left as it is: what doing nothing gets.
     """
     embed(clips, encoder, sample_rate)
-    sources = {clip.utt_id: clip.measured["embedding"] for clip in clips if clip.kind == "source"}
+    sources = {clip.utt_id: embedding(clip, encoder) for clip in clips if clip.kind == "source"}
     few = {clip.voice for clip in clips if clip.few}
     plenty = voices.among([name for name in voices.names if name not in few])
     result: ByKind = {}
@@ -252,7 +261,11 @@ def measure(
         result["natural_of_few"] = by_name(natural_metrics(voices_of(voices, few), encoder.recipe, seed))
     for kind, group in by_kind(with_copies(clips)).items():
         among = voices if kind.endswith("_into_few") else plenty
-        items = [item for item in map(lambda clip: _embedded(clip, sources), group) if item.voice in among.names]
+        items = [
+            Embedded(embedding(clip, encoder), clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id])
+            for clip in group
+            if clip.voice in among.names
+        ]
         if kind in ("source", "natural") or not items or len(among.names) < 2:
             continue
         metrics_of = reconstruction_metrics if kind == "reconstruction" else conversion_metrics
@@ -266,7 +279,3 @@ def measure(
 def voices_of(voices: Voices, names: set[str]) -> Voices:
     """All centres, natural references of ``names`` alone."""
     return Voices(voices.centres, [item for item in voices.natural if item.voice in names])
-
-
-def _embedded(clip: EvaluationClip, sources: dict[str, np.ndarray]) -> Embedded:
-    return Embedded(clip.measured["embedding"], clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id])

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -77,10 +78,13 @@ def confusion(wanted: Sequence[str], named: Sequence[str], names: Sequence[str])
     return table
 
 
-def measure(clips: Sequence[EvaluationClip], store, seed: int = 0) -> ByKind:
-    """Whom an identifier that was trained on natural speech alone names, by kind; every clip is given its ``named``."""
+def measure(clips: Sequence[EvaluationClip], store, seed: int = 0, fitted: "Fitted | None" = None) -> ByKind:
+    """Whom an identifier that was trained on natural speech alone names, by kind; every clip is given its ``named``.
+
+    fitted: ``identifier`` of the same clips, made here when None.
+    """
     add_pitch(clips, store.sample_rate)
-    judge, checks, labels = identifier(clips, store, seed)
+    judge, checks, labels = fitted or identifier(clips, store, seed)
     recipe = f"closed set of {len(judge.names)} speakers; {RECIPE}"
     right = [one == other for one, other in zip(judge.names_of(checks), labels, strict=True)]
     natural = Groups(tuple(labels), tuple(map(str, range(len(labels)))))
@@ -165,7 +169,10 @@ def clip_features(clip: EvaluationClip, sample_rate: int) -> np.ndarray:
     return clip.measured["features"]
 
 
-def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> tuple[SpeakerIdentifier, np.ndarray, list[str]]:
+Fitted: TypeAlias = tuple[SpeakerIdentifier, np.ndarray, list[str]]
+
+
+def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> Fitted:
     """The judge, and features and speakers of natural utterances that it was not trained on."""
     from vqvc.audio.pitch import f0
 

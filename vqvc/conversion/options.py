@@ -1,0 +1,32 @@
+"""Keywords of everything that synthesizes."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
+
+
+class Synthesis(TypedDict, total=False):
+    """Keywords of everything that synthesizes."""
+
+    seed: int  # of the draws; 0
+    temperature: float  # of the draws; TEMPERATURE
+    fold: str  # "auto" cuts speech into streams that are made at once, "off" leaves it whole
+    postfilter: bool  # correct the spectrum, see ``conversion.postfilter``; True
+    progress: Callable[[int], object] | None  # called with the number of samples that were just made
+
+
+def settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
+    """The seed, and keywords of ``pipeline.synthesize`` for the rest; raises TypeError for a keyword that is none."""
+    unknown = options.keys() - Synthesis.__annotations__.keys()
+    if unknown:
+        raise TypeError(
+            f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
+        )
+    rest = {
+        "temperature": options.get("temperature", TEMPERATURE),
+        "folding": options.get("fold", "auto"),
+        "postfilter": options.get("postfilter", True),
+        "progress": options.get("progress") or (lambda samples: None),
+    }
+    return options.get("seed", 0), rest

@@ -1,0 +1,168 @@
+"""What a live conversion knows of its source: offset, level and mean pitch, as running means or given.
+
+A recording is measured as a whole before it is converted (``audio.level``, ``analysis.pitch_sums``). A stream has only its past, so
+each figure begins with a prior, which counts as PRIOR_S of speech, and then follows the source with a slow time constant. None
+of them moves in pauses. Given figures stay as they are.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvc.audio.level import PEAK_LIMIT
+
+PRIOR_S = 0.25  # of speech that a prior counts as
+LEVEL_S, PITCH_S = 5.0, 20.0  # of speech over which level and pitch are averaged
+OFFSET_S = 1.0  # over which the offset (DC) is averaged, or as much as there has been
+LOUDEST_FALL_S, PEAK_FALL_S = (
+    20.0,
+    2.0,
+)  # in which the loudest level and the highest peak that are remembered fall by half
+PRIOR_DB = -26.0  # of full scale: speech at a microphone
+QUIETEST_DB = -65.0  # of full scale, below which nothing is speech
+BELOW_LOUD_DB = 30.0  # a hop is speech when at most this far under the loudest before it
+PAUSES_DB = 1.0  # by which a whole recording, with the pauses between its words, is quieter than its speech
+PRIOR_HZ = 150.0  # mean pitch of a model that remembers no speakers' pitch
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Figures of a source that is known beforehand, such as those of a whole recording (``chunking.survey``).
+
+    gain: what brings it to the level of training once the offset ``dc`` (of full scale) is taken off. pitch: mean of log2 of Hz,
+    weighted by voicing; None for a model that is not conditioned on F0.
+    """
+
+    gain: float
+    dc: float = 0.0
+    pitch: float | None = None
+
+
+class RunningLevel:
+    """Offset and gain for every hop of a source, from the hops up to it."""
+
+    def __init__(self, sample_rate: int, hop: int, level_rms: float, given: Statistics | None = None) -> None:
+        self.hop, self.hop_s, self.level_rms = hop, hop / sample_rate, level_rms
+        self.is_given = given is not None
+        self.dc, self.gain = (given.dc, given.gain) if given is not None else (0.0, 0.0)
+        self.loudest, self.peak = 0.0, 0.0  # mean square and amplitude
+        self.hops = 0
+        self.weight_s = self.power = 0.0  # of speech, and the sum of its mean squares
+        self.prior_s = PRIOR_S
+        if not self.is_given:
+            self.gain = self._gain()
+
+    def levelled(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (T,) float32, T a multiple of the hop, at the level of training, and what undoes the gain of each, (T,) float32."""
+        if self.is_given:
+            undone = np.full(len(samples), 1 / self.gain, np.float32)
+            return (samples - np.float32(self.dc)) * np.float32(self.gain), undone
+        dc, gain = [self.dc], [self.gain]
+        hops = samples.reshape(-1, self.hop).astype(np.float64)
+        for figures in zip(*(part.tolist() for part in (hops.mean(1), (hops**2).mean(1), hops.min(1), hops.max(1)))):
+            self._count(*figures)
+            dc.append(self.dc)
+            gain.append(self.gain)
+        offsets, gains = (self._ramp(values) for values in (dc, gain))
+        return (samples - offsets) * gains, 1 / gains
+
+    def _ramp(self, values: list[float]) -> np.ndarray:
+        """(T,) from the value before each hop to the one after it."""
+        steps = np.array(values)
+        share = np.arange(1, self.hop + 1) / self.hop
+        return (steps[:-1, None] + np.diff(steps)[:, None] * share).ravel().astype(np.float32)
+
+    def _count(self, mean: float, square: float, low: float, high: float) -> None:
+        """Go on by a hop of this mean, mean square, least and greatest sample."""
+        self.hops += 1
+        self.dc += (mean - self.dc) * max(self.hop_s / OFFSET_S, 1 / self.hops)
+        power = max(square - 2 * self.dc * mean + self.dc**2, 0.0)
+        peak = max(high - self.dc, self.dc - low)
+        self.loudest = max(power, self.loudest * 0.5 ** (self.hop_s / LOUDEST_FALL_S))
+        self.peak = max(peak, self.peak * 0.5 ** (self.hop_s / PEAK_FALL_S))
+        if power > max(10 ** (QUIETEST_DB / 10), self.loudest * 10 ** (-BELOW_LOUD_DB / 10)):
+            kept = 1 - self.hop_s / LEVEL_S if self.weight_s > LEVEL_S else 1.0
+            self.power = self.power * kept + power * self.hop_s
+            self.weight_s = self.weight_s * kept + self.hop_s
+            self.prior_s *= kept
+        self.gain = self._gain()
+
+    def _gain(self) -> float:
+        level_db = PRIOR_DB * self.prior_s
+        if self.weight_s:
+            level_db += 10 * math.log10(self.power / self.weight_s) * self.weight_s
+        rms = 10 ** ((level_db / (self.prior_s + self.weight_s) - PAUSES_DB) / 20)
+        return min(self.level_rms / rms, PEAK_LIMIT / max(self.peak, 1e-6))
+
+
+class RunningPitch:
+    """Mean pitch, as log2 of Hz weighted by voicing, after every code of a source.
+
+    given: the mean, which stays; start: where it begins, the mean of the model's speakers when None. A start that somebody gave
+    counts as PITCH_S of speech instead of PRIOR_S.
+    """
+
+    def __init__(self, code_s: float, prior: float, given: float | None = None, start: float | None = None) -> None:
+        self.code_s, self.given = code_s, given
+        self.weight = (PRIOR_S if start is None else PITCH_S) / code_s
+        self.weighted = (prior if start is None else start) * self.weight
+
+    @property
+    def mean(self) -> float:
+        return self.given if self.given is not None else self.weighted / self.weight
+
+    def after(self, pitch: np.ndarray, voicing: np.ndarray) -> np.ndarray:
+        """The mean (T,) float32 after each of T codes of that pitch (log2 of Hz) and voicing (0 to 1)."""
+        means = np.full(len(pitch), self.mean, np.float32)
+        if self.given is not None:
+            return means
+        for index, (value, voiced) in enumerate(zip(pitch.tolist(), voicing.tolist())):
+            kept = 1 - voiced * self.code_s / PITCH_S if self.weight * self.code_s > PITCH_S else 1.0
+            self.weighted, self.weight = self.weighted * kept + voiced * value, self.weight * kept + voiced
+            means[index] = self.mean
+        return means
+
+
+def prior_pitch(f0_sums: np.ndarray) -> float:
+    """Mean over speakers of their mean pitch (log2 of Hz), from the sums (speakers, 2) of ``F0Conditioner``."""
+    known = f0_sums[f0_sums[:, 1] > 0]
+    return float((known[:, 0] / known[:, 1]).mean()) if len(known) else math.log2(PRIOR_HZ)
+
+
+class Gate:
+    """Silences the output where the source is quiet: a factor (T,) float32 for samples (T,) of the source, ``delay`` hops later.
+
+    Open for HOLD_S on either side of a hop that is louder than ``threshold_db`` (of full scale), as far ahead as ``most_ahead``
+    hops allow; it fades over a hop.
+    """
+
+    HOLD_S = 0.06
+
+    def __init__(self, sample_rate: int, hop: int, threshold_db: float | None, most_ahead: int) -> None:
+        self.hop, self.threshold = hop, None if threshold_db is None else 10 ** (threshold_db / 10)
+        self.hold = max(round(self.HOLD_S * sample_rate / hop), 1)
+        self.delay = min(self.hold, max(most_ahead, 0))
+        self.loud = [False] * self.hold  # of the hops before the next that is decided
+        self.factor = 0.0
+
+    def factors(self, samples: np.ndarray, last: bool = False) -> np.ndarray:
+        """Factors of the hops that ``samples`` (T,), T a multiple of the hop, decide; ``last`` decides all that are left."""
+        hops = samples.reshape(-1, self.hop).astype(np.float64)
+        if self.threshold is None:
+            self.loud += [True] * len(hops)
+        else:
+            self.loud += ((hops**2).mean(1) > self.threshold).tolist()
+        if last:
+            self.loud += [False] * self.delay
+        count = max(len(self.loud) - self.hold - self.delay, 0)
+        targets = [float(any(self.loud[k : k + self.hold + 1 + self.delay])) for k in range(count)]
+        del self.loud[:count]
+        if not targets:
+            return np.zeros(0, np.float32)
+        if self.threshold is None:
+            return np.ones(count * self.hop, np.float32)
+        before = np.array([self.factor, *targets[:-1]])
+        self.factor = targets[-1]
+        share = np.arange(1, self.hop + 1) / self.hop
+        return (before[:, None] + (np.array(targets) - before)[:, None] * share).ravel().astype(np.float32)

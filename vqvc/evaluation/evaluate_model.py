@@ -1,0 +1,174 @@
+"""The evaluation of a model: which recordings are made, who judges them, and what evaluate.json holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import vqvc
+from vqvc.errors import CorpusError
+from vqvc.evaluation import evaluation_set, suite
+from vqvc.evaluation.background import BackgroundJudges, Judge
+from vqvc.evaluation.evaluation_set import EvaluationClip
+from vqvc.evaluation.judges.quality import QualityJudge
+from vqvc.evaluation.judges.recognisers import Recogniser
+from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
+from vqvc.evaluation.metrics import code_set, contour, pitch, quality, speaker, speaker_mfcc, spectrum, words
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who judges: a recogniser, speaker encoders by name (the first is the one that is quoted), predictors of quality.
+
+    What is None or empty is left out of the figures. threads: recordings judged at once, all cores when None.
+    """
+
+    recogniser: Recogniser | None = None
+    encoders: Mapping[str, SpeakerEncoder] = field(default_factory=dict)
+    quality: Sequence[QualityJudge] = ()
+    threads: int | None = None
+
+    def provenance(self) -> dict:
+        """Names and checksums for evaluate.json."""
+        encoders = [_named(encoder) for encoder in self.encoders.values()]
+        return {
+            "recogniser": _named(self.recogniser) if self.recogniser else None,
+            "speaker_encoder": encoders[0] if encoders else None,
+            "further_speaker_encoders": encoders[1:],
+            "quality": [_named(judge) for judge in self.quality],
+        }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is converted: see the options of vqvc-evaluate. options: keywords of the converter's ``convert``."""
+
+    limit: int = 64
+    targets: Sequence[str] = ()
+    target_count: int = 12
+    each: int = 2
+    few_count: int = 24
+    contours: int = 12
+    seed: int = 0
+    options: Mapping = field(default_factory=dict)
+
+
+def evaluate(
+    converter, store, selection: Selection, judges: Judges, out: Path, archive=None, alignment: Mapping | None = None
+) -> dict:
+    """Convert held-out utterances, and measure the result while it is made: the content of evaluate.json.
+
+    converter: VoiceConverter; store: PackedStore, or one with strangers; archive: CodeArchive of the model, alignment: {utt_id:
+    segments}, for the figures on codes. Recordings are written under ``out``/wav. Raises UsageError for an unknown target,
+    CorpusError when the store has no speech to convert.
+    """
+    seed, rate, known = selection.seed, store.sample_rate, list(converter.speakers)
+    targets = evaluation_set.choose_targets(store, known, selection.targets, selection.target_count)
+    few = evaluation_set.choose_few(store, known, targets, selection.few_count, seed)
+    sources = evaluation_set.choose_sources(store, known, targets, selection.limit, seed)
+    clips = evaluation_set.plan(store, known, sources, targets, each=selection.each, few=few, seed=seed)
+    used = [clip.utt_id for clip in clips]
+    voices = list(dict.fromkeys(clip.voice for clip in clips if clip.kind == "conversion"))
+    natural = pitch.natural_clips(clips, store, seed)
+    with BackgroundJudges(_judges(judges, clips, rate, seed), judges.threads, len(clips)) as background:
+        enrolled = {
+            name: background.submit(partial(speaker.enrol, store, voices, used, encoder, seed))
+            for name, encoder in judges.encoders.items()
+        }
+        tracked = background.submit(partial(pitch.add_pitch, natural, rate))
+        fitted = background.submit(partial(speaker_mfcc.identifier, clips, store, seed))
+        evaluation_set.make(converter, store, clips, out, seed, selection.options, ready=background.add)
+
+        def contours() -> list[EvaluationClip]:
+            if not judges.encoders:
+                raise CorpusError(NO_ENCODER)
+            return contour.make(converter, clips, store, selection.contours, seed, selection.options)
+
+        replaced, refused = suite.attempt("other F0 contours", contours)
+        background.wait()
+        tracked.result()
+
+    def word_errors() -> dict:
+        if judges.recogniser is None:
+            raise CorpusError("no recogniser is installed; install one with: pip install 'vqvc[evaluate]'")
+        return words.measure(clips, judges.recogniser, rate, seed)
+
+    def by_encoder(name: str) -> dict:
+        return speaker.measure(clips, enrolled[name].result(), judges.encoders[name], rate, seed)
+
+    def by_contour(name: str) -> dict:
+        if replaced is None:
+            raise CorpusError(refused)
+        return contour.measure(replaced, clips, enrolled[name].result(), judges.encoders[name], rate, seed)
+
+    def by_mfcc() -> dict:
+        found: dict = speaker_mfcc.measure(clips, store, seed, fitted.result())
+        for kind, confusion in speaker_mfcc.confusions(clips).items():
+            if kind in found:
+                found[kind] = {**found[kind], "confusion": confusion}
+        return found
+
+    figures = {"content": suite.section("words", word_errors)}
+    for number, name in enumerate(judges.encoders):
+        suffix = f"_{name}" if number else ""
+        figures[f"encoder{suffix}"] = suite.section(f"voice by {name}", partial(by_encoder, name))
+        figures[f"contour{suffix}"] = suite.section(f"voice in codes and contour by {name}", partial(by_contour, name))
+    if not judges.encoders:
+        figures |= {"encoder": {"left_out": NO_ENCODER}, "contour": {"left_out": NO_ENCODER}}
+    figures |= {
+        "speaker": suite.section("voice by MFCC", by_mfcc),
+        "prosody": suite.section("pitch", lambda: pitch.measure(clips, rate, seed, natural)),
+        "spectrum": suite.section("spectrum", lambda: spectrum.measure(clips, store, seed)),
+        "quality": suite.section("quality", lambda: quality.measure(clips, rate, seed, judges.quality or None)),
+        "codes": suite.section("codes", lambda: _codes(archive, store, alignment, converter, seed)),
+    }
+    evaluation_set.annotate(clips, archive, alignment)
+    return {
+        "format_version": 2,
+        "settings": {
+            "limit": selection.limit,
+            "targets": targets,
+            "targets_of_few_sentences": few,
+            "targets_each": selection.each,
+            "sources": [item.utt_id for item in sources],
+            "seed": seed,
+            **selection.options,
+        },
+        "provenance": {
+            "vqvc": vqvc.__version__,
+            "store_sha256": store.sha256,
+            "model_checksum": getattr(converter, "checksum", ""),
+            **judges.provenance(),
+        },
+        "figures": figures,
+        "clips": suite.clip_rows(clips, rate),
+    }
+
+
+NO_ENCODER = "no speaker encoder was chosen; give --speaker-encoder ge2e"
+
+
+def _judges(judges: Judges, clips: Sequence[EvaluationClip], rate: int, seed: int) -> list[Judge]:
+    """What is done with each recording as soon as it is made."""
+    found: list[Judge] = [partial(pitch.add_pitch, sample_rate=rate)]
+    found += [partial(speaker.embed, encoder=encoder, sample_rate=rate) for encoder in judges.encoders.values()]
+    if judges.recogniser is not None:
+        found.append(partial(words.transcribe, recogniser=judges.recogniser, sample_rate=rate))
+    if judges.quality:
+        chosen = {clip.file for clip in quality.choose(clips, seed)}
+
+        def score(some: Sequence[EvaluationClip]) -> None:
+            quality.score([clip for clip in some if clip.file in chosen], judges.quality, rate)
+
+        found.append(score)
+    return found
+
+
+def _codes(archive, store, alignment: Mapping | None, converter, seed: int) -> dict:
+    if archive is None:
+        raise CorpusError("no codes were given; write them with vqvc-encode and name them with --codes")
+    return code_set.measure(archive, store, alignment, getattr(converter, "codebook", None), seed)
+
+
+def _named(judge) -> dict:
+    return {"name": judge.name, "sha256": judge.checksum}
