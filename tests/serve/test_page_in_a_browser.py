@@ -126,7 +126,10 @@ def choose(page, voice: str) -> None:
 
 def says(page, text: str, place: str = "#status") -> None:
     """Wait until a place of the page holds a text."""
-    page.locator(place, has_text=text).wait_for()
+    try:
+        page.locator(place, has_text=text).wait_for()
+    except playwright.TimeoutError:
+        pytest.fail(f"{place} says {page.locator(place).inner_text()!r} instead of {text!r}")
 
 
 def converted(page, path: Path, voice: str) -> None:

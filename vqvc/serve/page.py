@@ -78,11 +78,18 @@ def build(service: Service, gr: ModuleType, folder: str | Path) -> Any:
                     keep = gr.DownloadButton("Download the voice file", visible=False, elem_id="keep")
                     opened = gr.UploadButton("Open a voice file", file_types=[SUFFIX], elem_id="open")
         ours: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+        # Answered by the request itself: where one answer of Gradio's stream is its last, the page closes the stream, and an event that
+        # begins in that moment is lost.
+        at_once = {**ours, "queue": False}
         for audio, shown in ((recording, status), (sample, enrollment)):
-            gr.on([audio.upload, audio.stop_recording], actions.check, [audio], [audio, shown], **ours)
+            given = [audio.upload, audio.stop_recording]
+            gr.on(
+                given, None, None, [shown], js="() => ''", **at_once
+            )  # in the browser, so that it comes before any answer
+            gr.on(given, actions.check, [audio], [audio, shown], **at_once)
         convert.click(actions.convert, [recording, voice, voices], [status, result, download, convert], **ours)
         enroll.click(actions.enroll, [sample, name, agreed, voices], [enrollment, voices, voice, keep, enroll], **ours)
-        opened.upload(actions.open_voice, [opened, voices], [enrollment, voices, voice], **ours)
+        opened.upload(actions.open_voice, [opened, voices], [enrollment, voices, voice], **at_once)
     return blocks
 
 
@@ -97,7 +104,7 @@ class Actions:
         table = [(_described(one.name, one.gender, one.accent), one.name) for one in self.service.speakers]
         return [*((ENROLLED + name, ENROLLED + name) for name in voices), *table]
 
-    def check(self, path: str | None) -> tuple[Any, str]:
+    def check(self, path: str | None) -> tuple[Any, Any]:
         """Refuse a recording as soon as it is there; what is refused is removed at the next sweep."""
         try:
             notes = self.service.check(path) if path else ()
@@ -105,7 +112,7 @@ class Actions:
             text = self._failed("Not taken", error, path)
             self._discard(path)
             return None, text
-        return self.gr.skip(), _status("; ".join(notes))
+        return self.gr.skip(), _status("; ".join(notes)) if notes else self.gr.skip()
 
     def convert(self, path: str | None, chosen: str, voices: Voices) -> Iterator[tuple[Any, ...]]:
         """Status, result, download and button while a recording is converted."""
