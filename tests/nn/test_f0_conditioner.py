@@ -96,6 +96,33 @@ def test_converted_speech_is_conditioned_on_the_contour_of_its_source():
     assert analysis.f0_contour(build_model(from_dict({"decoder": {"layers": 2}}).model, 2), samples) is None
 
 
+def test_the_centre_of_a_conversion_follows_neither_noise_nor_octave_errors():
+    """Speech at 120 Hz, as much noise, and a fifth as much that the tracker takes for the octave above."""
+    from vqvc.conversion import analysis
+
+    model = build_model(
+        from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}}).model, 2
+    ).eval()
+    tone, octave = (_tone(hz, seconds)[0].numpy() for hz, seconds in ((120.0, 1.0), (240.0, 0.2)))
+    noise = 0.05 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    samples = np.concatenate([tone, noise, octave])
+    assert 2 ** analysis.median_pitch(analysis.pitch_counts(model, samples)) == pytest.approx(120, rel=0.01)
+    height, voicing, _ = analysis.f0_contour(model, np.pad(samples, (0, -len(samples) % HOP)))
+    assert np.median(height[: len(tone) // HOP]) == pytest.approx(0, abs=0.05)
+
+
+def test_without_a_voiced_frame_there_is_a_centre_too():
+    from vqvc.conversion import analysis
+
+    model = build_model(
+        from_dict({"decoder": {"layers": 2, "f0": True}, "training": {"mel_weight": 0.0}}).model, 2
+    ).eval()
+    noise = 0.05 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    for samples in (noise, np.zeros(RATE, np.float32)):
+        assert 55 < 2 ** analysis.median_pitch(analysis.pitch_counts(model, samples)) < 450
+        assert np.isfinite(analysis.f0_contour(model, samples)).all()
+
+
 def test_a_long_recording_is_tracked_a_stretch_at_a_time(monkeypatch):
     waves, plain = torch.cat([_tone(150), _tone(210)]), torch.fft.rfft
     f0, held = PitchTracker(RATE, HOP), []

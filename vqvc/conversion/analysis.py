@@ -1,5 +1,6 @@
 """All that is taken from a source: codes, loudness and F0 contour, at the level of training."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,12 @@ import torch
 
 from vqvc.audio import level
 from vqvc.conversion.encoding import device_of, encode
+from vqvc.nn.pitch import HIGHEST_HZ, LOWEST_HZ
 from vqvc.nn.vqvae import VQVAE
+
+PITCH_RANGE = (math.log2(LOWEST_HZ) - 0.1, math.log2(HIGHEST_HZ) + 0.1)  # of the tracker, which looks between lags
+PITCH_BINS = 600  # of a twentieth of a semitone
+UNVOICED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Analysis:
 def analyse(model: VQVAE, samples: np.ndarray, gain_db: float = 0.0, f0_centre: float | None = None) -> Analysis:
     """The analysis of samples (T,) float32 at the model's rate and at the level of training.
 
-    gain_db: what brought them there, kept in the result. f0_centre: mean pitch (log2 of Hz) of the recording that the samples
+    gain_db: what brought them there, kept in the result. f0_centre: median pitch (log2 of Hz) of the recording that the samples
     are a part of; their own when None. Raises AudioError for fewer samples than one code stands for.
     """
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
@@ -49,26 +55,39 @@ def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
 def f0_contour(model: VQVAE, samples: np.ndarray, centre: float | None = None) -> np.ndarray | None:
     """The F0 contour (3, ceil(T / hop)) of samples (T,); None for a model that is not conditioned on one.
 
-    centre: mean pitch (log2 of Hz) of the recording that the samples are a part of; their own when None.
+    centre: median pitch (log2 of Hz) of the recording that the samples are a part of; their own when None.
     """
     if model.f0_conditioner is None:
         return None
+    if centre is None:
+        centre = median_pitch(pitch_counts(model, samples))
     waveform = _waveform(model, samples)
-    mean = None if centre is None else torch.tensor([centre], dtype=torch.float32, device=waveform.device)
-    return model.f0_conditioner(waveform, mean)[0].cpu().numpy()
+    middle = torch.tensor([centre], dtype=torch.float32, device=waveform.device)
+    return model.f0_conditioner(waveform, middle)[0].cpu().numpy()
 
 
 @torch.inference_mode()
-def pitch_sums(model: VQVAE, samples: np.ndarray, first: int, last: int) -> tuple[float, float]:
-    """Of codes first to last of samples (T,): the sum of log2 pitch in Hz times voicing, and the sum of voicing.
+def pitch_counts(model: VQVAE, samples: np.ndarray, first: int = 0, last: int | None = None) -> np.ndarray:
+    """How much voicing (PITCH_BINS,) codes first to last of samples (T,) have at each pitch; those of parts add up.
 
-    The first by the second is the ``centre`` of ``f0_contour``; 0, 0 for a model that is not conditioned on F0.
+    Frames that are less likely voiced than not count only where no other does, since their pitch means little. Zeros for a
+    model that is not conditioned on F0.
     """
     if model.f0_conditioner is None:
-        return 0.0, 0.0
+        return np.zeros(PITCH_BINS)
     tracked = model.f0_conditioner.track(_waveform(model, samples))
-    pitch, voicing = (rows[0, first:last].cpu().double() for rows in tracked)
-    return float((pitch * voicing).sum()), float(voicing.sum())
+    pitch, voicing = (rows[0, first:last].cpu().double().numpy() for rows in tracked)
+    place = np.clip((pitch - PITCH_RANGE[0]) * PITCH_BINS / (PITCH_RANGE[1] - PITCH_RANGE[0]), 0, PITCH_BINS - 1)
+    weights = np.where(voicing > 0.5, voicing, UNVOICED * voicing)
+    return np.bincount(place.astype(np.int64), weights=weights, minlength=PITCH_BINS)
+
+
+def median_pitch(counts: np.ndarray) -> float:
+    """The median (log2 of Hz) of ``pitch_counts``; the mean would follow the octave errors of a tracker, and noise."""
+    reached = np.cumsum(counts)
+    place = int(np.searchsorted(reached, reached[-1] / 2))
+    inside = (reached[-1] / 2 - (reached[place] - counts[place])) / max(counts[place], 1e-300)
+    return float(PITCH_RANGE[0] + (place + inside) * (PITCH_RANGE[1] - PITCH_RANGE[0]) / PITCH_BINS)
 
 
 def _waveform(model: VQVAE, samples: np.ndarray) -> torch.Tensor:

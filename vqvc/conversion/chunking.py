@@ -1,12 +1,12 @@
 """Recordings of any length in pieces: memory does not grow with them, and no piece differs from the whole.
 
-What belongs to a whole recording (its mean, its level, the mean of its pitch) is found in passes before the conversion.
+What belongs to a whole recording (its mean, its level, the median of its pitch) is found in passes before the conversion.
 A piece is then analysed with as much of its surroundings as the network can see, synthesized from a little before its
 beginning, so that the decoder's past is filled, and faded into what came before.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Survey:
     length_samples: int  # what was read of it, at that rate
     dc: float  # of full scale, to be taken off
     gain: float  # what brings it to the level of training then
-    pitch: float | None = None  # mean of log2 of Hz, weighted by voicing; None for a model that takes no F0 contour
+    pitch: float | None = None  # median of log2 of Hz where it is voiced; None for a model that takes no F0 contour
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,13 @@ def survey(recording: Given, model: VQVAE) -> Survey:
     found = Survey(source.sample_rate, length, *meter.result(settings.level_rms))
     if model.f0_conditioner is None:
         return found
-    weighted = weight = 0.0
+    counts = np.zeros(analysis.PITCH_BINS)
     for window in windows(
         levelled(source, found, settings.sample_rate), settings.sample_rate, model.hop_length, context(model)
     ):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
-        sums = analysis.pitch_sums(model, window.samples, first, last)
-        weighted, weight = weighted + sums[0], weight + sums[1]
-    pitch = weighted / max(weight, 1e-6)
-    return Survey(found.sample_rate, found.length_samples, found.dc, found.gain, pitch)
+        counts += analysis.pitch_counts(model, window.samples, first, last)
+    return replace(found, pitch=analysis.median_pitch(counts))
 
 
 def context(model: VQVAE) -> int:

@@ -1,6 +1,6 @@
 """What a live conversion knows of its source: offset, level and mean pitch, as running means or given.
 
-A recording is measured as a whole before it is converted (``audio.level``, ``analysis.pitch_sums``). A stream has only its past, so
+A recording is measured as a whole before it is converted (``audio.level``, ``analysis.pitch_counts``). A stream has only its past, so
 each figure begins with a prior, which counts as PRIOR_S of speech, and then follows the source with a slow time constant. None
 of them moves in pauses. Given figures stay as they are.
 """
@@ -30,8 +30,8 @@ PRIOR_HZ = 150.0  # mean pitch of a model that remembers no speakers' pitch
 class Statistics:
     """Figures of a source that is known beforehand, such as those of a whole recording (``chunking.survey``).
 
-    gain: what brings it to the level of training once the offset ``dc`` (of full scale) is taken off. pitch: mean of log2 of Hz,
-    weighted by voicing; None for a model that is not conditioned on F0.
+    gain: what brings it to the level of training once the offset ``dc`` (of full scale) is taken off. pitch: median of log2
+    of Hz where it is voiced; None for a model that is not conditioned on F0.
     """
 
     gain: float
