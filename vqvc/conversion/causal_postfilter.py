@@ -18,7 +18,7 @@ from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.nn.cepstra import LOUD_DB, Cepstra
 from vqvc.nn.vqvae import VQVAE
 
-MEAN_S = 0.05  # time constant of the mean difference
+MEAN_S = 0.025  # time constant of the mean difference
 AVERAGE_S = 10.0  # of speech, over which average and variance are taken
 UNSURE_S = 1.0  # of loud speech at which its variance counts half: it has not moved through many sounds before
 LOUDNESS_S = 1.0  # time constant of what keeps the speech as loud as it was

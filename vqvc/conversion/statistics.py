@@ -12,7 +12,7 @@ import numpy as np
 
 from vqvc.audio.level import PEAK_LIMIT
 
-PRIOR_S = 0.25  # of speech that a prior counts as
+PRIOR_S = 0.1  # of speech that a prior counts as: with more, the first words of a stream suffer
 LEVEL_S, PITCH_S = 5.0, 20.0  # of speech over which level and pitch are averaged
 OFFSET_S = 1.0  # over which the offset (DC) is averaged, or as much as there has been
 LOUDEST_FALL_S, PEAK_FALL_S = (
