@@ -32,6 +32,12 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument(
+        "--targets",
+        type=Path,
+        metavar="MODEL",
+        help="predict clusters of this model's encoder output (training.units_weight) instead of units found in cepstra",
+    )
+    p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
     )
     p.add_argument(
@@ -95,8 +101,9 @@ def work(args: argparse.Namespace) -> int:
     if args.init:
         begin = model_file.read(args.init)
         start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
+    targets_from = model_file.read(args.targets).model if args.targets else None
     with devices.explained(device), distributed.workers(device) as worker:
-        task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
+        task = VQVAETask(config, store, names, device=device, worker=worker, start=start, targets_from=targets_from)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
         if worker[0] == 0:
             facts = {

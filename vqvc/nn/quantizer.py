@@ -112,7 +112,10 @@ class Quantizer(nn.Module):
         """Vectors (B, D, T) float32 of codes (B, T)."""
         return nn.functional.embedding(codes, self.codebook).transpose(1, 2)
 
-    def forward(self, z_e: Tensor, generator: draws.AnyGenerator = None) -> Quantized:
+    def forward(
+        self, z_e: Tensor, generator: draws.AnyGenerator = None, counted: Tensor | None = None
+    ) -> Quantized:
+        """counted: (B, T) bool, the vectors of z_e that codes move to; None counts all of them."""
         z_e = z_e.float()
         codes = self.encode(z_e)
         e = self.lookup(codes)
@@ -120,15 +123,19 @@ class Quantizer(nn.Module):
         if self.update == "gradient":
             loss = loss + (z_e.detach() - e).square().mean()
         elif self.training:
-            self._move(z_e.detach(), codes, generator)
+            self._move(z_e.detach(), codes, generator, counted)
         return Quantized(z_q=z_e + (e - z_e).detach(), codes=codes, loss=loss)
 
     @torch.no_grad()
-    def _move(self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator) -> None:
+    def _move(
+        self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator, counted: Tensor | None = None
+    ) -> None:
         z = z_e.transpose(1, 2)
         size = len(self.codebook)
-        counts = count(codes, size)
-        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z.reshape(-1, z.shape[2]))
+        shares = torch.ones_like(z[..., 0]) if counted is None else counted.to(z)
+        counts = torch.zeros(size, device=z.device).index_add_(0, codes.flatten(), shares.flatten())
+        weighted = z if counted is None else z * shares[..., None]
+        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), weighted.reshape(-1, z.shape[2]))
         fresh = draws.vectors(z, size, generator)
         if dist.is_initialized():  # every worker sees the same statistics
             dist.all_reduce(counts)

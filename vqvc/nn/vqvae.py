@@ -90,10 +90,13 @@ class VQVAE(nn.Module):
         front = getattr(self.front, "log_mel", self.front)
         return 1 if front is None else front.n_fft
 
-    def latents(self, waveform: Tensor) -> Tensor:
-        """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
+    def latents(self, waveform: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop.
+
+        hidden: (B, T / hop) bool, codes whose own frames the encoder's context does not see; None hides nothing.
+        """
         features = waveform[:, None] if self.front is None else self.front(waveform)
-        return self.encoder(features)
+        return self.encoder(features) if hidden is None else self.encoder(features, hidden)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""
