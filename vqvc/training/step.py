@@ -46,8 +46,7 @@ class TrainingStep:
         self.generator = Generator(self.device)
         self.shared = SharedGenerator(self.generator, settings.batch_size, self.rank, self.workers)
         # a part of a crop begins where a number says that no recording can read, and workers' exchanges are not recorded
-        in_part = settings.decoder_crop_samples and settings.decoder_weight
-        self.records = self.device.type == "cuda" and self.workers == 1 and not in_part
+        self.records = self.device.type == "cuda" and self.workers == 1 and not settings.decoder_crop_samples
         self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
         self._phase: Phase | None = None
         self._steps, self._recorded = 0, {}  # in this phase

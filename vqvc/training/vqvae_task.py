@@ -139,8 +139,9 @@ class VQVAETask:
                 find_units(source, shuffled(self.store, self.speakers, seed), seed)
             latents = source if isinstance(source, AcousticUnits) else source.to(self.device).latents
             self.targets.find(latents, self.store, self.speakers, self.settings.unit_targets, seed, self.device)
+        self.targets.to(self.device)  # where workers exchange tensors
         distributed.same_everywhere(self.targets)
-        self.crops.targets = self.targets
+        self.crops.targets = self.targets.cpu()
 
     def describe(self) -> dict:
         return {
