@@ -127,11 +127,15 @@ class TrainingConfig:
     )
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
-    units_weight: Weight = 0.0  # weight of predicting acoustic units (training/unit_targets.py) from z_e and from z_q; 0 turns it off
+    units_weight: Weight = (
+        0.0  # weight of predicting acoustic units (training/unit_targets.py) from z_e and from z_q; 0 turns it off
+    )
     unit_targets: Annotated[int, Range(2, 32768)] = 256  # acoustic units to predict, for units_weight
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
-    decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves it out: encoder and codebook alone learn
+    decoder_weight: Weight = (
+        1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves it out: encoder and codebook alone learn
+    )
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
         0  # samples of a crop, anywhere in it, that the decoder learns from; the encoder reads the whole crop; 0 is all
     )
@@ -241,6 +245,10 @@ class Config:
             raise ConfigError("training.hidden_share: wants training.units_weight above 0")
         if t.units_weight and self.encoder.input == "units":
             raise ConfigError("training.units_weight: wants an encoder that learns, not encoder.input: units")
+        if t.units_weight and hop_length % (self.audio.sample_rate // 100):
+            raise ConfigError(
+                f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
+            )
         if t.wavenet_fraction < 1 and not t.mel_weight:
             raise ConfigError(
                 "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"

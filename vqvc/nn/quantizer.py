@@ -112,9 +112,7 @@ class Quantizer(nn.Module):
         """Vectors (B, D, T) float32 of codes (B, T)."""
         return nn.functional.embedding(codes, self.codebook).transpose(1, 2)
 
-    def forward(
-        self, z_e: Tensor, generator: draws.AnyGenerator = None, counted: Tensor | None = None
-    ) -> Quantized:
+    def forward(self, z_e: Tensor, generator: draws.AnyGenerator = None, counted: Tensor | None = None) -> Quantized:
         """counted: (B, T) bool, the vectors of z_e that codes move to; None counts all of them."""
         z_e = z_e.float()
         codes = self.encode(z_e)
@@ -127,9 +125,7 @@ class Quantizer(nn.Module):
         return Quantized(z_q=z_e + (e - z_e).detach(), codes=codes, loss=loss)
 
     @torch.no_grad()
-    def _move(
-        self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator, counted: Tensor | None = None
-    ) -> None:
+    def _move(self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator, counted: Tensor | None = None) -> None:
         z = z_e.transpose(1, 2)
         size = len(self.codebook)
         shares = torch.ones_like(z[..., 0]) if counted is None else counted.to(z)
