@@ -87,7 +87,9 @@ def test_hidden_spans_cover_their_share(share):
 
 def test_a_hidden_code_does_not_see_its_own_frames():
     torch.manual_seed(0)
-    model = build_model(tiny_config(encoder=ENCODER | {"context_layers": 0}, training=TRAINING).model, speakers=1).eval()
+    model = build_model(
+        tiny_config(encoder=ENCODER | {"context_layers": 0}, training=TRAINING).model, speakers=1
+    ).eval()
     wave = 0.1 * torch.randn(1, 12 * HOP)
     other = wave.clone()
     other[:, 5 * HOP : 6 * HOP] *= -3
