@@ -5,7 +5,8 @@ from tiny_voice import SPEAKERS, tiny_model
 
 from vqvc.audio import io
 from vqvc.cli import decode, encode
-from vqvc.conversion import model_file
+from vqvc.codec import code_file
+from vqvc.conversion import code_encoder_file, model_file
 from vqvc.corpus.codes import CodeArchive
 
 
@@ -20,3 +21,29 @@ def test_a_recording_of_an_unknown_speaker_goes_to_an_archive_and_back(tmp_path,
     words = [str(tmp_path / "a.npz"), "--speaker", "p225", "--out", str(tmp_path / "b.wav")]
     assert decode.main([*model, *words]) == 0
     assert io.info(tmp_path / "b.wav").length_samples == io.info(tmp_path / f"{name}.wav").length_samples
+
+
+def test_an_encoder_without_a_decoder_prints_its_codes(tmp_path, speechlike, capsys):
+    units, recording = str(tmp_path / "units.safetensors"), str(tmp_path / "a.wav")
+    code_encoder_file.write(units, tiny_model(), {})
+    io.write(recording, speechlike(0.4), 16000)
+    assert encode.main(["--codes", units, recording]) == 0
+    printed = [int(word) for word in capsys.readouterr().out.split()]
+    assert len(printed) == 250 and not list(tmp_path.glob("*.vqc"))
+    assert encode.main(["--codes", units, recording, "--out", str(tmp_path / "a.txt")]) == 0
+    assert [int(word) for word in (tmp_path / "a.txt").read_text().split()] == printed
+    assert encode.main(["--codes", units, recording, "--out", str(tmp_path / "a.vqc")]) == 0
+    found = code_encoder_file.read(units)
+    coder = code_file.Coder(found.checksum, found.config.hop_length, found.config.quantizer.codebook_size)
+    codes, length_samples = code_file.read(tmp_path / "a.vqc", coder)
+    assert codes.tolist() == printed and length_samples == 16000
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["--codes", "phonemes"], "phones"), (["--codes", "phones", "--model", "m.safetensors"], "without --model")],
+)
+def test_an_encoder_that_is_not_there_is_refused(tmp_path, speechlike, capsys, words, says):
+    io.write(tmp_path / "a.wav", speechlike(0.4), 16000)
+    assert encode.main([*words, str(tmp_path / "a.wav")]) == 2
+    assert says in capsys.readouterr().err

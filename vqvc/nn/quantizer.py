@@ -97,7 +97,11 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def initialise(self, z: Tensor, generator: Generator | None = None, iterations: int = 10) -> None:
         """Start the codebook from data: k-means++ and a few rounds of k-means on z (N, D); counts 1, sums the codes."""
-        codebook = kmeans(z, len(self.codebook), generator, iterations)
+        self.start_at(kmeans(z, len(self.codebook), generator, iterations))
+
+    @torch.no_grad()
+    def start_at(self, codebook: Tensor) -> None:
+        """Take ``codebook`` (K, D) as the codes; counts 1, sums the codes."""
         self.codebook.copy_(codebook)
         if self.update == "ema":
             self.counts.fill_(1.0)

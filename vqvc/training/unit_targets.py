@@ -5,7 +5,7 @@ that one's clusters: each repetition begins from better units (HuBERT: Hsu et al
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from vqvc.config import Config, ModelConfig
 from vqvc.corpus.store import PackedStore, Utterance
 from vqvc.errors import TrainingError
 from vqvc.nn.quantizer import kmeans, nearest
+from vqvc.training.whole_utterances import latents_of
 
 SHIFTS = 2  # units for each code: an utterance is read from so many starts, as crops begin anywhere
 FIT_ROWS = 150_000  # vectors on which the clusters are fitted
 STARTS = 20  # of them for each cluster, from which k-means begins
 ROUNDS = 20  # of k-means
-GROUP_CODES = 2048  # read at once
 logger = logging.getLogger("vqvc.training")
 
 
@@ -62,15 +62,10 @@ class UnitTargets(nn.Module):
         Raises TrainingError when there are fewer vectors than clusters.
         """
         found, where = [], []
-        for group in _groups([u for u in store.subset("train") if u.speaker in set(speakers)], self.hop):
-            starts = [self._starts(store.waveform(utterance)) for utterance in group]
-            vectors = latents(torch.from_numpy(np.concatenate(starts)).to(device)).float().cpu()
-            # the starts of one code follow one another
-            steps = vectors.view(len(group), SHIFTS, *vectors.shape[1:]).permute(0, 3, 1, 2).flatten(1, 2)
-            for utterance, own in zip(group, steps):
-                first, end = self.spans[utterance.utt_id]
-                found.append(own[: end - first].clone())
-                where.append(torch.arange(first, first + len(found[-1])))
+        for utterance, vectors in latents_of(latents, store, speakers, self.hop, device, SHIFTS):
+            first, end = self.spans[utterance.utt_id]
+            found.append(vectors[: end - first])
+            where.append(torch.arange(first, first + len(found[-1])))
         rows = torch.cat(found) if found else torch.zeros(0, 1)
         if len(rows) < size:
             raise TrainingError(
@@ -83,30 +78,12 @@ class UnitTargets(nn.Module):
         self.numbers[torch.cat(where)] = numbers.int()
         logger.info("%d units to predict, found in %.1f minutes of speech", size, len(rows) * self.step / 960_000)
 
-    def _starts(self, waveform: np.ndarray) -> np.ndarray:
-        """(T,) -> (SHIFTS, T'): the waveform from each start on, padded to the same number of whole codes."""
-        codes = -(-len(waveform) // self.hop)
-        padded = np.zeros((codes + 1) * self.hop, np.float32)
-        padded[: len(waveform)] = waveform
-        return np.stack([padded[shift * self.step :][: codes * self.hop] for shift in range(SHIFTS)])
-
     def of(self, utterance: Utterance, start: int, samples: int) -> np.ndarray:
         """(samples / hop,) int64: the units of a crop's codes; -1 beyond the utterance's end."""
         first, end = self.spans[utterance.utt_id]
         at = first + round(start / self.step) + SHIFTS * np.arange(samples // self.hop)
         numbers = self.numbers.numpy()
         return np.where(at < end, numbers[np.minimum(at, end - 1)], -1).astype(np.int64)
-
-
-def _groups(utterances: Sequence[Utterance], hop: int) -> Iterator[list[Utterance]]:
-    """Utterances of as many codes each, at most ``GROUP_CODES`` together: a batch in which nothing is padded."""
-    by_codes: dict[int, list[Utterance]] = {}
-    for utterance in utterances:
-        by_codes.setdefault(-(-utterance.length_samples // hop), []).append(utterance)
-    for codes, alike in sorted(by_codes.items()):
-        size = max(1, GROUP_CODES // codes)
-        for first in range(0, len(alike), size):
-            yield alike[first : first + size]
 
 
 def require_same_codes(config: Config, other: ModelConfig) -> None:

@@ -18,7 +18,7 @@ from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training import distributed, global_variance
+from vqvc.training import distributed, final_codebook, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
@@ -244,7 +244,9 @@ class VQVAETask:
         )  # fmt: skip
 
     def finish(self) -> None:
-        if self.model.has_mel and self.settings.decoder_weight:
+        if not self.settings.decoder_weight:
+            final_codebook.fit(self.average.module, self.store, self.speakers, self.settings.seed)
+        elif self.model.has_mel:
             global_variance.measure(self.average.module, self.store, self.speakers)
 
     # --- checkpoints
