@@ -6,12 +6,23 @@ import time
 from pathlib import Path
 
 from vqvc.errors import UsageError
-from vqvc.models import RELEASED
+from vqvc.models import CODE_ENCODERS, RELEASED
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """``--model``."""
     parser.add_argument("--model", type=Path, default=RELEASED, help="model file of vqvc-train; the released one")
+
+
+def read_encoder(name: str | Path | None):
+    """What makes codes: the released model (None), an encoder that comes with the package, by name, or the file of either kind.
+
+    Both kinds of file have ``path``, ``config``, ``checksum`` and ``model``. Raises ModelError.
+    """
+    from vqvc.conversion import code_encoder_file, model_file
+
+    path = RELEASED if name is None else CODE_ENCODERS.get(str(name), Path(name))
+    return (code_encoder_file if code_encoder_file.is_one(path) else model_file).read(path)
 
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:

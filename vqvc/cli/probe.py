@@ -27,6 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "(unseen sentences), beside a constant guess, random codes and k-means on MFCC. Without arguments a small corpus with "
         "exact phone times is synthesized by the built-in voices, and the released model is probed on it.",
         examples="  vqvc-probe\n"
+        "  vqvc-probe --labelled TIMIT --model phones\n"
         "  vqvc-probe egs/vctk/exp/small\n"
         "  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",
     )
@@ -37,7 +38,15 @@ def make_parser() -> argparse.ArgumentParser:
         help="folder of a training run, as the recipes make it: codes, alignment and store are found",
     )
     result.add_argument(
-        "--model", type=Path, help="model file for the built-in voices; the released one when not given"
+        "--model",
+        type=Path,
+        help="model file, or phones (as vqvc-encode --codes), for the built-in voices and --labelled; the released one when not given",
+    )
+    result.add_argument(
+        "--labelled",
+        type=Path,
+        metavar="DIR",
+        help="TIMIT as it is unpacked, or recordings with NAME.phn or NAME.TextGrid beside them, instead of codes and alignment",
     )
     result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
     result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align")
@@ -67,6 +76,13 @@ def work(args: argparse.Namespace) -> int | None:
     from vqvc.evaluation.run_paths import RunPaths, fill_in
 
     with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
+        if args.labelled is not None:
+            if any(given is not None for given in (args.run, args.codes, args.align, args.store)):
+                raise UsageError(
+                    "--labelled: brings recordings and labels; give it without a run, --codes, --align and --store"
+                )
+            _refuse_overwrite(args)
+            return _probe(args, _by_hand(args.model, args.labelled))
         if args.run is None and args.codes is None and args.align is None:
             if args.store is not None:
                 raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
@@ -74,7 +90,7 @@ def work(args: argparse.Namespace) -> int | None:
             return _probe(args, _built_in(args.model, Path(scratch)))
         if args.model is not None:
             raise UsageError(
-                "--model: is for the built-in voices; codes, or the folder of a run, are probed as they are"
+                "--model: is for the built-in voices and --labelled; codes, or the folder of a run, are probed as they are"
             )
         fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
         if args.run is not None and args.store is None:
@@ -103,17 +119,25 @@ def _given(args: argparse.Namespace) -> Given:
 
 def _built_in(model: Path | None, scratch: Path) -> Given:
     from vqvc._util import extras
-    from vqvc.conversion import model_file
+    from vqvc.cli._models import read_encoder
     from vqvc.evaluation.builtin_corpus import synthesize_and_encode
-    from vqvc.models import RELEASED
 
     extras.load("espeakng_loader", "synthetic")  # before a model is read
-    found = model_file.read(model or RELEASED)
+    found = read_encoder(model)
     corpus = synthesize_and_encode(found, scratch / "corpus")
     print(
         f"{found.path.name} on the built-in voices (eSpeak NG, {len(corpus.archive)} sentences): synthetic speech, so the "
         "figures compare models and are not those of recordings"
     )
+    return Given(corpus.archive, corpus.segments.items(), corpus.waveform, found.path.name)
+
+
+def _by_hand(model: Path | None, folder: Path) -> Given:
+    from vqvc.cli._models import read_encoder
+    from vqvc.evaluation import labelled_corpus
+
+    found = read_encoder(model)
+    corpus = labelled_corpus.encode(found, folder)
     return Given(corpus.archive, corpus.segments.items(), corpus.waveform, found.path.name)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vqvc import config as _config
@@ -53,6 +54,15 @@ def write(path: str | Path, model: CodeEncoder, training: dict) -> str:
         "training": json.dumps(training, ensure_ascii=False, allow_nan=False),
     }
     return tensorfile.write(path, KIND, _stored(whole), metadata)
+
+
+def is_one(path: str | Path) -> bool:
+    """Whether a file says that it is a code encoder; nothing of it is checked."""
+    try:
+        with safe_open(str(path), "pt") as file:
+            return KIND.version_key in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def read(path: str | Path) -> CodeEncoderFile:
