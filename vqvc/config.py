@@ -217,10 +217,8 @@ class Config:
             )
         if not t.wavenet_fraction and not t.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
-        if not t.decoder_weight and not (t.units_weight or t.cpc_weight):
-            raise ConfigError(
-                "training.decoder_weight: 0 wants training.units_weight or training.cpc_weight above 0, or nothing is learned"
-            )
+        if not (t.decoder_weight or t.units_weight or t.cpc_weight or self.encoder.input == "units"):
+            raise ConfigError("training.decoder_weight: 0 wants an encoder that learns by units_weight or cpc_weight")
         if t.hidden_share and not t.units_weight:
             raise ConfigError("training.hidden_share: wants training.units_weight above 0")
         if t.units_weight and self.encoder.input == "units":

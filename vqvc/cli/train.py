@@ -79,7 +79,7 @@ def work(args: argparse.Namespace) -> int:
 
     from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
-    from vqvc.conversion import model_file
+    from vqvc.conversion import code_encoder_file, model_file
     from vqvc.corpus.store import PackedStore
     from vqvc.training import distributed
     from vqvc.training.initialization import Initialization
@@ -116,6 +116,9 @@ def work(args: argparse.Namespace) -> int:
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()
             model_file.write(args.out / "model.safetensors", finished.model, speakers, facts, unlisted=unlisted)
+            if not config.training.decoder_weight:
+                code_encoder_file.write(args.out / "encoder.safetensors", finished.model, facts)
+                print(f"encoder and codebook      {args.out / 'encoder.safetensors'}")
             if finished.held_out:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")

@@ -125,7 +125,8 @@ class TrainingStep:
             teacher = self.teacher.error(losses.frames, waveform, speaker, losses.f0_contour, self.dtype)
             total = total + settings.teacher_weight * teacher
         model.zero_grad(set_to_none=True)
-        total.backward()
+        if total.requires_grad:  # not where the encoder is found and there is no decoder
+            total.backward()
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         figures = distributed.mean_over_workers(torch.stack([nll, mel, cpc, found_units, quantizer, teacher]).detach())
