@@ -26,10 +26,11 @@ def fit(model: CodeEncoder, store: PackedStore, speakers: Sequence[str], seed: i
     Nothing changes where there are fewer vectors than codes.
     """
     codebook, generator = model.quantizer.codebook, torch.Generator().manual_seed(seed)
-    found = latents_of(model.latents, store, speakers, model.hop_length, codebook.device)
+    found = latents_of(
+        model.latents, store, speakers, model.hop_length, codebook.device, most_codes=FIT_ROWS, seed=seed
+    )
     rows = torch.cat([codebook.new_zeros(0, codebook.shape[1]).cpu(), *(vectors for _, vectors in found)])
     if len(rows) < len(codebook):
         logger.warning("%d codes of training speech are too few for a codebook of %d", len(rows), len(codebook))
         return
-    rows = rows[torch.randperm(len(rows), generator=generator)[:FIT_ROWS]].to(codebook)
-    model.quantizer.start_at(kmeans(rows, len(codebook), generator, ROUNDS, STARTS * len(codebook)))
+    model.quantizer.start_at(kmeans(rows.to(codebook), len(codebook), generator, ROUNDS, STARTS * len(codebook)))

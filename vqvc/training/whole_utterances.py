@@ -19,14 +19,22 @@ def latents_of(
     hop: int,
     device: torch.device,
     shifts: int = 1,
+    most_codes: int | None = None,
+    seed: int = 0,
 ) -> Iterator[tuple[Utterance, Tensor]]:
     """Training utterances of the speakers, each with its vectors (N, D) float32 on the CPU, in no particular order.
 
     latents: from waveforms (B, T) to vectors (B, D, T / hop). shifts: vectors for each ``hop`` samples; the utterance is then
-    read from as many starts, which lie evenly.
+    read from as many starts, which lie evenly. most_codes: utterances are drawn with ``seed`` until they hold so many; all when
+    None.
     """
     wanted = set(speakers)
-    for group in _groups([u for u in store.subset("train") if u.speaker in wanted], hop):
+    spoken = [utterance for utterance in store.subset("train") if utterance.speaker in wanted]
+    if most_codes is not None:
+        order = np.random.default_rng(seed).permutation(len(spoken))
+        codes = np.cumsum([spoken[index].length_samples // hop for index in order])
+        spoken = [spoken[index] for index in order[: int(np.searchsorted(codes, most_codes)) + 1]]
+    for group in _groups(spoken, hop):
         starts = [_starts(store.waveform(utterance), hop, shifts) for utterance in group]
         vectors = latents(torch.from_numpy(np.concatenate(starts)).to(device)).float().cpu()
         # (group, shifts, D, codes): the starts of one code follow one another
