@@ -8,6 +8,7 @@ from vqvc.cli import decode, encode
 from vqvc.codec import code_file
 from vqvc.conversion import code_encoder_file, model_file
 from vqvc.corpus.codes import CodeArchive
+from vqvc.models import CODE_ENCODERS
 
 
 @pytest.mark.parametrize(("name", "utt_id"), [("a", "a"), ("my own voice", "my_own_voice"), ("Jörg", "Jörg")])
@@ -47,3 +48,14 @@ def test_an_encoder_that_is_not_there_is_refused(tmp_path, speechlike, capsys, w
     io.write(tmp_path / "a.wav", speechlike(0.4), 16000)
     assert encode.main([*words, str(tmp_path / "a.wav")]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_included_phone_encoder_makes_25_units_a_second_of_7_bits(tmp_path, speechlike, capsys):
+    assert CODE_ENCODERS["phones"].stat().st_size < 3e6
+    recording = str(tmp_path / "a.wav")
+    io.write(recording, speechlike(0.4), 16000)
+    assert encode.main(["--codes", "phones", recording]) == 0
+    units = [int(word) for word in capsys.readouterr().out.split()]
+    assert len(units) == 25 and set(units) <= set(range(128))
+    assert encode.main(["--codes", "phones", recording, "--out", str(tmp_path / "a.vqc")]) == 0
+    assert (tmp_path / "a.vqc").stat().st_size < 25 * 7 / 8 + 64
