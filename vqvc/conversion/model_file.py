@@ -73,6 +73,12 @@ class Header:
         """The speakers that are offered, in the table's order."""
         return tuple(one for one in self.speakers if one.listed)
 
+    def require_decoder(self) -> None:
+        """Raise ModelError for a model whose decoder was left out of training: what it would synthesize is noise."""
+        settings = self.training.get("settings")
+        if isinstance(settings, dict) and settings.get("decoder_weight") == 0:
+            raise ModelError(f"{self.path}: was trained without a decoder; it makes codes alone, with vqvc-encode")
+
     def speaker_index(self, name: str) -> int:
         """The table's index of a speaker, listed or not; raises UsageError with the nearest listed names."""
         names = [one.name for one in self.speakers]
