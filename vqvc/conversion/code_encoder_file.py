@@ -22,6 +22,7 @@ from vqvc.nn.code_encoder import CodeEncoder
 
 FORMAT_VERSION = 1
 TRAINING_ONLY = ("quantizer.counts", "quantizer.sums")
+SCALE, LEVELS = "_scale", 127  # of a row of int8
 KIND = tensorfile.Kind(
     what="a code encoder",
     version_key="code_encoder_version",
@@ -78,11 +79,13 @@ def read(path: str | Path) -> CodeEncoderFile:
         raise ModelError(f"{path}: its header is damaged; copy it again") from None
     with torch.device("meta"):  # shapes without memory
         file.require({name: Layout.of(tensor) for name, tensor in _stored(_build(config)).items()})
-    weights = file.tensors()
+    stored = file.tensors()
     model = _build(config)
     for name, tensor in model.state_dict().items():
-        if name in weights:
-            tensor.copy_(weights[name])
+        if name in stored:
+            scale = stored.get(name + SCALE)
+            tensor.copy_(stored[name] if scale is None else stored[name].float() * scale[:, None])
+    model.quantizer.start_at(model.quantizer.codebook.clone())
     return CodeEncoderFile(Path(path), config, training, file.metadata[tensorfile.CHECKSUM], model.eval())
 
 
@@ -93,8 +96,13 @@ def _build(config: ModelConfig) -> CodeEncoder:
 
 def _stored(model: CodeEncoder) -> dict[str, Tensor]:
     """What the file holds of a code encoder, in the formats of the file."""
-    weights = {name: tensor for name, tensor in model.state_dict().items() if name not in TRAINING_ONLY}
-    return {
-        name: tensor.half() if tensor.ndim > 1 and name.startswith("encoder.") else tensor
-        for name, tensor in weights.items()
-    }
+    found = {}
+    for name, tensor in model.state_dict().items():
+        if name in TRAINING_ONLY:
+            continue
+        if name.startswith("encoder.") and tensor.ndim == 2:
+            scale = tensor.abs().amax(1).clamp(min=1e-12) / LEVELS
+            found[name], found[name + SCALE] = (tensor / scale[:, None]).round().to(torch.int8), scale
+        else:
+            found[name] = tensor
+    return found
