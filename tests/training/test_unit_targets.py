@@ -178,7 +178,7 @@ def test_a_model_of_another_rate_gives_no_units(speech, tmp_path):
         trainer(_config(), speech, tmp_path / "run", targets_from=model)
 
 
-def test_an_encoder_that_is_found_gets_a_codebook_and_nothing_else(speech, tmp_path):
+def _found_config():
     units = {
         "input": "units",
         "feature_hop": HOP,
@@ -189,23 +189,23 @@ def test_an_encoder_that_is_found_gets_a_codebook_and_nothing_else(speech, tmp_p
         "context_layers": 0,
     }
     training = TRAINING | {"units_weight": 0.0, "hidden_share": 0.0, "quantizer_start_step": 0, "steps": 1}
-    run = trainer(tiny_config(encoder=units, training=training), speech, tmp_path / "run")
+    return tiny_config(encoder=units, training=training)
+
+
+def test_an_encoder_that_is_found_gets_a_codebook_and_nothing_else(speech, tmp_path):
+    run = trainer(_found_config(), speech, tmp_path / "run")
     before = {name: p.clone() for name, p in run.task.model.named_parameters()}
     found = run.run().model
-    assert found.front.units.abs().sum() > 0 and all(
-        torch.equal(p, before[n]) for n, p in run.task.model.named_parameters()
-    )
+    assert found.front.units.abs().sum() > 0
+    assert all(torch.equal(p, before[name]) for name, p in run.task.model.named_parameters())
     codes = found.encode(torch.from_numpy(speech.waveform(speech.utterances[0])[: 20 * HOP])[None])
     assert len(codes.unique()) > 1
 
 
-def test_the_last_codebook_is_that_of_whole_utterances_as_they_were_recorded(speech, tmp_path):
-    run = trainer(_config(), speech, tmp_path / "run")
-    found = run.run().model
-    vectors = torch.cat(
-        [found.latents(torch.from_numpy(np.pad(w, (0, -len(w) % HOP)))[None])[0].T
-         for u in speech.subset("train") for w in [speech.waveform(u)]]
-    )  # fmt: skip
+def test_its_codebook_is_that_of_whole_utterances(speech, tmp_path):
+    found = trainer(_found_config(), speech, tmp_path / "run").run().model
+    waves = [speech.waveform(utterance) for utterance in speech.subset("train")]
+    vectors = torch.cat([found.latents(torch.from_numpy(np.pad(w, (0, -len(w) % HOP)))[None])[0].T for w in waves])
     codes = found.quantizer.encode(vectors.T[None])[0]
     for code in codes.unique():  # a code is the mean of what it stands for
         assert torch.allclose(vectors[codes == code].mean(0), found.quantizer.codebook[code], atol=0.05)

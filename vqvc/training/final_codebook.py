@@ -1,6 +1,7 @@
-"""The codebook of an encoder that no decoder depends on: k-means of what it makes of the training speech as it was recorded.
+"""The codebook of an encoder that is found, and on which no decoder depends: k-means of what it makes of whole utterances.
 
-A codebook that follows a moving encoder, on perturbed speech of which parts are hidden, is a worse one.
+Acoustic units are normalised over what is read: a codebook of crops is one of other vectors. (An encoder that learns by masked
+prediction learns to meet its codebook, and keeps it.)
 """
 
 import logging

@@ -244,9 +244,9 @@ class VQVAETask:
         )  # fmt: skip
 
     def finish(self) -> None:
-        if not self.settings.decoder_weight:
+        if not self.settings.decoder_weight and isinstance(self.model.front, AcousticUnits):
             final_codebook.fit(self.average.module, self.store, self.speakers, self.settings.seed)
-        elif self.model.has_mel:
+        elif self.model.has_mel and self.settings.decoder_weight:
             global_variance.measure(self.average.module, self.store, self.speakers)
 
     # --- checkpoints
