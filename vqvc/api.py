@@ -47,6 +47,7 @@ class VoiceConverter:
         from vqvc._util import devices
         from vqvc.engine.gpu.sampler import make_sampler
 
+        model_file.require_decoder()
         self.device = devices.choose(device or "auto")
         self._file, self.model = model_file, model_file.model.to(self.device)
         self._sampler = make_sampler(self.model, device=self.device)

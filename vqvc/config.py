@@ -50,9 +50,7 @@ class EncoderConfig:
     input: Literal["waveform", "log_mel", "mfcc", "units"] = (
         "waveform"  # units are found, not learned: nn/acoustic_units.py
     )
-    feature_hop: Annotated[int, Range(1, 65536)] = (
-        160  # samples per feature frame, for log_mel and mfcc; samples per code, for units
-    )
+    feature_hop: Annotated[int, Range(1, 65536)] = 160  # samples per frame of log_mel and mfcc; per code, for units
     n_mels: Annotated[int, Range(1, 512)] = 80  # mel bands, for all but waveform
     units: Annotated[int, Range(2, 65536)] = 2048  # acoustic units, for input: units
     channels: tuple[Width, ...] = (64, 128, 256, 256, 256, 256)  # one per strided convolution
@@ -60,9 +58,7 @@ class EncoderConfig:
     context_layers: Layers = 4  # residual convolutions at code rate; 0 is the paper's encoder
     context_kernel: Taps = 3  # taps
     context_dilations: tuple[Annotated[int, Range(1, 4096)], ...] = (1, 2, 4, 8)  # codes; repeated as often as needed
-    norm_reach: Annotated[float, Range(0, 60)] = (
-        0.0  # s on either side over which the strided layers' outputs are normalised; 0 is none
-    )
+    norm_reach: Annotated[float, Range(0, 60)] = 0.0  # s on either side over which frames are normalised; 0 is none
 
 
 @dataclass(frozen=True)
@@ -95,9 +91,7 @@ class DecoderConfig:
     speaker_dim: Width = 64  # numbers per speaker
     conditioning_channels: Width = 128  # width of the convolutions over codes and speaker
     conditioning_layers: Layers = 4  # residual convolutions (3 taps) at the conditioning rate
-    conditioning_hop: Annotated[int, Range(1, 65536)] = (
-        64  # samples per conditioning frame; must divide the encoder's hop
-    )
+    conditioning_hop: Annotated[int, Range(1, 65536)] = 64  # samples per conditioning frame; divides the encoder's hop
     f0: bool = False  # condition the decoder on the source's F0, relative to the speaker's mean, beside the codes
 
 
@@ -108,9 +102,7 @@ class TrainingConfig:
     steps: Annotated[int, Range(1, 10**9)] = 100000  # optimizer steps, unless --max-minutes ends the run before
     batch_size: Batch = 16  # crops per step
     crop_samples: Annotated[int, Range(1, 2**24)] = 6144  # samples per crop; a multiple of the hop
-    context_samples: Annotated[int, Range(0, 2**24)] = (
-        1024  # first samples of a crop, which give context to the WaveNet and are not scored
-    )
+    context_samples: Annotated[int, Range(0, 2**24)] = 1024  # first samples of a crop: context, not scored
     optimizer: Literal["adam", "muon", "muon_all"] = (
         "adam"  # adam (for all); muon for the matrices of the WaveNet's layers; muon_all for encoder and conditioning too
     )
@@ -119,28 +111,24 @@ class TrainingConfig:
     decay_fraction: Share = 0.4  # the last part of the run, in which the rate falls to a hundredth
     gradient_clip: Annotated[float, Range(0, 1e6, above=True)] = 1.0  # largest norm of the whole gradient
     weight_average: Decay = 0.999  # decay of the averaged (Polyak) weights
-    quantizer_start_step: Steps = (
-        0  # first steps in which z_q = z_e; the codebook then starts from data (at most a twentieth of --max-minutes)
-    )
-    decoder_warmup_fraction: Share = (
-        0.0  # first part of the run, that leaves the WaveNet out: encoder, codebook and linear prediction learn
-    )
+    quantizer_start_step: Steps = 0  # first steps in which z_q = z_e (at most a twentieth of --max-minutes)
+    decoder_warmup_fraction: Share = 0.0  # first part of the run, in which all but the WaveNet learns
     mel_weight: Weight = 1.0  # weight of the auxiliary log-mel loss; 0 turns the head off
     n_mels: Annotated[int, Range(1, 512)] = 80  # bands of the auxiliary head
+    units_weight: Weight = 0.0  # weight of predicting acoustic units (training/unit_targets.py); 0 turns it off
+    unit_targets: Annotated[int, Range(2, 32768)] = 256  # acoustic units to predict, for units_weight
+    hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
+    decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
         0  # samples of a crop, anywhere in it, that the decoder learns from; the encoder reads the whole crop; 0 is all
     )
     jitter: Share = 0.12  # probability that a code is replaced by a neighbour (Chorowski et al. 2019)
     input_noise: Annotated[float, Range(0, 128)] = (
-        0.0  # classes; highest standard deviation of noise on the WaveNet's inputs, drawn for each crop
+        0.0  # classes; most noise on the WaveNet's inputs, drawn for each crop
     )
-    perturbed_fraction: Share = (
-        0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb), the decoder the original
-    )
-    wavenet_fraction: Share = (
-        1.0  # share of each batch's crops that the WaveNet learns from; encoder, codes and log-mel learn from all
-    )
+    perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb)
+    wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; all else learns from all
     teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
     speaker_balance: Share = 0.5  # 0: speakers in proportion to their speech; 1: all speakers equally often
     valid_minutes: Minutes = 3.0  # minutes between validations
@@ -229,6 +217,16 @@ class Config:
             )
         if not t.wavenet_fraction and not t.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
+        if not (t.decoder_weight or t.units_weight or t.cpc_weight or self.encoder.input == "units"):
+            raise ConfigError("training.decoder_weight: 0 wants an encoder that learns by units_weight or cpc_weight")
+        if t.hidden_share and not t.units_weight:
+            raise ConfigError("training.hidden_share: wants training.units_weight above 0")
+        if t.units_weight and self.encoder.input == "units":
+            raise ConfigError("training.units_weight: wants an encoder that learns, not encoder.input: units")
+        if t.units_weight and hop_length % (self.audio.sample_rate // 100):
+            raise ConfigError(
+                f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
+            )
         if t.wavenet_fraction < 1 and not t.mel_weight:
             raise ConfigError(
                 "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"

@@ -8,6 +8,7 @@ import struct
 import pytest
 import torch
 
+import vqvc
 from vqvc.config import Config, from_dict
 from vqvc.conversion import model_file
 from vqvc.errors import ModelError, UsageError
@@ -158,3 +159,12 @@ def test_row_25_an_unknown_speaker_gets_the_nearest_names_from_the_header_alone(
     assert header.speaker_index("p226") == 1
     with pytest.raises(UsageError, match="p225.*--list-speakers"):
         header.speaker_index("p22")
+
+
+def test_a_model_without_a_decoder_does_not_convert(tmp_path):
+    config = tiny_config()
+    model_file.write(
+        tmp_path / "m.safetensors", build_model(config.model, 2), SPEAKERS, {"settings": {"decoder_weight": 0.0}}
+    )
+    with pytest.raises(ModelError, match="without a decoder"):
+        vqvc.load(tmp_path / "m.safetensors")

@@ -65,15 +65,15 @@ def test_every_part_learns_from_one_step(output):
     model, objective = _built(output, training={"cpc_weight": 1.0})
     wave = _wave(samples=160 * HOP)  # longer than the distances of contrastive prediction
     losses = objective(model.train(), wave, SPEAKERS, generator=torch.Generator().manual_seed(0))
-    objective.total(losses.nll.mean(), losses.mel, losses.cpc, losses.quantizer).backward()
+    objective.total(losses.nll.mean(), losses.mel, losses.cpc, losses.units, losses.quantizer).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert not without, without
 
 
 def test_a_weighted_term_counts_as_often_as_its_weight():
-    _, objective = _built(training={"mel_weight": 3.0, "cpc_weight": 5.0})
-    terms = (torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0))
-    assert objective.total(*terms) == 1 + 3 * 10 + 5 * 100 + 1000
+    _, objective = _built(training={"mel_weight": 3.0, "cpc_weight": 5.0, "units_weight": 0.0, "decoder_weight": 2.0})
+    terms = (torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10000.0))
+    assert objective.total(*terms) == 2 * (1 + 3 * 10) + 5 * 100 + 10000
 
 
 def test_a_decoder_crop_is_scored_as_in_the_whole():

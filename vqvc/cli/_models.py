@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvc.errors import UsageError
-from vqvc.models import RELEASED
+from vqvc.models import CODE_ENCODERS, RELEASED
 
 if TYPE_CHECKING:
     from vqvc.conversion.model_file import Header
@@ -47,6 +47,17 @@ def temperature(args: argparse.Namespace) -> float:
     if not 0 < args.temperature <= 2:
         raise UsageError(f"--temperature {args.temperature}: must be above 0 and at most 2")
     return args.temperature
+
+
+def read_encoder(name: str | Path | None):
+    """What makes codes: the released model (None), an encoder that comes with the package, by name, or the file of either kind.
+
+    Both kinds of file have ``path``, ``config``, ``checksum`` and ``model``. Raises ModelError.
+    """
+    from vqvc.conversion import code_encoder_file, model_file
+
+    path = RELEASED if name is None else CODE_ENCODERS.get(str(name), Path(name))
+    return (code_encoder_file if code_encoder_file.is_one(path) else model_file).read(path)
 
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import Meter
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
-from vqvc.models import RELEASED
+from vqvc.models import CODE_ENCODERS, RELEASED
 
 logger = logging.getLogger("vqvc.encode")
 
@@ -21,11 +21,18 @@ def make_parser() -> argparse.ArgumentParser:
         "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length.",
         examples="  vqvc-encode a.wav                      (a.vqc: few bytes; under the prior where there is one)\n"
         "  vqvc-encode a.wav --out a.npz          (a.txt: numbers on one line)\n"
+        "  vqvc-encode --codes phones a.wav       (prints 25 numbers from 0 to 127 for each second)\n"
         "  vqvc-encode egs/vctk/exp/small         (the folder of a run: codes.npz of the store that it learned from)\n"
         "  vqvc-encode --model model.safetensors --store dump --out codes.npz",
     )
     p.add_argument(
         "--model", type=Path, help="model file of vqvc-train; the released one, or that of the run, when not given"
+    )
+    p.add_argument(
+        "--codes",
+        metavar="NAME",
+        help="an encoder without a decoder instead of a model: phones (128 units at 25 Hz, 175 bit/s), or a file of one; "
+        "without --out, the numbers of a recording are printed",
     )
     p.add_argument("recording", nargs="?", type=Path, help="a sound file, a packed store, or the folder of a run")
     p.add_argument("--store", type=Path, help="packed store, from vqvc-pack")
@@ -33,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         "-o",
         "--out",
         type=Path,
-        help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given",
+        help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given (without --codes)",
     )
     add_prior(p, "under which a .vqc is coded, or none for plain codes")
     p.add_argument("--jobs", type=positive, help="cores to use; all by default")
@@ -45,20 +52,24 @@ def work(args: argparse.Namespace) -> None:
     """Encode."""
     if args.recording is not None and args.store is not None:
         raise UsageError("give either a recording or --store")
+    if args.codes is not None and (args.model is not None or args.prior is not None):
+        raise UsageError("--codes: names an encoder of its own; give it without --model and --prior")
     _find(args)
     if args.recording is None and args.store is None:
         raise UsageError("give a recording, as in vqvc-encode a.wav, or a packed store, as in vqvc-encode --store dump")
+    prints = args.codes is not None and args.out is None and args.store is None
     if args.out is None:
-        args.out = Path("codes.npz") if args.store else Path(args.recording.stem + SUFFIX)
+        args.out = Path("codes.npz") if args.store else Path(args.recording.stem + (".txt" if prints else SUFFIX))
     if args.out.suffix not in (".npz", ".txt", SUFFIX) or (args.store and args.out.suffix != ".npz"):
         raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else ", .txt or .vqc"))
-    refuse_overwrite(args.out, args.overwrite, args.recording)
+    if not prints:
+        refuse_overwrite(args.out, args.overwrite, args.recording)
 
     from vqvc.audio import io
 
     if args.recording is not None:
         io.info(args.recording)  # fails before the model is read
-    prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX else None
+    prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX and args.codes is None else None
 
     from vqvc._util.atomic import write_text
     from vqvc.conversion import model_file
@@ -66,7 +77,7 @@ def work(args: argparse.Namespace) -> None:
     from vqvc.corpus import ids
     from vqvc.corpus.codes import CodeArchive
 
-    found = model_file.read(args.model)
+    found = model_file.read(args.model) if args.codes is None else _code_encoder(args.codes)
     if args.out.suffix == SUFFIX:
         print(write_code_file(found, args.recording, args.out, prior))
         return
@@ -74,6 +85,9 @@ def work(args: argparse.Namespace) -> None:
         rows = _encode_store(found, args)
     else:
         codes, length_samples = encode_recording(found.model, args.recording)
+        if prints:
+            print(*codes)
+            return
         if args.out.suffix == ".txt":
             write_text(args.out, " ".join(map(str, codes)) + "\n")
             print(f"{len(codes)} codes  {args.out}")
@@ -86,6 +100,19 @@ def work(args: argparse.Namespace) -> None:
     )  # fmt: skip
     archive.save(args.out)
     print(f"{len(archive)} utterances, {len(archive.codes)} codes  {args.out}")
+
+
+def _code_encoder(name: str):
+    """The ``conversion.code_encoder_file.CodeEncoderFile`` of --codes: one that comes with the package, by its name, or a file."""
+    from vqvc.conversion import code_encoder_file
+
+    if name in CODE_ENCODERS:
+        return code_encoder_file.read(CODE_ENCODERS[name])
+    if "." not in name and "/" not in name:
+        raise UsageError(
+            f"--codes {name}: there is no such encoder; there are {', '.join(CODE_ENCODERS)}, or give a file"
+        )
+    return code_encoder_file.read(name)
 
 
 def _find(args: argparse.Namespace) -> None:

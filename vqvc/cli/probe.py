@@ -5,17 +5,18 @@ import tempfile
 from pathlib import Path
 
 from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._models import read_encoder
 from vqvc.errors import UsageError
-from vqvc.models import RELEASED
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-probe."""
     result = parser(
-        "Fit a map from codes to the 41 phone classes on subset train, score it on test (unseen speakers and sentences) and dev "
-        "(unseen sentences), beside a constant guess, random codes and k-means on MFCC. Without arguments a small corpus with "
+        "Fit a map from codes to the 41 phone classes on subset train, score it on test (unseen speakers and sentences, the harder "
+        "set) and dev (unseen sentences of known speakers, the paper's setting), beside a constant guess, random codes and k-means on MFCC. Without arguments a small corpus with "
         "exact phone times is synthesized by the built-in voices, and the released model is probed on it.",
         examples="  vqvc-probe\n"
+        "  vqvc-probe --labelled TIMIT --model phones\n"
         "  vqvc-probe egs/vctk/exp/small\n"
         "  vqvc-probe --codes exp/small/codes.npz --align align/phones.ctm --store dump --out exp/small/probe",
     )
@@ -26,7 +27,15 @@ def make_parser() -> argparse.ArgumentParser:
         help="folder of a training run, as the recipes make it: codes, alignment and store are found",
     )
     result.add_argument(
-        "--model", type=Path, help="model file for the built-in voices; the released one when not given"
+        "--model",
+        type=Path,
+        help="model file, or phones (as vqvc-encode --codes), for the built-in voices and --labelled; the released one when not given",
+    )
+    result.add_argument(
+        "--labelled",
+        type=Path,
+        metavar="DIR",
+        help="TIMIT as it is unpacked, or recordings with NAME.phn or NAME.TextGrid beside them, instead of codes and alignment",
     )
     result.add_argument("--codes", type=Path, help="codes.npz of vqvc-encode")
     result.add_argument("--align", type=Path, help="phones.ctm of vqvc-align")
@@ -45,13 +54,19 @@ def work(args: argparse.Namespace) -> int | None:
     """Fit and score the maps from codes to phones."""
     from vqvc.evaluation.run_paths import RunPaths, fill_in
 
-    built_in = args.run is None and args.codes is None and args.align is None
-    if built_in and args.store is not None:
-        raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
-    if not built_in:
+    files = (args.run, args.codes, args.align)
+    if args.labelled is not None:
+        if any(given is not None for given in (*files, args.store)):
+            raise UsageError(
+                "--labelled: brings recordings and labels; give it without a run, --codes, --align and --store"
+            )
+    elif not any(files):
+        if args.store is not None:
+            raise UsageError("--store: is for --codes and --align; give those too, or the folder of a run")
+    else:
         if args.model is not None:
             raise UsageError(
-                "--model: is for the built-in voices; codes, or the folder of a run, are probed as they are"
+                "--model: is for the built-in voices and --labelled; codes, or the folder of a run, are probed as they are"
             )
         fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
         if args.run is not None and args.store is None:
@@ -64,14 +79,17 @@ def work(args: argparse.Namespace) -> int | None:
 
     from vqvc._util import extras
     from vqvc._util.atomic import write_json
-    from vqvc.conversion import model_file
-    from vqvc.evaluation import probe_baselines, probe_codes
+    from vqvc.evaluation import labelled_corpus, probe_baselines, probe_codes
     from vqvc.evaluation.probe_codes import Probed
 
     with tempfile.TemporaryDirectory(prefix="vqvc-probe-") as scratch:
-        if built_in:
+        if args.labelled is not None:
+            model = read_encoder(args.model)
+            corpus = labelled_corpus.encode(model, args.labelled)
+            probed = Probed(corpus.archive, corpus.segments.items(), corpus.waveform, model.path.name)
+        elif not any(files):
             extras.load("espeakng_loader", "synthetic")  # before a model is read
-            probed = Probed.built_in(model_file.read(args.model or RELEASED), Path(scratch))
+            probed = Probed.built_in(read_encoder(args.model), Path(scratch))
             print(
                 f"{probed.file} on the built-in voices (eSpeak NG, {len(probed.archive)} sentences): synthetic speech, so "
                 "the figures compare models and are not those of recordings"
@@ -81,9 +99,9 @@ def work(args: argparse.Namespace) -> int | None:
         with tqdm(desc="MFCC", unit="utt", disable=None if probed.waveform else True) as bar:
             result = probe_codes.measure(probed, args.seed, args.baseline_minutes, bar.update)
     print(probe_baselines.table(result.figures))
-    name = "test" if "test" in result.figures else next(iter(result.figures))
-    accuracy = result.figures[name]["without_silence"]["codes"]["value"]
-    print(f"phone accuracy ({probe_baselines.SETS[name]}): {accuracy:.1f} %")
+    for name in sorted(result.figures):  # dev, test
+        accuracy = probe_baselines.cell(result.figures[name]["without_silence"]["codes"])
+        print(f"phone accuracy ({probe_baselines.SETS[name]}{probe_baselines.REMARKS[name]}): {accuracy} %")
     if args.out is None:
         return
     write_json(args.out / "probe.json", result.report)

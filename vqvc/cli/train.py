@@ -32,6 +32,12 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, help="folder for checkpoints, log and model.safetensors")
     p.add_argument("--init", type=Path, metavar="MODEL", help="begin from this model file instead of random weights")
     p.add_argument(
+        "--targets",
+        type=Path,
+        metavar="MODEL",
+        help="predict clusters of this model's encoder output (training.units_weight) instead of units found in cepstra",
+    )
+    p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
     )
     p.add_argument(
@@ -73,7 +79,7 @@ def work(args: argparse.Namespace) -> int:
 
     from vqvc._util import devices
     from vqvc._util.platform import keep_freed_memory
-    from vqvc.conversion import model_file
+    from vqvc.conversion import code_encoder_file, model_file
     from vqvc.corpus.store import PackedStore
     from vqvc.training import distributed
     from vqvc.training.initialization import Initialization
@@ -95,8 +101,9 @@ def work(args: argparse.Namespace) -> int:
     if args.init:
         begin = model_file.read(args.init)
         start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
+    targets_from = model_file.read(args.targets).model if args.targets else None
     with devices.explained(device), distributed.workers(device) as worker:
-        task = VQVAETask(config, store, names, device=device, worker=worker, start=start)
+        task = VQVAETask(config, store, names, device=device, worker=worker, start=start, targets_from=targets_from)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
         if worker[0] == 0:
             facts = {
@@ -109,6 +116,9 @@ def work(args: argparse.Namespace) -> int:
             if finished.held_out:
                 facts["held_out"] = finished.held_out.as_dict()
             model_file.write(args.out / "model.safetensors", finished.model, speakers, facts, unlisted=unlisted)
+            if not config.training.decoder_weight:
+                code_encoder_file.write(args.out / "encoder.safetensors", finished.model, facts)
+                print(f"encoder and codebook      {args.out / 'encoder.safetensors'}")
             if finished.held_out:
                 print(f"held-out bits per sample  {finished.held_out.bits_per_sample:.3f}")
                 print(f"  with others' codes      {finished.held_out.bits_shuffled_codes:.3f}")

@@ -13,14 +13,14 @@ import torch
 from vqvc.audio import level, resample
 from vqvc.conversion.source import Given, Source
 from vqvc.errors import AudioError
+from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.precision import working_dtype
-from vqvc.nn.vqvae import VQVAE
 
 PIECE_S = 30.0  # of speech that is encoded at a time
 SLOPE_FRAMES = 4  # that the differences of MFCC look at, on either side
 
 
-def context_codes(model: VQVAE) -> int | None:
+def context_codes(model: CodeEncoder) -> int | None:
     """Codes on either side that can influence a code; None where the whole recording does (``encoder.input: units``)."""
     settings, hop = model.config.encoder, model.hop_length
     if settings.input == "units":
@@ -38,12 +38,12 @@ def context_codes(model: VQVAE) -> int | None:
     return math.ceil(frames * samples_per_frame / hop) + model.encoder.norm_reach + model.encoder.context_codes
 
 
-def device_of(model: VQVAE) -> torch.device:
+def device_of(model: CodeEncoder) -> torch.device:
     """Where the network is."""
     return model.quantizer.codebook.device
 
 
-def encoder_precision(model: VQVAE) -> torch.autocast:
+def encoder_precision(model: CodeEncoder) -> torch.autocast:
     """Context in which the encoder runs as it was trained: bfloat16 where the device has it, else float32."""
     device = device_of(model)
     dtype = working_dtype(model.config.precision, device)
@@ -51,7 +51,7 @@ def encoder_precision(model: VQVAE) -> torch.autocast:
 
 
 @torch.inference_mode()
-def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray], piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
+def encode_blocks(model: CodeEncoder, blocks: Iterable[np.ndarray], piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
     """Codes (int64, in order) of samples that come in blocks (T,) float32, at the model's rate and level.
 
     Together ceil(T / hop) codes; the end is padded with silence. piece_s: seconds that are encoded at a time; the codes do
@@ -78,12 +78,12 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray], piece_s: float = P
         yield _encode(model, held)[skip:]
 
 
-def _encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
+def _encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
     with encoder_precision(model):
         return model.encode(torch.from_numpy(samples)[None].to(device_of(model)))[0].cpu().numpy()
 
 
-def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
+def encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
     """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
 
     Raises AudioError for fewer samples than one code stands for.
@@ -91,7 +91,7 @@ def encode(model: VQVAE, samples: np.ndarray) -> np.ndarray:
     return np.concatenate(list(encode_blocks(model, [samples])))
 
 
-def encode_recording(model: VQVAE, recording: Given, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
+def encode_recording(model: CodeEncoder, recording: Given, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
     """Codes (ceil(T / hop),) int64 of a recording of any length, and T, its length at the model's rate.
 
     It is read twice, for its level and for its codes, a block at a time. Raises AudioError for a recording that is

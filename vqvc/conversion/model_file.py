@@ -1,6 +1,6 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the module cpc, which only training uses
+    weights      the VQVAE's state_dict without the modules cpc and unit_head, which only training uses
     metadata     format_version; config (a ModelConfig), speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
@@ -27,7 +27,7 @@ from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
-TRAINING_ONLY = ("cpc.",)
+TRAINING_ONLY = ("cpc.", "unit_head.")
 MOST_SPEAKERS = 1 << 20
 KIND = tensorfile.Kind(
     what="a model file",
@@ -72,6 +72,12 @@ class Header:
     def listed_speakers(self) -> tuple[Speaker, ...]:
         """The speakers that are offered, in the table's order."""
         return tuple(one for one in self.speakers if one.listed)
+
+    def require_decoder(self) -> None:
+        """Raise ModelError for a model whose decoder was left out of training: what it would synthesize is noise."""
+        settings = self.training.get("settings")
+        if isinstance(settings, dict) and settings.get("decoder_weight") == 0:
+            raise ModelError(f"{self.path}: was trained without a decoder; it makes codes alone, with vqvc-encode")
 
     def speaker_index(self, name: str) -> int:
         """The table's index of a speaker, listed or not; raises UsageError with the nearest listed names."""

@@ -16,6 +16,7 @@ logger = logging.getLogger("vqvc.probe")
 
 SILENCE = CLASSES.index("pau")
 SETS = {"test": "unseen speakers, unseen sentences", "dev": "speakers of training, unseen sentences"}
+REMARKS = {"test": "", "dev": "; the paper's setting"}  # it split VCTK by utterances, all 109 speakers being known
 COUNTS = {"without_silence": SILENCE, "with_silence": None}
 SCORED_BY_WINDOW = 1_000_000  # the linear window map scores whole utterances up to this many frames
 
@@ -172,13 +173,14 @@ def table(figures: Mapping) -> str:
     for set_name, kinds in figures.items():
         lines.append(f"{set_name}: {SETS.get(set_name, set_name)}")
         for name, label in names.items():
-            cells = [_cell(kinds[kind].get(name)) for kind in COUNTS]
+            cells = [cell(kinds[kind].get(name)) for kind in COUNTS]
             if any(cells):
                 lines.append(f"  {label:<26} {cells[0]:>22} {cells[1]:>22}")
     return "\n".join(lines)
 
 
-def _cell(item: dict | None) -> str:
+def cell(item: dict | None) -> str:
+    """A figure and its interval as plain text; empty for none."""
     if item is None or item["value"] is None:
         return ""
     low, high = item["interval_95"]

@@ -5,6 +5,7 @@ from torch import nn
 
 from vqvc.config import DecoderConfig, ModelConfig
 from vqvc.nn.acoustic_units import AcousticUnits
+from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.conditioning import Conditioner
 from vqvc.nn.encoder import Encoder
 from vqvc.nn.features import CLASSES, LogMel, Mfcc
@@ -19,12 +20,8 @@ MFCC_CHANNELS = 39  # 13 coefficients with first and second differences
 
 def build_model(config: ModelConfig, speakers: int) -> VQVAE:
     """The network that ``config`` describes, for a table of ``speakers``, with random weights from PyTorch's generator."""
-    d, rate = config.decoder, config.audio.sample_rate
-    front, encoder = _encoder(config)
-    q = config.quantizer
-    quantizer = Quantizer(
-        q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
-    )  # fmt: skip
+    d, q, rate = config.decoder, config.quantizer, config.audio.sample_rate
+    codes = build_code_encoder(config)
     f0_conditioner = F0Conditioner(rate, config.hop_length, speakers) if d.f0 else None
     conditioning = Conditioner(
         q.codebook_dim + (F0Conditioner.ROWS if d.f0 else 0), speakers, d.speaker_dim, d.conditioning_channels,
@@ -33,9 +30,9 @@ def build_model(config: ModelConfig, speakers: int) -> VQVAE:
     wavenet = _wavenet(d)
     return VQVAE(
         config,
-        front=front,
-        encoder=encoder,
-        quantizer=quantizer,
+        front=codes.front,
+        encoder=codes.encoder,
+        quantizer=codes.quantizer,
         f0_conditioner=f0_conditioner,
         conditioning=conditioning,
         wavenet=wavenet,
@@ -43,6 +40,16 @@ def build_model(config: ModelConfig, speakers: int) -> VQVAE:
         mel=LogMel(rate, d.conditioning_hop, config.n_mels) if config.n_mels else None,
         mel_head=nn.Linear(d.conditioning_channels, config.n_mels) if config.n_mels else None,
     )
+
+
+def build_code_encoder(config: ModelConfig) -> CodeEncoder:
+    """The parts of the network that make codes, with random weights from PyTorch's generator."""
+    front, encoder = _encoder(config)
+    q = config.quantizer
+    quantizer = Quantizer(
+        q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
+    )  # fmt: skip
+    return CodeEncoder(config, front, encoder, quantizer)
 
 
 def _encoder(config: ModelConfig) -> tuple[nn.Module | None, nn.Module]:

@@ -105,13 +105,16 @@ class Encoder(nn.Module):
         self.project = Convolution(widths[-1], codebook_dim)
         self.normalise = Normalise(codebook_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """hidden: (B, T / product of strides) bool, codes whose own frames the context does not see; None hides nothing."""
         x = x.transpose(1, 2) * self.input_gain
         for layer in self.strided:
             x = torch.relu(layer(x))
         if self.norm_reach:
             x = sliding_normalise(x, self.norm_reach)
         x = self.norm(x)
+        if hidden is not None:
+            x = x.masked_fill(hidden[..., None], 0.0)
         for block in self.context:
             x = block(x)
         return self.output(x)

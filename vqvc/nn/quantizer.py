@@ -97,7 +97,11 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def initialise(self, z: Tensor, generator: Generator | None = None, iterations: int = 10) -> None:
         """Start the codebook from data: k-means++ and a few rounds of k-means on z (N, D); counts 1, sums the codes."""
-        codebook = kmeans(z, len(self.codebook), generator, iterations)
+        self.start_at(kmeans(z, len(self.codebook), generator, iterations))
+
+    @torch.no_grad()
+    def start_at(self, codebook: Tensor) -> None:
+        """Take ``codebook`` (K, D) as the codes; counts 1, sums the codes."""
         self.codebook.copy_(codebook)
         if self.update == "ema":
             self.counts.fill_(1.0)
@@ -112,7 +116,8 @@ class Quantizer(nn.Module):
         """Vectors (B, D, T) float32 of codes (B, T)."""
         return nn.functional.embedding(codes, self.codebook).transpose(1, 2)
 
-    def forward(self, z_e: Tensor, generator: draws.AnyGenerator = None) -> Quantized:
+    def forward(self, z_e: Tensor, generator: draws.AnyGenerator = None, counted: Tensor | None = None) -> Quantized:
+        """counted: (B, T) bool, the vectors of z_e that codes move to; None counts all of them."""
         z_e = z_e.float()
         codes = self.encode(z_e)
         e = self.lookup(codes)
@@ -120,15 +125,17 @@ class Quantizer(nn.Module):
         if self.update == "gradient":
             loss = loss + (z_e.detach() - e).square().mean()
         elif self.training:
-            self._move(z_e.detach(), codes, generator)
+            self._move(z_e.detach(), codes, generator, counted)
         return Quantized(z_q=z_e + (e - z_e).detach(), codes=codes, loss=loss)
 
     @torch.no_grad()
-    def _move(self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator) -> None:
+    def _move(self, z_e: Tensor, codes: Tensor, generator: draws.AnyGenerator, counted: Tensor | None = None) -> None:
         z = z_e.transpose(1, 2)
         size = len(self.codebook)
-        counts = count(codes, size)
-        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), z.reshape(-1, z.shape[2]))
+        shares = torch.ones_like(z[..., 0]) if counted is None else counted.to(z)
+        counts = torch.zeros(size, device=z.device).index_add_(0, codes.flatten(), shares.flatten())
+        weighted = z if counted is None else z * shares[..., None]
+        sums = torch.zeros_like(self.sums).index_add_(0, codes.flatten(), weighted.reshape(-1, z.shape[2]))
         fresh = draws.vectors(z, size, generator)
         if dist.is_initialized():  # every worker sees the same statistics
             dist.all_reduce(counts)

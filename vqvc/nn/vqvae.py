@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vqvc.config import ModelConfig
 from vqvc.nn import likelihood
 from vqvc.nn.cepstra import COEFFICIENTS
+from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.conditioning import Conditioner
 from vqvc.nn.features import SILENCE, LogMel, mulaw_decode
 from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT, predict, predictor
@@ -41,11 +42,9 @@ class Conditioning:
         return Conditioning(*(None if part is None else part[index] for part in parts))
 
 
-class VQVAE(nn.Module):
-    """A model made of built parts; see ``vqvc.nn.builder.build_model``.
+class VQVAE(CodeEncoder):
+    """A model made of built parts; see ``vqvc.nn.builder.build_model``. ``CodeEncoder`` describes those that make codes.
 
-    front: features (B, C, T / feature_hop) of waveforms (B, T), or None where the encoder reads the waveform.
-    encoder: features -> z_e (B, D, T / hop_length). quantizer: z_e -> codes and z_q.
     f0_conditioner: F0 contours of waveforms, or None. conditioning: z_q, F0 contour and speaker -> frames.
     wavenet: past samples and frames -> parameters of the next sample's distribution.
     prediction: frames -> linear prediction that the mixture output is centred on; None for the categorical output.
@@ -66,9 +65,7 @@ class VQVAE(nn.Module):
         mel: LogMel | None,
         mel_head: nn.Linear | None,
     ):
-        super().__init__()
-        self.config = config
-        self.front, self.encoder, self.quantizer = front, encoder, quantizer
+        super().__init__(config, front, encoder, quantizer)
         self.f0_conditioner, self.conditioning, self.wavenet = f0_conditioner, conditioning, wavenet
         self.mixture = prediction is not None
         if self.mixture:
@@ -79,25 +76,6 @@ class VQVAE(nn.Module):
             # of each speaker's cepstra, measured when training ends: what the post-filter restores
             speakers, coefficients = conditioning.speaker.num_embeddings, min(COEFFICIENTS, config.n_mels)
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))
-
-    @property
-    def hop_length(self) -> int:
-        return self.config.hop_length
-
-    @property
-    def encoder_window_samples(self) -> int:
-        """Samples of one frame of the encoder's features; 1 for the waveform itself."""
-        front = getattr(self.front, "log_mel", self.front)
-        return 1 if front is None else front.n_fft
-
-    def latents(self, waveform: Tensor) -> Tensor:
-        """z_e (B, D, T / hop) float32 of waveforms (B, T); T must be a multiple of the hop."""
-        features = waveform[:, None] if self.front is None else self.front(waveform)
-        return self.encoder(features)
-
-    def encode(self, waveform: Tensor) -> Tensor:
-        """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""
-        return self.quantizer.encode(self.latents(waveform))
 
     def f0_contour(self, waveform: Tensor) -> Tensor | None:
         """F0 contour (B, 3, T / hop) of recordings (B, T), as ``condition`` takes it; None without ``decoder.f0``."""

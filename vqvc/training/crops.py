@@ -8,6 +8,7 @@ import numpy as np
 
 from vqvc.corpus.store import FULL_SCALE, PackedStore, Utterance
 from vqvc.errors import CorpusError
+from vqvc.training.unit_targets import UnitTargets
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Batch:
     speaker: np.ndarray
     scored: np.ndarray
     utt_ids: tuple[str, ...]
+    units: np.ndarray | None = None  # (B, codes) int64, acoustic units of the waveform, -1 where an utterance had ended
 
 
 class Crops:
@@ -48,6 +50,7 @@ class Crops:
         share: tuple[int, int] = (0, 1),
     ):
         self.store, self.seed = store, seed
+        self.targets: UnitTargets | None = None  # gives the batches their ``units``
         self.perturbed_fraction = perturbed_fraction
         if perturbed_fraction and not store.perturbed:
             raise CorpusError(
@@ -103,6 +106,7 @@ class Crops:
             speaker=np.array([self.index[pick[0]] for pick in picks], np.int64),
             scored=scored,
             utt_ids=tuple(pick[1].utt_id for pick in picks),
+            units=self.targets and np.stack([self.targets.of(pick[1], pick[2], self.crop_samples) for pick in picks]),
         )
 
     def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int, int]:

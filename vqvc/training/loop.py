@@ -86,6 +86,7 @@ class Loop:
         self.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(self.folder, f".lock{self.rank}"), Interrupt() as interrupt:
             self._resume()
+            self.task.prepare()
             distributed.same_everywhere(self.task.model)
             if self.rank == 0:
                 checkpoint.sweep(self.folder)

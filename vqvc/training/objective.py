@@ -1,11 +1,14 @@
 """What training minimises: equation 3 of van den Oord et al. 2017, auxiliary losses, and what regularises them.
 
-    loss = nll + mel_weight * mel + cpc_weight * cpc + quantizer (+ teacher_weight * teacher)
+    loss = decoder_weight * (nll + mel_weight * mel) + cpc_weight * cpc + units_weight * units + quantizer
+           (+ teacher_weight * teacher)
 
 nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_samples`` are not scored
 quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
 mel        log-mel frames estimated from the conditioning frames: a dense gradient for encoder and codebook
 cpc        contrastive prediction of z_e, see ``cpc``
+units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q. The encoder
+           reads perturbed speech, some of it hidden (masked prediction: Hsu et al. 2021)
 teacher    conditioning frames of a trained model, see ``teacher``
 
 In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
@@ -15,7 +18,7 @@ WaveNet a part of the batch; in evaluation mode none of this happens.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvc.config import TrainingConfig
 from vqvc.nn import draws
@@ -23,6 +26,9 @@ from vqvc.nn.features import CLASSES, mulaw_encode
 from vqvc.nn.quantizer import Quantized
 from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.training.cpc import ContrastivePrediction
+
+HIDDEN_S = 0.2  # s of speech that are hidden at a time, about two phones
+SMOOTHING = 0.1  # of the units to predict: clusters are no more certain
 
 
 @dataclass(frozen=True)
@@ -42,26 +48,27 @@ class Phase:
 class Losses:
     """Terms of the loss for a batch of B crops of T samples, of which the decoder saw S.
 
-    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. mel, cpc, quantizer: scalars.
+    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. mel, cpc, units, quantizer: scalars.
     codes: (B, T / hop_length) int64. frames: (B, F, C), the conditioning, and f0_contour: (B, 3, S / hop_length), or None, that
-    they were made with.
+    they were made with; frames is None, and N is 0, without a decoder (decoder_weight 0).
     """
 
     nll: Tensor
     decoded: slice
     mel: Tensor
     cpc: Tensor
+    units: Tensor
     quantizer: Tensor
     codes: Tensor
-    frames: Tensor
+    frames: Tensor | None
     f0_contour: Tensor | None
 
 
 class Objective:
     """The losses of a model under training settings.
 
-    A contrastive loss needs layers of its own. ``prepare`` adds them to the model as ``cpc``, so that optimizer, average and
-    checkpoints hold them; model files do not.
+    A contrastive loss and the prediction of units need layers of their own. ``prepare`` adds them to the model as ``cpc`` and
+    ``unit_head``, so that optimizer, average and checkpoints hold them; model files do not.
     """
 
     def __init__(self, settings: TrainingConfig):
@@ -72,6 +79,8 @@ class Objective:
         if self.settings.cpc_weight:
             config = model.config
             model.add_module("cpc", ContrastivePrediction(config.quantizer.codebook_dim, config.code_rate_hz))
+        if self.settings.units_weight:
+            model.add_module("unit_head", nn.Linear(model.config.quantizer.codebook_dim, self.settings.unit_targets))
 
     def __call__(
         self,
@@ -81,6 +90,7 @@ class Objective:
         history: Tensor | None = None,
         *,
         source: Tensor | None = None,
+        units: Tensor | None = None,
         phase: Phase = Phase(),  # noqa: B008 (frozen)
         dtype: torch.dtype = torch.float32,
         generator: draws.AnyGenerator = None,
@@ -89,15 +99,37 @@ class Objective:
 
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
         source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
+        units: (B, T / hop_length) int64, the acoustic units to predict; -1 where there are none.
         dtype: of the layers; the quantizer and the losses are float32.
         """
         settings, training = self.settings, model.training
         mixed = torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32)
+        hidden = None
+        if training and settings.hidden_share:
+            codes = (len(waveform), waveform.shape[1] // model.hop_length)
+            span = max(1, round(HIDDEN_S * model.config.code_rate_hz))
+            hidden = hidden_spans(codes, settings.hidden_share, span, generator, waveform.device)
         with mixed:
-            z_e = model.latents(waveform if source is None else source)
-        quantized = _bypassed(model, z_e) if phase.bypass_quantizer else model.quantizer(z_e, generator)
+            z_e = model.latents(waveform if source is None else source, hidden)
+        visible = None if hidden is None else ~hidden
+        quantized = _bypassed(model, z_e) if phase.bypass_quantizer else model.quantizer(z_e, generator, visible)
         with mixed:
             cpc = model.cpc(z_e) if settings.cpc_weight else waveform.new_zeros(())
+        predicts = settings.units_weight and units is not None
+        found_units = units_error(model, z_e, quantized.z_q, units, hidden) if predicts else waveform.new_zeros(())
+        if training and not settings.decoder_weight:
+            nothing = waveform.new_zeros(())
+            return Losses(
+                nll=waveform.new_zeros(0, waveform.shape[1]),
+                decoded=slice(0, waveform.shape[1]),
+                mel=nothing,
+                cpc=cpc,
+                units=found_units,
+                quantizer=quantized.loss,
+                codes=quantized.codes,
+                frames=None,
+                f0_contour=None,
+            )
         decoded = self._decoder_crop(model, waveform.shape[1], generator)
         z_q = quantized.z_q[:, :, decoded.start // model.hop_length : decoded.stop // model.hop_length]
         if training:
@@ -129,6 +161,7 @@ class Objective:
             decoded=decoded,
             mel=mel,
             cpc=cpc,
+            units=found_units,
             quantizer=quantized.loss,
             codes=quantized.codes,
             frames=frames,
@@ -143,14 +176,40 @@ class Objective:
         start = hop * draws.integer((samples - wanted) // hop + 1, generator, model.quantizer.codebook.device)
         return slice(start, start + wanted)
 
-    def total(self, nll: Tensor, mel: Tensor, cpc: Tensor, quantizer: Tensor) -> Tensor:
+    def total(self, nll: Tensor, mel: Tensor, cpc: Tensor, units: Tensor, quantizer: Tensor) -> Tensor:
         """The weighted sum of scalar terms, without the teacher's."""
-        return nll + self.settings.mel_weight * mel + self.settings.cpc_weight * cpc + quantizer
+        settings = self.settings
+        decoder = settings.decoder_weight * (nll + settings.mel_weight * mel)
+        return decoder + settings.cpc_weight * cpc + settings.units_weight * units + quantizer
 
 
 def _bypassed(model: VQVAE, z_e: Tensor) -> Quantized:
     """z_e in place of z_q; the codes are counted, and nothing is learned from them."""
     return Quantized(z_q=z_e, codes=model.quantizer.encode(z_e), loss=z_e.new_zeros(()))
+
+
+def hidden_spans(
+    shape: tuple[int, int], share: float, span: int, generator: draws.AnyGenerator, device: torch.device
+) -> Tensor:
+    """(B, T) bool: spans of ``span`` codes that begin anywhere, overlap, and cover about ``share`` of all codes."""
+    starts = draws.rand(shape, generator, device) < 1 - (1 - share) ** (1 / span)
+    padded = nn.functional.pad(starts.float(), (span // 2, span - 1 - span // 2))
+    return nn.functional.max_pool1d(padded[:, None], span, 1)[:, 0] > 0
+
+
+def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: Tensor | None) -> Tensor:
+    """Mean cross entropy in nats, a scalar, of units (B, T), -1 where there are none, that the head predicts.
+
+    The mean of two: from z_e (B, D, T) everywhere, and from z_q where nothing is hidden (B, T).
+    """
+    seen = units if hidden is None else units.masked_fill(hidden, -1)
+    with torch.autocast(z_e.device.type, enabled=False):
+        scores = [model.unit_head(z.float().transpose(1, 2)).flatten(0, 1) for z in (z_e, z_q)]
+        losses = [
+            nn.functional.cross_entropy(one, wanted.flatten(), ignore_index=-1, label_smoothing=SMOOTHING)
+            for one, wanted in zip(scores, (units, seen))
+        ]
+    return sum(losses) / 2
 
 
 def _f0_of_crops(model: VQVAE, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator) -> Tensor | None:

@@ -98,6 +98,9 @@ class PriorTask:
     def check_data(self) -> None:
         """Nothing: the archive was read whole, and its parts agree."""
 
+    def prepare(self) -> None:
+        """Nothing: codes are all that is learned from."""
+
     def describe(self) -> dict:
         return {
             "parameters": sum(p.numel() for p in self.model.parameters()),

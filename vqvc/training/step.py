@@ -19,7 +19,7 @@ from vqvc.training.objective import Objective, Phase
 from vqvc.training.teacher import Teacher
 
 UNRECORDED = 3  # steps of a phase before its recording: libraries set themselves up, optimizers make their state
-FIGURES = ("nll", "mel", "cpc", "quantizer", "teacher", "gradient_norm")
+FIGURES = ("nll", "mel", "cpc", "units", "quantizer", "teacher", "gradient_norm")
 
 
 class TrainingStep:
@@ -52,7 +52,7 @@ class TrainingStep:
         self._steps, self._recorded = 0, {}  # in this phase
 
     def __call__(self, batch: Batch, number: int, rate: float, phase: Phase) -> tuple[Tensor, Tensor] | None:
-        """FIGURES (6,) and how often each code was chosen (K,), float32 on the device and good until the next step.
+        """FIGURES (7,) and how often each code was chosen (K,), float32 on the device and good until the next step.
 
         number, rate: of this step, and its learning rate. None when a figure is not finite, on every worker; no weight has moved
         then.
@@ -64,7 +64,9 @@ class TrainingStep:
             else:
                 group["lr"] = rate
         inputs = [
-            torch.from_numpy(a) for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored)
+            torch.from_numpy(a)
+            for a in (batch.waveform, batch.history, batch.source, batch.speaker, batch.scored, batch.units)
+            if a is not None
         ]
         if phase != self._phase:
             self._phase, self._steps, self._recorded = phase, 0, {}
@@ -95,13 +97,20 @@ class TrainingStep:
         return self._recorded[work.__name__](inputs)
 
     def _learn(
-        self, waveform: Tensor, history: Tensor, source: Tensor, speaker: Tensor, scored: Tensor
+        self,
+        waveform: Tensor,
+        history: Tensor,
+        source: Tensor,
+        speaker: Tensor,
+        scored: Tensor,
+        units: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
         losses = self.objective(
-            model, waveform, speaker, history, source=source, phase=self._phase, dtype=self.dtype, generator=self.shared
-        )
+            model, waveform, speaker, history, source=source, units=units, phase=self._phase, dtype=self.dtype,
+            generator=self.shared,
+        )  # fmt: skip
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal
         share = len(waveform) * self.workers / settings.batch_size
         scored = scored[: len(losses.nll), losses.decoded]
@@ -109,16 +118,18 @@ class TrainingStep:
             scored[:, : settings.context_samples] = False
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
         mel, cpc, quantizer = share * losses.mel, share * losses.cpc, share * losses.quantizer
-        total = self.objective.total(nll, mel, cpc, quantizer)
+        found_units = share * losses.units
+        total = self.objective.total(nll, mel, cpc, found_units, quantizer)
         teacher = torch.zeros_like(mel)
         if self.teacher is not None:
             teacher = self.teacher.error(losses.frames, waveform, speaker, losses.f0_contour, self.dtype)
             total = total + settings.teacher_weight * teacher
         model.zero_grad(set_to_none=True)
-        total.backward()
+        if total.requires_grad:  # not where the encoder is found and there is no decoder
+            total.backward()
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, cpc, quantizer, teacher]).detach())
+        figures = distributed.mean_over_workers(torch.stack([nll, mel, cpc, found_units, quantizer, teacher]).detach())
         return torch.cat([figures, norm[None]]), count(losses.codes, model.config.quantizer.codebook_size)
 
     def _move(self) -> None:

@@ -54,6 +54,9 @@ class Task(Protocol):
     def check_data(self) -> None:
         """Read what is to be learned and raise VqvcError where it is not what its checksum says; the first worker only."""
 
+    def prepare(self) -> None:
+        """What is found in the data before the first step, unless a checkpoint had it; not counted as training. Every worker."""
+
     def describe(self) -> dict:
         """Figures of the model and its data, for the log's first line."""
 

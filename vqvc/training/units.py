@@ -18,9 +18,9 @@ CLASS_FRAMES = 50  # fewest frames for each of them
 STATIC = 13  # cepstra that the clusters are of, with first and second differences
 FIT_ROWS = 150_000  # frames on which k-means and the discriminant are fitted
 SHRINKAGE = 0.01  # of covariances towards a multiple of the identity
-STARTS = 20  # of them for each cluster, from which k-means begins
+STARTS = 8  # of them for each cluster, from which k-means begins
 LAGS = (4, 5, 6)  # frames of 10 ms after which units are counted as following one another
-MOST_FRAMES = 1_200_000  # of speech, 3.3 hours
+MOST_FRAMES = 1_000_000  # of speech, 2.8 hours
 logger = logging.getLogger("vqvc.training")
 
 

@@ -18,7 +18,7 @@ from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training import distributed, global_variance
+from vqvc.training import distributed, final_codebook, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
@@ -26,6 +26,7 @@ from vqvc.training.objective import Objective, Phase
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
 from vqvc.training.teacher import Teacher
+from vqvc.training.unit_targets import UnitTargets, require_same_codes
 from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
 
@@ -45,7 +46,8 @@ class VQVAETask:
     """The model of a Config on the subset ``train`` of a store.
 
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
-    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies.
+    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies. targets_from:
+    the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra.
     """
 
     unit = "samples"
@@ -60,6 +62,7 @@ class VQVAETask:
         device: torch.device | str = "cpu",
         worker: tuple[int, int] = (0, 1),
         start: Initialization | None = None,
+        targets_from: VQVAE | None = None,
     ):
         self.config, self.store, self.speakers = config, store, speakers
         self.settings = settings = config.training
@@ -82,6 +85,12 @@ class VQVAETask:
         self.model.to(self.device)
         self.decoder_warmup_fraction, self.bypass_quantizer = settings.decoder_warmup_fraction, True
         self.initialized_from = str(start.path) if start else None
+        self.targets_from = targets_from
+        self.targets = UnitTargets(store, config.hop_length) if settings.units_weight else None
+        if targets_from is not None:
+            if self.targets is None:
+                raise TrainingError("training.units_weight: is 0, so nothing is predicted; --targets wants it above 0")
+            require_same_codes(config, targets_from.config)
         teacher = None
         if settings.teacher_weight and start is None:
             raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
@@ -115,6 +124,24 @@ class VQVAETask:
                 "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; the model is trained "
                 "and written, but nothing measures it on unseen speech", self.store.path, len(self.speakers),
             )  # fmt: skip
+
+    def prepare(self) -> None:
+        if self.targets is None:
+            return
+        if self.rank == 0 and not self.targets.found:
+            seed = self.settings.seed
+            source = self.targets_from
+            if source is None:
+                e, q = self.config.encoder, self.config.quantizer
+                source = AcousticUnits(
+                    self.config.audio.sample_rate, self.config.hop_length, e.n_mels, e.units, q.codebook_dim
+                ).to(self.device)
+                find_units(source, shuffled(self.store, self.speakers, seed), seed)
+            latents = source if isinstance(source, AcousticUnits) else source.to(self.device).latents
+            self.targets.find(latents, self.store, self.speakers, self.settings.unit_targets, seed, self.device)
+        self.targets.to(self.device)  # where workers exchange tensors
+        distributed.same_everywhere(self.targets)
+        self.crops.targets = self.targets.cpu()
 
     def describe(self) -> dict:
         return {
@@ -192,10 +219,14 @@ class VQVAETask:
         found = dict(found)
         bits, effective = float(found.pop("nll")) / math.log(2), perplexity(found.pop("counts"))
         values = {"loss_bits": bits, **{name: float(value) for name, value in found.items()}, "perplexity": effective}
+        if not self.settings.decoder_weight:
+            return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {effective:.0f}"
         return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
 
     @torch.no_grad()
     def unseen_bits(self, model: VQVAE, position: Position) -> float:
+        if not self.settings.decoder_weight:
+            return 0.0
         batch = self.unseen
         waveform, history, speaker, scored = (
             torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
@@ -205,7 +236,7 @@ class VQVAETask:
         return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
 
     def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOut | None:
-        if not self.held_out:
+        if not self.held_out or not self.settings.decoder_weight:
             return None
         return validate(
             self.average.module, self.store, "dev", self.speakers, seconds=FINAL_SECONDS if final else VALID_SECONDS,
@@ -213,7 +244,9 @@ class VQVAETask:
         )  # fmt: skip
 
     def finish(self) -> None:
-        if self.model.has_mel:
+        if not self.settings.decoder_weight and isinstance(self.model.front, AcousticUnits):
+            final_codebook.fit(self.average.module, self.store, self.speakers, self.settings.seed)
+        elif self.model.has_mel and self.settings.decoder_weight:
             global_variance.measure(self.average.module, self.store, self.speakers)
 
     # --- checkpoints
@@ -253,9 +286,12 @@ class VQVAETask:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"epoch_counts": distributed.sum_over_workers(self.epoch_counts.clone())}
+        targets = {} if self.targets is None else {"unit_targets": self.targets.numbers}
+        return {"epoch_counts": distributed.sum_over_workers(self.epoch_counts.clone()), **targets}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
+        if self.targets is not None:
+            self.targets.numbers.copy_(tensors["unit_targets"])
         counts = tensors["epoch_counts"].to(self.device)
         self.epoch_counts = counts if self.rank == 0 else torch.zeros_like(counts)  # they are summed over workers
         self.bypass_quantizer = facts.get(

@@ -1,0 +1,156 @@
+"""A corpus with phone labels by hand beside its recordings, encoded by a model: TIMIT as it is unpacked, or TextGrids.
+
+    TIMIT/TRAIN/DR1/FCJF0/SI1027.WAV, .PHN     any folder of recordings, each with NAME.phn or NAME.TextGrid beside it
+
+A speaker is the folder of the recordings, a sentence their name (TIMIT's prompts have one name for all who read them). Below
+folders ``train`` and ``test``, in any case of letters, the speakers of ``test`` are those that are unseen; elsewhere, and for the
+sentences that are held out, hashes of the names decide, as ``vqvc.corpus.splits`` does.
+"""
+
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqvc._util.platform import cores
+from vqvc.audio import io
+from vqvc.audio.folder import recordings_in
+from vqvc.corpus import alignment, ids, phone_sets, splits
+from vqvc.corpus.align_store import READERS
+from vqvc.corpus.alignment import Segment
+from vqvc.corpus.codes import CodeArchive
+from vqvc.errors import CorpusError, VqvcError
+
+UNSEEN_SPEAKERS, HELD_OUT_SENTENCES = 0.2, 0.1  # shares
+PARTS = ("train", "test")  # folders that say who is unseen
+logger = logging.getLogger("vqvc.probe")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A recording and its labels."""
+
+    utt_id: str
+    speaker: str
+    sentence: str
+    part: str  # train, test, or empty
+    recording: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """What the probe takes: codes, phone segments by utterance, and where the recordings lie."""
+
+    archive: CodeArchive
+    segments: dict[str, list[Segment]]
+    recordings: dict[str, Path]
+    sample_rate: int  # Hz, of ``waveform``
+
+    def waveform(self, utt_id: str) -> np.ndarray:
+        """(T,) float32 of an utterance, at the model's rate."""
+        return io.read(self.recordings[utt_id], self.sample_rate).samples
+
+
+def find(folder: str | Path) -> list[Labelled]:
+    """Every recording below ``folder`` with labels beside it, in order of id; raises CorpusError where there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder of recordings with labels")
+    beside = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in READERS and not path.name.startswith("."):
+            beside[path.parent, path.stem.lower()] = path
+    found = {}
+    for recording in sorted(recordings_in(folder).recordings):
+        labels = beside.get((recording.parent, recording.stem.lower()))
+        if labels is None:
+            continue
+        above = [part.lower() for part in recording.relative_to(folder).parts[:-1]]
+        part = next((one for one in above if one in PARTS), "")
+        speaker, sentence = ids.spell(recording.parent.name), recording.stem.lower()
+        utt_id = ids.spell(f"{speaker}_{sentence}")
+        if utt_id in found:
+            raise CorpusError(
+                f"{recording}: {found[utt_id].recording} is also sentence {sentence} of {speaker}; give one corpus at a time"
+            )
+        found[utt_id] = Labelled(utt_id, speaker, sentence, part, recording, labels)
+    if not found:
+        raise CorpusError(
+            f"{folder}: holds no recording with labels beside it; give the folder of TIMIT, or of recordings with NAME.phn or "
+            "NAME.TextGrid"
+        )
+    return [found[utt_id] for utt_id in sorted(found, key=str.encode)]
+
+
+def subsets(items: list[Labelled]) -> dict[str, str]:
+    """utt_id -> train (the map is fitted), dev (its speakers, other sentences), test (other speakers and sentences), or empty."""
+    if {item.part for item in items} == set(PARTS):
+        unseen = {item.speaker for item in items if item.part == "test"}
+    else:
+        unseen = set(splits.choose_unseen((item.speaker for item in items), UNSEEN_SPEAKERS))
+    seen = [item for item in items if item.speaker not in unseen]
+    held_out = splits.choose_held_out((item.sentence for item in seen), HELD_OUT_SENTENCES)
+    found = {item.utt_id: "dev" if item.sentence in held_out else "train" for item in seen}
+    trained = {item.sentence for item in seen if found[item.utt_id] == "train"}
+    for item in items:
+        if item.speaker in unseen:
+            found[item.utt_id] = "" if item.sentence in trained else "test"
+    return found
+
+
+def encode(model_file, folder: str | Path, jobs: int | None = None) -> EncodedCorpus:
+    """Encode the corpus in ``folder`` with a model file or a code encoder's file.
+
+    What cannot be read is listed in the log and left out. Raises CorpusError when nothing is left.
+    """
+    import torch
+
+    from vqvc.conversion.encoding import encode_recording
+
+    items = find(folder)
+    subset = subsets(items)
+    items = [item for item in items if subset[item.utt_id]]
+    rate = model_file.config.audio.sample_rate
+
+    def work(item: Labelled) -> tuple[np.ndarray, int, list[Segment]] | VqvcError:
+        try:
+            codes, length = encode_recording(model_file.model, item.recording)
+            return codes, length, _segments(item.labels, length / rate)
+        except VqvcError as error:
+            return error
+
+    jobs, threads = jobs or cores(), torch.get_num_threads()
+    torch.set_num_threads(1)  # one utterance per core is faster than one utterance on all
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            done = list(zip(items, pool.map(work, items)))
+    finally:
+        torch.set_num_threads(threads)
+    for _, result in done:
+        if isinstance(result, VqvcError):
+            logger.warning("left out: %s", result)
+    done = [(item, *result) for item, result in done if not isinstance(result, VqvcError)]
+    if not done:
+        raise CorpusError(f"{folder}: none of its {len(items)} recordings could be read; the log says why")
+    counts = Counter(subset[item.utt_id] for item, *_ in done)
+    logger.info("%s: %s", folder, ", ".join(f"{counts[name]} utterances in {name}" for name in splits.SUBSETS))
+    archive = CodeArchive.build(
+        [(item.utt_id, item.speaker, subset[item.utt_id], length, codes) for item, codes, length, _ in done],
+        hop_length=model_file.config.hop_length,
+        sample_rate=rate,
+        codebook_size=model_file.config.quantizer.codebook_size,
+        model=model_file.checksum,
+    )
+    segments = {item.utt_id: found for item, _, _, found in done}
+    return EncodedCorpus(archive, segments, {item.utt_id: item.recording for item, *_ in done}, rate)
+
+
+def _segments(labels: Path, duration_s: float) -> list[Segment]:
+    grid = READERS[labels.suffix.lower()](labels)
+    tier = alignment.phone_tier(grid)
+    to_class = phone_sets.choose(interval.text.strip() for interval in tier.items)
+    return alignment.from_textgrid(grid, to_class, trim_start_s=0.0, duration_s=duration_s, tier=tier)
