@@ -1,6 +1,6 @@
 """ABX and bit rate of codes on one set of speech, a row for each encoder.
 
-    python benchmarks/units.py --store exp/all/dump --align exp/all/align/phones.ctm vctk-small phones exp/mine/encoder.safetensors
+    python benchmarks/units.py --store exp/all/dump --align exp/all/align/phones.ctm released phones exp/mine/encoder.safetensors
 
 ABX is measured as ZeroSpeech 2019 does, on phone triples that differ in the middle phone: DTW over the codes' vectors (angles),
 and, harder, over the codes as symbols (equal or not). Bit rates are of the same speech: code rate times log2 of the codebook, times
@@ -42,7 +42,7 @@ def labelled(found, store: PackedStore, alignment: dict) -> LabelledCodes:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("encoders", nargs="+", help="vctk-small, a name that vqvc-encode --codes takes, or a file")
+    parser.add_argument("encoders", nargs="+", help="released, a name that vqvc-encode --codes takes, or a file")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--align", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
@@ -53,7 +53,7 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in args.encoders:
-        found = read_encoder(None if name == "vctk-small" else name)
+        found = read_encoder(None if name == "released" else name)
         data = labelled(found, store, alignment)
         rate_hz = found.config.code_rate_hz
         bits = bitrates(data.codes, data.offsets, data.codebook_size, rate_hz)

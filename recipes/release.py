@@ -1,7 +1,7 @@
 """The text of a release: figures of a run, written between two marker lines of the README and of the model card.
 
-    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small --command 'vqvc-evaluate ...' README.md
-    python recipes/release.py name vctk-small
+    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-2 --command 'vqvc-evaluate ...' README.md
+    python recipes/release.py name vctk-small-2
 
 A file has ``<!-- begin figures -->`` and ``<!-- end figures -->`` where its figures belong; the first line may say more
 after the name. ``facts`` is another such block. A file that has neither is refused.
@@ -18,6 +18,7 @@ from vqvc._util.atomic import write_text
 from vqvc.conversion.model_file import read_header
 from vqvc.errors import VqvcError
 from vqvc.evaluation.run_folder import RunFolder
+from vqvc.models import CODE_ENCODERS
 
 ROOT = Path(__file__).resolve().parent.parent
 NATURAL = ("source", "natural")  # what stands in the column of natural speech, whichever the section has
@@ -151,7 +152,7 @@ def use(models: Path, name: str) -> None:
         raise VqvcError(f"{path}: has no line RELEASED = ...")
     write_text(path, text)
     for other in sorted(models.glob("*.safetensors")):
-        if other.stem != name:
+        if other.stem not in (name, *CODE_ENCODERS):
             print(f"{other}: an earlier model; remove it (git rm) when this one replaces it")
 
 

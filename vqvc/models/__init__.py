@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-RELEASED = Path(__file__).parent / "vctk-small.safetensors"
+RELEASED = Path(__file__).parent / "vctk-small-2.safetensors"
 CODE_ENCODERS = {"phones": Path(__file__).parent / "phones.safetensors"}  # of vqvc-encode --codes, by name
