@@ -81,7 +81,7 @@ def test_options_of_commands_in_the_readme_exist():
 @pytest.mark.slow  # enrolls with the included model
 def test_the_python_examples_run(tmp_path, monkeypatch, speechlike):
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2 and "enroll" in blocks[1]
+    assert len(blocks) == 3 and "enroll" in blocks[1] and "phones" in blocks[2]
     monkeypatch.chdir(tmp_path)
     soundfile.write("a.wav", speechlike(0.6, 44100), 44100)
     soundfile.write("me.wav", speechlike(12.0), 16000)
@@ -97,4 +97,5 @@ def test_the_python_examples_run(tmp_path, monkeypatch, speechlike):
             44100,
             soundfile.info("a.wav").frames,
         ) and "speaker me" in sound.comment
+    assert len(found["codes"]) == -(-found["length_samples"] // 640)  # 25 a second
     assert found["voice"].name == "me" and (tmp_path / "me.voice").stat().st_size < 10_000
