@@ -41,6 +41,7 @@ ROWS = (  # section and name in evaluate.json, how it is called
     ("encoder_campplus", "similarity_to_source", "similarity to the source's own recording by CAM++"),
     ("prosody", "pitch_correlation", "correlation with the source's F0"),
     ("quality", "overall", "DNSMOS"),
+    ("quality", "distillmos", "DistillMOS"),
 )
 
 
