@@ -10,7 +10,7 @@ from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
 from vqvc.audio import io, resample
-from vqvc.conversion import model_file
+from vqvc.conversion import code_encoder_file, model_file
 from vqvc.errors import AudioError, ModelError, UsageError
 
 
@@ -182,3 +182,26 @@ def test_a_missing_model_is_a_sentence(tmp_path):
 def test_importing_vqvc_imports_no_torch():
     code = "import sys, vqvc; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_encoder_alone_makes_the_codes_of_its_model(converter, tmp_path, speechlike):
+    io.write(tmp_path / "a.wav", speechlike(0.5), 16000)
+    model_file.write(tmp_path / "model.safetensors", tiny_model(), SPEAKERS, {})
+    encoder = vqvc.load_encoder(tmp_path / "model.safetensors")
+    assert (encoder.sample_rate, encoder.hop_length) == (16000, 64) and encoder.codebook.shape == (16, 8)
+    assert np.array_equal(
+        encoder.encode(tmp_path / "a.wav"), vqvc.load(tmp_path / "model.safetensors").encode(tmp_path / "a.wav")
+    )
+    code_encoder_file.write(tmp_path / "encoder.safetensors", encoder.model, {})
+    alone = vqvc.load_encoder(str(tmp_path / "encoder.safetensors"), device="cpu")
+    assert alone.encode(io.read(tmp_path / "a.wav").samples).shape == encoder.encode(tmp_path / "a.wav").shape
+
+
+def test_the_included_encoder_is_found_by_its_name(tmp_path, speechlike):
+    io.write(tmp_path / "a.wav", speechlike(0.5), 16000)
+    codes = vqvc.load_encoder("phones").encode(tmp_path / "a.wav")
+    assert codes.dtype == np.int64 and len(codes) == -(-io.info(tmp_path / "a.wav").length_samples // 640)
+    with pytest.raises(UsageError, match="there are phones"):
+        vqvc.load_encoder("phonemes")
+    with pytest.raises(ModelError, match="absent.safetensors"):
+        vqvc.load_encoder(tmp_path / "absent.safetensors")

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vqvc.api import VoiceConverter
+    from vqvc.conversion.speech_encoder import SpeechEncoder
 
 __version__ = "0.2.0"
 
@@ -22,3 +23,17 @@ def load(path: "str | Path | None" = None, device: str | None = None) -> "VoiceC
     from vqvc.models import RELEASED
 
     return VoiceConverter.load(RELEASED if path is None else path, device)
+
+
+def load_encoder(name: "str | Path" = "phones", device: str | None = None) -> "SpeechEncoder":
+    """What makes codes of speech, without a decoder: ``phones``, which comes with the package, or the file at a path.
+
+    The file may be ``encoder.safetensors`` or ``model.safetensors`` of vqvc-train. device: as of :func:`load`. Raises ModelError
+    for a file that is neither, UsageError for a name that there is not.
+
+    >>> vqvc.load_encoder("phones").encode("a.wav")  # (T,) int64, 25 a second
+    """
+    from vqvc.conversion.speech_encoder import SpeechEncoder
+    from vqvc.models import code_encoder
+
+    return SpeechEncoder.load(code_encoder(name), device)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvc.errors import UsageError
-from vqvc.models import CODE_ENCODERS, RELEASED
+from vqvc.models import RELEASED, code_encoder
 
 if TYPE_CHECKING:
-    from vqvc.conversion.model_file import Header
+    from vqvc.conversion.code_encoder_file import CodeEncoderFile
+    from vqvc.conversion.model_file import Header, ModelFile
     from vqvc.conversion.voice_file import EnrolledVoice
 
 
@@ -49,15 +50,14 @@ def temperature(args: argparse.Namespace) -> float:
     return args.temperature
 
 
-def read_encoder(name: str | Path | None):
+def read_encoder(name: str | Path | None) -> "CodeEncoderFile | ModelFile":
     """What makes codes: the released model (None), an encoder that comes with the package, by name, or the file of either kind.
 
-    Both kinds of file have ``path``, ``config``, ``checksum`` and ``model``. Raises ModelError.
+    Raises ModelError for a file that is neither, UsageError for a name that there is not.
     """
-    from vqvc.conversion import code_encoder_file, model_file
+    from vqvc.conversion import speech_encoder
 
-    path = RELEASED if name is None else CODE_ENCODERS.get(str(name), Path(name))
-    return (code_encoder_file if code_encoder_file.is_one(path) else model_file).read(path)
+    return speech_encoder.read_file(RELEASED if name is None else code_encoder(name))
 
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:

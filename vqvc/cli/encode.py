@@ -10,7 +10,7 @@ from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import Meter
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
-from vqvc.models import CODE_ENCODERS, RELEASED
+from vqvc.models import RELEASED, code_encoder
 
 logger = logging.getLogger("vqvc.encode")
 
@@ -72,12 +72,12 @@ def work(args: argparse.Namespace) -> None:
     prior = find_prior(args, needed=False) if args.out.suffix == SUFFIX and args.codes is None else None
 
     from vqvc._util.atomic import write_text
-    from vqvc.conversion import model_file
+    from vqvc.conversion import code_encoder_file, model_file
     from vqvc.conversion.encoding import encode_recording
     from vqvc.corpus import ids
     from vqvc.corpus.codes import CodeArchive
 
-    found = model_file.read(args.model) if args.codes is None else _code_encoder(args.codes)
+    found = model_file.read(args.model) if args.codes is None else code_encoder_file.read(code_encoder(args.codes))
     if args.out.suffix == SUFFIX:
         print(write_code_file(found, args.recording, args.out, prior))
         return
@@ -100,19 +100,6 @@ def work(args: argparse.Namespace) -> None:
     )  # fmt: skip
     archive.save(args.out)
     print(f"{len(archive)} utterances, {len(archive.codes)} codes  {args.out}")
-
-
-def _code_encoder(name: str):
-    """The ``conversion.code_encoder_file.CodeEncoderFile`` of --codes: one that comes with the package, by its name, or a file."""
-    from vqvc.conversion import code_encoder_file
-
-    if name in CODE_ENCODERS:
-        return code_encoder_file.read(CODE_ENCODERS[name])
-    if "." not in name and "/" not in name:
-        raise UsageError(
-            f"--codes {name}: there is no such encoder; there are {', '.join(CODE_ENCODERS)}, or give a file"
-        )
-    return code_encoder_file.read(name)
 
 
 def _find(args: argparse.Namespace) -> None:

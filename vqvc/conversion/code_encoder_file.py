@@ -1,6 +1,6 @@
 """The file of an encoder and its codebook alone, without a decoder: units of speech, as text or as codes to keep.
 
-weights      the CodeEncoder's state_dict; matrices of the encoder as float16, the codebook as float32
+weights      the CodeEncoder's state_dict; matrices of the encoder as int8 with a float32 scale for each row, the rest as float32
 metadata     format version; config (a ModelConfig), training (JSON); checksum (SHA-256 over all of these and the weights)
 """
 

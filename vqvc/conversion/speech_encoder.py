@@ -1,0 +1,55 @@
+"""What makes codes of speech and needs no decoder: an encoder and its codebook, alone in their file or in a model's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vqvc._util import devices
+from vqvc.conversion import code_encoder_file, encoding, model_file
+from vqvc.conversion.source import Source
+
+if TYPE_CHECKING:
+    from vqvc.conversion.code_encoder_file import CodeEncoderFile
+    from vqvc.conversion.model_file import ModelFile
+    from vqvc.conversion.source import Given
+
+
+def read_file(path: str | Path) -> "CodeEncoderFile | ModelFile":
+    """The whole file; both kinds have ``path``, ``config``, ``checksum`` and ``model``, which is a ``CodeEncoder``.
+
+    Raises ModelError for a file that is missing, damaged or of neither kind.
+    """
+    return code_encoder_file.read(path) if code_encoder_file.is_one(path) else model_file.read(path)
+
+
+class SpeechEncoder:
+    """An encoder and its codebook. Make one with :func:`vqvc.load_encoder`.
+
+    sample_rate: Hz, of samples that are given without a rate; hop_length: samples per code; checksum: of its file; device: where
+    it runs; model: the network, in evaluation mode.
+    """
+
+    def __init__(self, file: "CodeEncoderFile | ModelFile", device: str | None = None) -> None:
+        self.device = devices.choose(device or "auto")
+        self.model = file.model.to(self.device)
+        self.sample_rate: int = file.config.audio.sample_rate
+        self.hop_length: int = file.config.hop_length
+        self.checksum: str = file.checksum
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> "SpeechEncoder":
+        """Read a file of either kind; raises ModelError as ``read_file`` does."""
+        return cls(read_file(path), device)
+
+    @property
+    def codebook(self) -> np.ndarray[Any, Any]:
+        """(K, D) float32."""
+        return self.model.quantizer.codebook.detach().cpu().numpy()
+
+    def encode(self, source: "Given") -> np.ndarray[Any, Any]:
+        """Codes (ceil(T / hop_length),) int64 of a recording of any length: a path, samples (T,), or samples and their rate in Hz.
+
+        Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
+        """
+        return encoding.encode_recording(self.model, Source.of(source, self.sample_rate))[0]
