@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vqvc.cli import _outputs
 from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import add_model, add_target, temperature, voice_of
+from vqvc.cli._models import add_model, add_target, add_temperature, temperature, voice_of
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--gate", type=float, default=-60.0, metavar="DB", help="level of the source below which there is silence"
     )
     p.add_argument("--seed", type=int, default=0, help="of the draws")
-    p.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
+    add_temperature(p)
     p.add_argument(
         "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum, which adds 16 ms, or not"
     )
