@@ -1,4 +1,4 @@
-"""The evaluation of a model: which recordings are made, who judges them, and what evaluate.json holds."""
+"""The evaluation of a model: which recordings are made, which models judge them, and the content of evaluate.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from vqvc.evaluation.metrics import code_set, contour, pitch, quality, speaker, 
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges: a recogniser, speaker encoders by name (the first is the one that is quoted), predictors of quality.
+    """The judges: a recogniser, speaker encoders by name (figures are quoted by the first), predictors of quality.
 
     What is None or empty is left out of the figures. threads: recordings judged at once, all cores when None.
     """
