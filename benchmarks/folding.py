@@ -118,8 +118,8 @@ def judged(folded: Sequence, plain: Sequence, store, seed: int) -> dict:
     for clips in (folded, plain):
         pitch.add_pitch(clips, rate)
         features = np.stack([speaker_mfcc.clip_features(clip, rate) for clip in clips])
-        named.append(np.array([100.0 * (name == clip.voice) for name, clip in zip(judge.names_of(features), clips)]))
-        near.append(np.array([judge.similarities(one[None], clip.voice)[0] for one, clip in zip(features, clips)]))
+        named.append(np.array([100.0 * (name == clip.target) for name, clip in zip(judge.names_of(features), clips)]))
+        near.append(np.array([judge.similarities(one[None], clip.target)[0] for one, clip in zip(features, clips)]))
     rows["named as wanted, %"] = row(*named, np.ones(len(plain)))
     rows["similarity"] = row(*near, np.ones(len(plain)))
     return rows

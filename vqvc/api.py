@@ -1,7 +1,7 @@
 """The Python API: a model file as an object that encodes, decodes and converts.
 
 A source is a path, samples (T,) at the model's rate, or a pair of samples and their rate in Hz. It may have any length:
-what is longer than ``chunking.LONG_S`` is converted in pieces, with level and mean pitch of the whole.
+what is longer than ``chunking.LONG_S`` is converted in pieces, with level and median pitch of the whole.
 """
 
 import logging

@@ -67,7 +67,7 @@ def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, ma
     assert {clip.kind for clip in made} == {"source", "reconstruction", "conversion"}
     for clip in made:
         assert (toy.exp / "eval" / clip.file).is_file()
-        assert (clip.kind == "conversion") == (clip.voice != clip.speaker)
+        assert (clip.kind == "conversion") == (clip.target != clip.speaker)
         if clip.kind == "reconstruction":
             assert clip.speaker in toy.converter.speakers
 
@@ -108,7 +108,7 @@ def test_pitch_reaches_that_of_the_target(made, store):
     found = pitch.measure(made, 16000, 0, pitch.natural_clips(made, store))
     assert found["conversion"]["pitch_to_voice"].value < 1 < found["copy"]["pitch_to_voice"].value
     wanted = {"p1": 95, "p2": 115, "p3": 135, "p4": 160, "p5": 185, "p6": 215}
-    expected = np.mean([wanted[clip.voice] for clip in made if clip.kind == "conversion"])
+    expected = np.mean([wanted[clip.target] for clip in made if clip.kind == "conversion"])
     assert found["conversion"]["median_pitch"].value == pytest.approx(expected, rel=0.1)
 
 

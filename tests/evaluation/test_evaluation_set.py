@@ -26,18 +26,20 @@ def sources(*speakers):
 
 def test_targets_take_turns_and_none_is_the_source():
     pairs = evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
-    assert len(pairs) == 24 and all(item.speaker != voice for item, voice in pairs)
-    assert max(Counter(voice for _, voice in pairs).values()) - min(Counter(voice for _, voice in pairs).values()) <= 1
+    assert len(pairs) == 24 and all(item.speaker != target for item, target in pairs)
+    assert (
+        max(Counter(target for _, target in pairs).values()) - min(Counter(target for _, target in pairs).values()) <= 1
+    )
     assert len(evaluation_set.assign(sources(*"abcd"), list("abcd"), each=0)) == 12
     assert pairs == evaluation_set.assign(sources(*"abcd" * 6), list("abcd"), each=1)
 
 
 def test_speakers_of_few_sentences_get_as_many_conversions_each():
     pairs = evaluation_set.assign(sources(*"abab"), ["c"], each=1, few=["x", "y", "a"], few_each=2)
-    counts = Counter(voice for _, voice in pairs)
+    counts = Counter(target for _, target in pairs)
     assert counts == {"c": 4, "x": 2, "y": 2, "a": 2}
-    assert all(item.speaker != voice for item, voice in pairs)
-    assert len(set((item.utt_id, voice) for item, voice in pairs)) == len(pairs)
+    assert all(item.speaker != target for item, target in pairs)
+    assert len(set((item.utt_id, target) for item, target in pairs)) == len(pairs)
 
 
 def test_no_target_with_a_handful_of_sentences_comes_before_one_with_more():
@@ -154,8 +156,8 @@ def test_recordings_are_judged_while_others_are_made_and_figures_follow(toy, tmp
         judges.wait()
     assert sum(handed) == len(made) and len(handed) > 1
     assert all(clip.measured["transcript"] == "see the cat" and len(embedding(clip, encoder)) for clip in made)
-    voices = enrol(store, ["p1", "p3", "p6"], [clip.utt_id for clip in made], encoder)
-    figures = measure(made, voices, encoder, store.sample_rate)
+    speakers = enrol(store, ["p1", "p3", "p6"], [clip.utt_id for clip in made], encoder)
+    figures = measure(made, speakers, encoder, store.sample_rate)
     assert figures["natural"]["named_target"].value > 90 < figures["conversion"]["named_target"].value
     assert figures["copy"]["similarity_to_source"].value == pytest.approx(1)
     assert figures["copy"]["named_target"].value < figures["conversion"]["named_target"].value

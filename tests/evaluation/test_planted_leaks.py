@@ -10,7 +10,7 @@ from vqvc.errors import MissingExtraError
 from vqvc.evaluation.evaluation_set import EvaluationClip
 from vqvc.evaluation.judges.speaker_encoders import make_speaker_encoder
 from vqvc.evaluation.metrics import speaker
-from vqvc.evaluation.metrics.speaker import Embedded, Voices
+from vqvc.evaluation.metrics.speaker import Embedded, EnrolledSpeakers
 
 RATE = 16000
 TARGETS = ("p225", "p226", "p227", "p232", "bdl", "slt")
@@ -49,7 +49,7 @@ def converted(speech):
     turn = {clip.file: n for n, clip in enumerate(clips)}
 
     def another(clip):
-        return TARGETS[(TARGETS.index(clip.voice) + 2) % len(TARGETS)]
+        return TARGETS[(TARGETS.index(clip.target) + 2) % len(TARGETS)]
 
     def by(converter):
         return [
@@ -65,7 +65,7 @@ def converted(speech):
         "copy": by(lambda clip: source[clip.utt_id]),
         "reconstruction": by(lambda clip: through_mulaw(source[clip.utt_id])),
         "another": by(lambda clip: through_mulaw(aside(another(clip), clip))),
-        "target": by(lambda clip: through_mulaw(aside(clip.voice, clip))),
+        "target": by(lambda clip: through_mulaw(aside(clip.target, clip))),
     }
 
 
@@ -80,8 +80,8 @@ def found(request, speech, converted):
     natural = [
         Embedded(row, name, name, f"{name}_{n}") for name in TARGETS for n, row in enumerate(rows[name][ENROLLED:])
     ]
-    voices = Voices.enrol({name: list(found[:ENROLLED]) for name, found in rows.items()}, natural)
-    figures = {kind: speaker.measure(clips, voices, encoder, RATE) for kind, clips in converted.items()}
+    speakers = EnrolledSpeakers.of({name: list(found[:ENROLLED]) for name, found in rows.items()}, natural)
+    figures = {kind: speaker.measure(clips, speakers, encoder, RATE) for kind, clips in converted.items()}
     result = {kind: {name: item.value for name, item in by["conversion"].items()} for kind, by in figures.items()}
     return result | {"natural": {name: item.value for name, item in figures["copy"]["natural"].items()}}
 

@@ -15,7 +15,7 @@ RATE = 16000
 
 
 def _clip(kind, samples):
-    return EvaluationClip(kind=kind, utt_id="u", speaker="a", voice="a", text="", file="", samples=samples, seen=True)
+    return EvaluationClip(kind=kind, utt_id="u", speaker="a", target="a", text="", file="", samples=samples, seen=True)
 
 
 def _vowels(rng, seconds=3.0):

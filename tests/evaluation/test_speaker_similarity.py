@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vqvc.evaluation.metrics import speaker as measures
-from vqvc.evaluation.metrics.speaker import Embedded, Voices
+from vqvc.evaluation.metrics.speaker import Embedded, EnrolledSpeakers
 
 NAMES = [f"p{n}" for n in range(12)]
 STRANGERS = [f"q{n}" for n in range(4)]
@@ -30,9 +30,9 @@ class Space:
 
 @pytest.fixture(scope="module")
 def planted():
-    """(voices, {kind: recordings}): 48 conversions by four kinds of converter, and reconstructions."""
+    """(speakers, {kind: recordings}): 48 conversions by four kinds of converter, and reconstructions."""
     space = Space()
-    voices = Voices.enrol(
+    speakers = EnrolledSpeakers.of(
         {name: [space.utterance(name) for _ in range(10)] for name in NAMES},
         [Embedded(space.utterance(name), name, name, f"{name}_{n}") for name in NAMES for n in range(5)],
     )
@@ -46,13 +46,15 @@ def planted():
         own = space.utterance(target)
         row = unit(own + 0.1 * unit(space.rng.normal(size=SIZE)))
         made["reconstruction"].append(Embedded(row, target, target, f"r{n}", own))
-    return voices, made
+    return speakers, made
 
 
 def values(planted, measure):
-    voices, made = planted
-    takes_voices = measure is not measures.similarity_to_source
-    return {kind: measure(items, *([voices] if takes_voices else []), "judge").value for kind, items in made.items()}
+    speakers, made = planted
+    takes_speakers = measure is not measures.similarity_to_source
+    return {
+        kind: measure(items, *([speakers] if takes_speakers else []), "judge").value for kind, items in made.items()
+    }
 
 
 def test_natural_speech_is_nearest_to_its_own_speaker(planted):
@@ -85,16 +87,16 @@ def test_similarity_to_source_finds_what_was_kept_of_it(planted):
 
 
 def test_the_way_is_0_for_copies_and_full_for_the_target(planted):
-    voices, made = planted
+    speakers, made = planted
     found = values(planted, measures.way_to_target)
     assert found["copy"] == pytest.approx(0)
     assert 30 < found["half"] < 80 < found["reached"] < 110
     assert found["another"] == pytest.approx(50, abs=15)
     exact = [
-        Embedded(voices.centres[item.voice], item.voice, item.speaker, item.utt_id, item.source)
+        Embedded(speakers.centres[item.target], item.target, item.speaker, item.utt_id, item.source)
         for item in made["copy"]
     ]
-    assert measures.way_to_target(exact, voices, "judge").value == pytest.approx(100)
+    assert measures.way_to_target(exact, speakers, "judge").value == pytest.approx(100)
 
 
 def test_equal_error_is_chance_for_copies_and_worse_for_another_speaker(planted):
@@ -110,8 +112,8 @@ def test_only_what_reaches_the_target_is_indistinguishable_from_it(planted):
 
 
 def test_every_conversion_figure_is_there_with_its_interval(planted):
-    voices, made = planted
-    found = measures.conversion_metrics(made["half"], voices, "judge")
+    speakers, made = planted
+    found = measures.conversion_metrics(made["half"], speakers, "judge")
     assert [item.name for item in found] == [
         "named_target", "similarity_to_target", "similarity_to_source", "way_to_target", "equal_error",
         "equal_error_against_natural",
@@ -119,5 +121,5 @@ def test_every_conversion_figure_is_there_with_its_interval(planted):
     for item in found:
         assert item.interval[0] <= item.value <= item.interval[1] and (item.n, item.speakers) == (48, 4)
     assert "way_to_target" not in [
-        item.name for item in measures.reconstruction_metrics(made["reconstruction"], voices, "j")
+        item.name for item in measures.reconstruction_metrics(made["reconstruction"], speakers, "j")
     ]

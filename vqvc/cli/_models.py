@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqvc.conversion.options import TEMPERATURE
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED, code_encoder
 
@@ -43,6 +44,13 @@ def voice_of(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | Non
     return voice
 
 
+def add_temperature(parser: argparse.ArgumentParser) -> None:
+    """``--temperature``; ``temperature`` reads it."""
+    parser.add_argument(
+        "--temperature", type=float, default=TEMPERATURE, help="of the draws; 1 is what the model learned"
+    )
+
+
 def temperature(args: argparse.Namespace) -> float:
     """``--temperature``; raises UsageError for one out of range."""
     if not 0 < args.temperature <= 2:
@@ -69,7 +77,7 @@ def add_speech_options(parser: argparse.ArgumentParser) -> None:
 
 def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
     """Options of synthesis: ``--temperature``, ``--fold`` and ``--postfilter``; ``synthesis_options`` reads them."""
-    parser.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
+    add_temperature(parser)
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
     parser.add_argument(
         "--postfilter",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vqvc.cli import _outputs
 from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import add_model, add_target, temperature, voice_of
+from vqvc.cli._models import add_model, add_target, add_temperature, temperature, voice_of
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vqvc.conversion.stream import Stream
 
 logger = logging.getLogger("vqvc.live")
-REHEARSAL_S = 0.4  # longer than the latency, so that everything has been used once
+WARM_UP_S = 0.4  # of silence that is converted first; longer than the latency, so that everything has run once
 CUSHION_MS = 20.0  # of converted speech that is kept ready beside a block
 METER_S, METER_DB, METER_WIDTH = 0.2, 60.0, 20  # between two lines, range, letters
 
@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--gate", type=float, default=-60.0, metavar="DB", help="level of the source below which there is silence"
     )
     p.add_argument("--seed", type=int, default=0, help="of the draws")
-    p.add_argument("--temperature", type=float, default=0.9, help="of the draws; 1 is what the model learned")
+    add_temperature(p)
     p.add_argument(
         "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum, which adds 16 ms, or not"
     )
@@ -142,10 +142,10 @@ def _stream(args: argparse.Namespace, voice: object, sample_rate: int) -> "Strea
         "source_f0_hz": args.source_f0, "gate_db": args.gate, "seed": args.seed,
     }  # fmt: skip
     target = {"voice": voice} if voice is not None else {"speaker": args.speaker}
-    rehearsal = converter.stream(**target, **options)
+    warm_up = converter.stream(**target, **options)
     block = np.zeros(max(round(sample_rate * args.block_ms / 1000), 1), np.float32)
-    for _ in range(math.ceil(REHEARSAL_S * sample_rate / len(block))):
-        rehearsal.convert(block)
+    for _ in range(math.ceil(WARM_UP_S * sample_rate / len(block))):
+        warm_up.convert(block)
     return converter.stream(**target, **options)
 
 

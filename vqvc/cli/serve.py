@@ -13,7 +13,7 @@ logger = logging.getLogger("vqvc.serve")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-serve."""
     p = parser(
-        "Serve a page on this machine: upload or record, choose a voice or enroll one, convert, hear and download the result.\n"
+        "Serve a page on this machine: upload or record, choose a voice or enroll one, convert, play and download the result.\n"
         "Its address is printed; Ctrl-C ends it. Nothing is fetched from the network, nothing is sent to it.",
         examples="  vqvc-serve                                  (then open http://127.0.0.1:7860)\n"
         "  vqvc-serve --open --port 8000\n"

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from vqvc.conversion.postfilter import HIGHEST_DB, LEAST_SPREAD, LOWEST_DB, MOST_SPREAD, speaker_variance
+from vqvc.conversion.statistics import ramps
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.nn.cepstra import LOUD_DB, Cepstra
 from vqvc.nn.vqvae import VQVAE
@@ -130,9 +131,7 @@ class CausalPostFilter:
         for energy in energies.T:
             self.energy = kept * self.energy + (1 - kept) * energy
             factors.append(math.sqrt(self.energy[0] / self.energy[1]))
-        steps, share = np.array(factors), np.arange(1, self.hop + 1) / self.hop
-        ramps = steps[:-1, None] + np.diff(steps)[:, None] * share
-        return (shaped.reshape(-1, self.hop) * ramps).ravel().astype(np.float32)
+        return (shaped.reshape(-1, self.hop) * ramps(factors, self.hop)).ravel().astype(np.float32)
 
 
 def look_ahead(n_fft: int, hop: int) -> int:

@@ -1,4 +1,4 @@
-"""The file of an encoder and its codebook alone, without a decoder: units of speech, as text or as codes to keep.
+"""The file of an encoder and its codebook alone, without a decoder; its codes are units of speech.
 
 weights      the CodeEncoder's state_dict; matrices of the encoder as int8 with a float32 scale for each row, the rest as float32
 metadata     format version; config (a ModelConfig), training (JSON); checksum (SHA-256 over all of these and the weights)
@@ -22,7 +22,7 @@ from vqvc.nn.code_encoder import CodeEncoder
 
 FORMAT_VERSION = 1
 TRAINING_ONLY = ("quantizer.counts", "quantizer.sums")
-SCALE, LEVELS = "_scale", 127  # of a row of int8
+SCALE, LEVELS = "_scale", 127  # suffix of the scales' name; the largest int8 value
 KIND = tensorfile.Kind(
     what="a code encoder",
     version_key="code_encoder_version",
@@ -58,7 +58,7 @@ def write(path: str | Path, model: CodeEncoder, training: dict) -> str:
 
 
 def is_one(path: str | Path) -> bool:
-    """Whether a file says that it is a code encoder; nothing of it is checked."""
+    """Whether a file's metadata names it a code encoder; nothing else is checked."""
     try:
         with safe_open(str(path), "pt") as file:
             return KIND.version_key in (file.metadata() or {})

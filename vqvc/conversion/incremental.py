@@ -1,6 +1,6 @@
 """The network's layers over a sequence that comes in parts: every output once, as soon as what it sees is there.
 
-Each layer remembers as much of its input as later outputs look back at. Together the outputs of ``push`` are those of the layer's
+Each layer keeps as much of its input as later outputs depend on. Together the outputs of ``push`` are those of the layer's
 module for the whole sequence, up to the rounding of sums; ``last`` adds what the module pads the end with. Channels last, a batch of one.
 """
 

@@ -1,11 +1,12 @@
 """What a live conversion knows of its source: offset, level and mean pitch, as running means or given.
 
-A recording is measured as a whole before it is converted (``audio.level``, ``analysis.pitch_counts``). A stream has only its past, so
-each figure begins with a prior, which counts as PRIOR_S of speech, and then follows the source with a slow time constant. None
-of them moves in pauses. Given figures stay as they are.
+An offline conversion measures level and median pitch on the whole recording (``audio.level``, ``analysis.pitch_counts``). A stream has only
+its past, so each figure, among them the mean of the pitch instead of its median, begins with a prior, which counts as PRIOR_S of
+speech, and then follows the source with a slow time constant. None of them moves in pauses. Given figures stay as they are.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,8 @@ from vqvc.audio.level import PEAK_LIMIT
 PRIOR_S = 0.1  # of speech that a prior counts as: with more, the first words of a stream suffer
 LEVEL_S, PITCH_S = 5.0, 20.0  # of speech over which level and pitch are averaged
 OFFSET_S = 1.0  # over which the offset (DC) is averaged, or as much as there has been
-LOUDEST_FALL_S, PEAK_FALL_S = (
-    20.0,
-    2.0,
-)  # in which the loudest level and the highest peak that are remembered fall by half
+LOUDEST_FALL_S = 20.0  # in which the loudest level that is remembered falls by half
+PEAK_FALL_S = 2.0  # likewise the highest peak
 PRIOR_DB = -26.0  # of full scale: speech at a microphone
 QUIETEST_DB = -65.0  # of full scale, below which nothing is speech
 BELOW_LOUD_DB = 30.0  # a hop is speech when at most this far under the loudest before it
@@ -37,6 +36,13 @@ class Statistics:
     gain: float
     dc: float = 0.0
     pitch: float | None = None
+
+
+def ramps(values: Sequence[float], hop: int) -> np.ndarray:
+    """(N, hop) float64 of N + 1 values: from each to the next in a straight line; a row ends at the later value."""
+    steps = np.array(values)
+    share = np.arange(1, hop + 1) / hop
+    return steps[:-1, None] + np.diff(steps)[:, None] * share
 
 
 class RunningLevel:
@@ -64,14 +70,8 @@ class RunningLevel:
             self._count(*figures)
             dc.append(self.dc)
             gain.append(self.gain)
-        offsets, gains = (self._ramp(values) for values in (dc, gain))
+        offsets, gains = (ramps(values, self.hop).ravel().astype(np.float32) for values in (dc, gain))
         return (samples - offsets) * gains, 1 / gains
-
-    def _ramp(self, values: list[float]) -> np.ndarray:
-        """(T,) from the value before each hop to the one after it."""
-        steps = np.array(values)
-        share = np.arange(1, self.hop + 1) / self.hop
-        return (steps[:-1, None] + np.diff(steps)[:, None] * share).ravel().astype(np.float32)
 
     def _count(self, mean: float, square: float, low: float, high: float) -> None:
         """Go on by a hop of this mean, mean square, least and greatest sample."""
@@ -110,6 +110,7 @@ class RunningPitch:
 
     @property
     def mean(self) -> float:
+        """log2 of Hz."""
         return self.given if self.given is not None else self.weighted / self.weight
 
     def after(self, pitch: np.ndarray, voicing: np.ndarray) -> np.ndarray:
@@ -162,7 +163,5 @@ class Gate:
             return np.zeros(0, np.float32)
         if self.threshold is None:
             return np.ones(count * self.hop, np.float32)
-        before = np.array([self.factor, *targets[:-1]])
-        self.factor = targets[-1]
-        share = np.arange(1, self.hop + 1) / self.hop
-        return (before[:, None] + (np.array(targets) - before)[:, None] * share).ravel().astype(np.float32)
+        before, self.factor = self.factor, targets[-1]
+        return ramps([before, *targets], self.hop).ravel().astype(np.float32)

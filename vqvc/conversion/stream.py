@@ -1,11 +1,11 @@
-"""Conversion while somebody speaks: blocks of any size go in, and as much comes out as the network can know by then.
+"""Conversion while somebody speaks: blocks of any size go in, and the samples come out that the input so far determines.
 
     stream = Stream(model, sampler, speaker)
     for block in blocks:
         play(stream.convert(block))
     play(stream.flush())
 
-The encoder, the pitch tracker and the conditioner remember their inputs (``incremental``), the decoder its past; nothing is computed twice.
+The encoder, the pitch tracker and the conditioner keep their recent inputs (``incremental``), the decoder its state; nothing is computed twice.
 With given statistics and without the post-filter the samples are those of a conversion of the whole, up to the rounding of sums.
 """
 
@@ -46,6 +46,7 @@ class Latency:
 
     @property
     def samples(self) -> int:
+        """All parts together."""
         return math.ceil(sum(getattr(self, part.name) for part in fields(self)) - 1e-6)
 
     @classmethod
@@ -123,7 +124,7 @@ class Stream:
         return _Contours(self.model, None if statistics is None else statistics.pitch, source_f0_hz)
 
     def convert(self, block: np.ndarray) -> np.ndarray:
-        """What ``block`` (t,) float32 completes of the output: (t',) float32, perhaps empty.
+        """The samples of the output that ``block`` (t,) float32 completes: (t',) float32, perhaps empty.
 
         Raises AudioError for samples that are not finite, or not one channel, UsageError after ``flush``.
         """

@@ -1,4 +1,4 @@
-"""The evaluation of a model: which recordings are made, who judges them, and what evaluate.json holds."""
+"""The evaluation of a model: which recordings are made, which models judge them, and the content of evaluate.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from vqvc.evaluation.metrics import code_set, contour, pitch, quality, speaker, 
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges: a recogniser, speaker encoders by name (the first is the one that is quoted), predictors of quality.
+    """The judges: a recogniser, speaker encoders by name (figures are quoted by the first), predictors of quality.
 
     What is None or empty is left out of the figures. threads: recordings judged at once, all cores when None.
     """
@@ -68,11 +68,11 @@ def evaluate(
     sources = evaluation_set.choose_sources(store, known, targets, selection.limit, seed)
     clips = evaluation_set.plan(store, known, sources, targets, each=selection.each, few=few, seed=seed)
     used = [clip.utt_id for clip in clips]
-    voices = list(dict.fromkeys(clip.voice for clip in clips if clip.kind == "conversion"))
+    wanted = list(dict.fromkeys(clip.target for clip in clips if clip.kind == "conversion"))
     natural = pitch.natural_clips(clips, store, seed)
     with BackgroundJudges(_judges(judges, clips, rate, seed), judges.threads, len(clips)) as background:
         enrolled = {
-            name: background.submit(partial(speaker.enrol, store, voices, used, encoder, seed))
+            name: background.submit(partial(speaker.enrol, store, wanted, used, encoder, seed))
             for name, encoder in judges.encoders.items()
         }
         tracked = background.submit(partial(pitch.add_pitch, natural, rate))
@@ -111,12 +111,14 @@ def evaluate(
     figures = {"content": suite.section("words", word_errors)}
     for number, name in enumerate(judges.encoders):
         suffix = f"_{name}" if number else ""
-        figures[f"encoder{suffix}"] = suite.section(f"voice by {name}", partial(by_encoder, name))
-        figures[f"contour{suffix}"] = suite.section(f"voice in codes and contour by {name}", partial(by_contour, name))
+        figures[f"encoder{suffix}"] = suite.section(f"speaker by {name}", partial(by_encoder, name))
+        figures[f"contour{suffix}"] = suite.section(
+            f"speaker in codes and contour by {name}", partial(by_contour, name)
+        )
     if not judges.encoders:
         figures |= {"encoder": {"left_out": NO_ENCODER}, "contour": {"left_out": NO_ENCODER}}
     figures |= {
-        "speaker": suite.section("voice by MFCC", by_mfcc),
+        "speaker": suite.section("speaker by MFCC", by_mfcc),
         "prosody": suite.section("pitch", lambda: pitch.measure(clips, rate, seed, natural)),
         "spectrum": suite.section("spectrum", lambda: spectrum.measure(clips, store, seed)),
         "quality": suite.section("quality", lambda: quality.measure(clips, rate, seed, judges.quality or None)),

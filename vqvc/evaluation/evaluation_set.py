@@ -1,4 +1,4 @@
-"""Which utterances are converted into which voices, and the recordings that come out of it."""
+"""Which utterances are converted to which speakers, and the recordings that are made."""
 
 import dataclasses
 import hashlib
@@ -19,25 +19,25 @@ from vqvc.evaluation.judges.recognisers import plain_words
 logger = logging.getLogger("vqvc.evaluate")
 
 KINDS = ("source", "reconstruction", "conversion")
-FEW_S = 60.0  # seconds of training speech under which a voice has a handful of sentences
-LEAST_OF_FEW = 4  # utterances of such a voice, so that it can be enrolled and checked
+FEW_S = 60.0  # seconds of training speech under which a speaker has a handful of sentences
+LEAST_OF_FEW = 4  # utterances of such a speaker, so that they can be enrolled and checked
 TOGETHER = 32  # recordings that are converted at once; earlier ones are judged meanwhile
 
 
 @dataclass
 class EvaluationClip:
-    """One recording that is judged: natural (source), or made by the model. ``voice`` is whose voice it should be."""
+    """One recording that is judged: natural (source), or made by the model. ``target`` is the speaker it should be."""
 
     kind: str
     utt_id: str
     speaker: str
-    voice: str
+    target: str
     text: str
     file: str
     samples: np.ndarray  # (T,); empty until it is made
     seen: bool  # whether the source's speaker was in training
     measured: dict = field(default_factory=dict)  # what was found out: pitch tracks, features, words
-    few: bool = False  # whether the wanted voice has a handful of training sentences, and others have more
+    few: bool = False  # whether the target has a handful of training sentences, and others have more
 
 
 def order_of(name: str, seed: int = 0) -> str:
@@ -46,11 +46,11 @@ def order_of(name: str, seed: int = 0) -> str:
 
 
 def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, count: int) -> list[str]:
-    """The voices to convert into: ``wanted``, or ``count`` known speakers with most training speech.
+    """The speakers to convert to: ``wanted``, or ``count`` known speakers with most training speech.
 
-    Genders take turns, but no voice with a handful of sentences (less than FEW_S) comes before one with more.
+    Genders take turns, but no speaker with a handful of sentences (less than FEW_S) comes before one with more.
 
-    Raises UsageError for an unknown voice, with the nearest names.
+    Raises UsageError for an unknown speaker, with the nearest names.
     """
     if wanted:
         for name in wanted:
@@ -78,7 +78,7 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
 
 
 def choose_few(store, known: Sequence[str], targets: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """At most ``count`` further voices with a handful of training sentences, by hash of their names."""
+    """At most ``count`` further speakers with a handful of training sentences, by hash of their names."""
     spoken, utterances = _training_speech(store), Counter(item.speaker for item in store.utterances)
     found = [
         name for name in known if name not in targets and 0 < spoken[name] < FEW_S and utterances[name] >= LEAST_OF_FEW
@@ -86,7 +86,7 @@ def choose_few(store, known: Sequence[str], targets: Sequence[str], count: int, 
     return sorted(found, key=lambda name: order_of(name, seed))[:count]
 
 
-def voices_of_few(store, targets: Sequence[str]) -> set[str]:
+def targets_of_few(store, targets: Sequence[str]) -> set[str]:
     """Those of ``targets`` that have a handful of training sentences; none when no target has more."""
     spoken = _training_speech(store)
     few = {name for name in targets if spoken[name] < FEW_S}
@@ -104,7 +104,7 @@ def _training_speech(store) -> Counter:
 def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: int, seed: int = 0) -> list:
     """At most ``limit`` utterances: half of unseen speakers (test), half of known ones (dev), as far as there are such.
 
-    Of each unseen speaker at least half of the utterances stay aside, to teach the identifier that voice. Utterances with a
+    Of each unseen speaker at least half of the utterances stay aside, so that the identifier can learn that speaker. Utterances with a
     text come first, and among them those whose sentence a target has read too (for parallel comparison); then by hash.
     """
     readers = defaultdict(set)
@@ -142,9 +142,9 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
 def assign(
     sources: Sequence, targets: Sequence[str], each: int = 0, few: Sequence[str] = (), few_each: int = 2, seed: int = 0
 ) -> list[tuple]:
-    """(utterance, voice) of every conversion, in the order of ``sources``; no utterance into its own speaker.
+    """(utterance, target) of every conversion, in the order of ``sources``; no utterance into its own speaker.
 
-    each: voices of ``targets`` per utterance, in turn so that all get as many; 0: all of them. few: voices that get
+    each: how many of ``targets`` per utterance, in turn so that all get as many; 0: all of them. few: speakers that get
     ``few_each`` utterances each.
     """
     wanted: dict[str, list[str]] = {item.utt_id: [] for item in sources}
@@ -180,12 +180,12 @@ def plan(
 
     known: speakers of the model. each, few: see ``assign``. What is made of one recording stands together.
     """
-    handful = voices_of_few(store, [*targets, *few])
+    handful = targets_of_few(store, [*targets, *few])
 
-    def clip(kind: str, item, voice: str) -> EvaluationClip:
-        name = safe_name(item.utt_id if kind == "source" else f"{item.utt_id}-to-{voice}")
-        facts = kind, item.utt_id, item.speaker, voice, item.text, f"wav/{kind}/{name}.wav"
-        is_few = kind == "conversion" and voice in handful
+    def clip(kind: str, item, target: str) -> EvaluationClip:
+        name = safe_name(item.utt_id if kind == "source" else f"{item.utt_id}-to-{target}")
+        facts = kind, item.utt_id, item.speaker, target, item.text, f"wav/{kind}/{name}.wav"
+        is_few = kind == "conversion" and target in handful
         return EvaluationClip(*facts, np.zeros(0, np.float32), item.speaker in known, few=is_few)
 
     wanted = [("reconstruction", item, item.speaker) for item in sources if item.speaker in known]
@@ -230,7 +230,7 @@ def make(
     with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
         for begin in range(0, len(jobs), TOGETHER):
             batch = jobs[begin : begin + TOGETHER]
-            given, names = [source[clip.utt_id] for clip in batch], [clip.voice for clip in batch]
+            given, names = [source[clip.utt_id] for clip in batch], [clip.target for clip in batch]
             outputs = converter.convert(given, names, seed=seed, progress=bar.update, **(options or {}))
             for clip, output in zip(batch, outputs, strict=True):
                 clip.samples = np.asarray(output, dtype=np.float32)[: len(source[clip.utt_id])]
@@ -240,7 +240,7 @@ def make(
 def by_kind(clips: Sequence[EvaluationClip], sources_apart: bool = False) -> dict[str, list[EvaluationClip]]:
     """{kind: clips}, kinds without clips left out.
 
-    Conversions into voices with a handful of sentences are a kind of their own. The others come once more apart by
+    Conversions to speakers with a handful of sentences are a kind of their own. The others come once more apart by
     whether the source's speaker was in training; with ``sources_apart`` natural sources do, too.
     """
     groups = {
@@ -272,11 +272,11 @@ def safe_name(name: str) -> str:
 
 
 def parallel(store, clips: Sequence[EvaluationClip]) -> Mapping[int, object]:
-    """{index of a conversion: natural utterance in which the wanted voice reads the same sentence}."""
+    """{index of a conversion: natural utterance in which the target reads the same sentence}."""
     read = {(item.speaker, plain_words(item.text)): item for item in store.utterances if plain_words(item.text)}
     found = {}
     for index, clip in enumerate(clips):
-        item = read.get((clip.voice, plain_words(clip.text)))
+        item = read.get((clip.target, plain_words(clip.text)))
         if clip.kind == "conversion" and item is not None:
             found[index] = item
     return found

@@ -46,7 +46,7 @@ def clip_rows(clips: Sequence[EvaluationClip], sample_rate: int) -> list[dict]:
     rows = []
     for clip in clips:
         row: Mapping = {
-            "kind": clip.kind, "utt_id": clip.utt_id, "speaker": clip.speaker, "voice": clip.voice, "seen_speaker": clip.seen,
+            "kind": clip.kind, "utt_id": clip.utt_id, "speaker": clip.speaker, "voice": clip.target, "seen_speaker": clip.seen,
             "text": clip.text, "file": clip.file, "seconds": len(clip.samples) / sample_rate,
         }  # fmt: skip
         found = {name: clip.measured.get(name) for name in ("transcript", "named", "codes", "hop_length", "phones")}

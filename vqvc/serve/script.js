@@ -1,6 +1,6 @@
 "use strict";
-// Cursors that follow the players, plots that seek, a lens that reads the codes, and a word on a missing microphone.
-// Listens on the document: results come and go.
+// Cursors that follow the players, plots that seek, a lens that shows the codes' numbers, and a message where there is no microphone.
+// Events are handled on the document, because results are replaced.
 (() => {
   const WINDOW = 7; // codes on either side of the one under the lens
   const hue = (code) => Math.round(360 * ((code * 0.61803398875) % 1));

@@ -145,7 +145,7 @@ def serve(model: str | Path, limits: Limits, host: str, port: int, started: Call
     uvicorn = extras.load("uvicorn", "serve")
     with listen(host, port) as listening, temporary_folder() as folder, _swept(folder):
         logger.info("starting; the address follows when the model is read")
-        page.load_gradio(folder)  # where it is absent, that is said before a model is read
+        page.load_gradio(folder)  # where it is absent, this fails before a model is read
         service = Service(model, limits)
         service.warm_up()
         config = uvicorn.Config(

@@ -1,7 +1,7 @@
 """What the page does, without the page: checks an upload, converts it, enrolls a voice, reads a voice file.
 
-Whatever a user can do wrong raises a VqvcError, whose sentence the page shows; ``sentence`` words it for somebody who knows
-their file by its name and not where the server keeps it.
+A mistake of the user raises a VqvcError, whose sentence the page shows; ``sentence`` gives it the name of the user's file in place
+of the path at which the server keeps it.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""The codebook of an encoder that is found, and on which no decoder depends: k-means of what it makes of whole utterances.
+"""The codebook of an encoder that is computed without a gradient and has no decoder: k-means on its outputs for whole utterances.
 
-Acoustic units are normalised over what is read: a codebook of crops is one of other vectors. (An encoder that learns by masked
-prediction learns to meet its codebook, and keeps it.)
+Acoustic units are normalised over the whole input, so the vectors of crops, and a codebook of them, would differ from those of
+whole utterances. (An encoder that is trained by masked prediction keeps the codebook that it was trained with.)
 """
 
 import logging

@@ -7,8 +7,8 @@ nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_s
 quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
 mel        log-mel frames estimated from the conditioning frames: a dense gradient for encoder and codebook
 cpc        contrastive prediction of z_e, see ``cpc``
-units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q. The encoder
-           reads perturbed speech, some of it hidden (masked prediction: Hsu et al. 2021)
+units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
+           encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
 teacher    conditioning frames of a trained model, see ``teacher``
 
 In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
@@ -28,7 +28,7 @@ from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.training.cpc import ContrastivePrediction
 
 HIDDEN_S = 0.2  # s of speech that are hidden at a time, about two phones
-SMOOTHING = 0.1  # of the units to predict: clusters are no more certain
+SMOOTHING = 0.1  # label smoothing of the units, whose clusters are uncertain themselves
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Acoustic units that an encoder learns to predict: clusters of what another encoder makes of the whole, unperturbed utterance.
+"""Acoustic units that an encoder learns to predict: clusters of another encoder's outputs for the whole, unperturbed utterance.
 
-The other encoder is one that is found without a gradient (``vqvc.nn.acoustic_units``), or a model that was trained to predict
-that one's clusters: each repetition begins from better units (HuBERT: Hsu et al. 2021). No labels are used.
+The other encoder is computed without a gradient (``vqvc.nn.acoustic_units``), or is a model that was trained to predict the
+former's clusters: each round begins with better units (HuBERT: Hsu et al. 2021). No labels are used.
 """
 
 import logging

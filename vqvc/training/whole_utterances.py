@@ -1,4 +1,4 @@
-"""What an encoder makes of whole training utterances, in batches in which nothing is padded."""
+"""An encoder's outputs (z_e) for whole training utterances, in batches of equal length in which nothing is padded."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqvc.corpus.store import PackedStore, Utterance
 
-GROUP_CODES = 2048  # read at once
+GROUP_CODES = 2048  # codes in a batch, at most
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What gives the source's voice away, codes or F0 contour? Conversions with the contour of the source, of the target, flat, none."""
+"""What carries the source's speaker, codes or F0 contour? Conversions with the contour of the source, of the target, flat, none."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder
 from vqvc.evaluation.metric import ByKind, Metric, by_name
 from vqvc.evaluation.metrics.speaker import (
     Embedded,
-    Voices,
+    EnrolledSpeakers,
     embed,
     embedding,
     similarity_to_source,
@@ -34,25 +34,25 @@ def make(
     chosen = [clip for clip in clips if clip.kind == "conversion" and not clip.few]
     chosen = sorted(chosen, key=lambda clip: order_of(clip.file, seed))[:count]
     if not chosen:
-        raise CorpusError("no conversion into a voice with natural speech was made")
+        raise CorpusError("no conversion into a speaker with natural speech was made")
     sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
     analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples) for clip in chosen}
     if any(item.f0_contour is None for item in analyses.values()):
         raise CorpusError("the model's decoder is not conditioned on an F0 contour")
-    own = _target_contours(converter, store, {clip.voice for clip in chosen}, {clip.utt_id for clip in clips}, seed)
-    chosen = [clip for clip in chosen if clip.voice in own]
+    own = _target_contours(converter, store, {clip.target for clip in chosen}, {clip.utt_id for clip in clips}, seed)
+    chosen = [clip for clip in chosen if clip.target in own]
     contours: dict[str, Callable[[np.ndarray, str], np.ndarray | None]] = {
-        "contour_of_source": lambda contour, voice: contour,
-        "contour_of_target": lambda contour, voice: with_height_of(contour, own[voice]),
-        "contour_flat": lambda contour, voice: flat(contour),
-        "contour_none": lambda contour, voice: None,
+        "contour_of_source": lambda contour, target: contour,
+        "contour_of_target": lambda contour, target: with_height_of(contour, own[target]),
+        "contour_flat": lambda contour, target: flat(contour),
+        "contour_none": lambda contour, target: None,
     }
     result = []
     for kind, contour in contours.items():
         pairs = []
         for clip in chosen:
             found = analyses[clip.utt_id]
-            pairs.append((dataclasses.replace(found, f0_contour=contour(found.f0_contour, clip.voice)), clip.voice))
+            pairs.append((dataclasses.replace(found, f0_contour=contour(found.f0_contour, clip.target)), clip.target))
         made = converter.synthesize(pairs, seed=seed, **(options or {}))
         result += [
             dataclasses.replace(clip, kind=kind, samples=samples, measured={})
@@ -64,7 +64,7 @@ def make(
 def measure(
     made: Sequence[EvaluationClip],
     clips: Sequence[EvaluationClip],
-    voices: Voices,
+    speakers: EnrolledSpeakers,
     encoder: SpeakerEncoder,
     sample_rate: int,
     seed: int = 0,
@@ -74,24 +74,24 @@ def measure(
     clips: their sources are among them. What is left of the source with the target's own contour, a flat one or none is what
     the codes carry; the difference to the source's contour is what the contour carries.
     """
-    made = [clip for clip in made if clip.voice in voices.names]
+    made = [clip for clip in made if clip.target in speakers.names]
     used = {clip.utt_id for clip in made}
     sources = {clip.utt_id: clip for clip in clips if clip.kind == "source" and clip.utt_id in used}
     embed([*made, *sources.values()], encoder, sample_rate)
     items: dict[str, list[Embedded]] = {}
     for clip in made:
         source = embedding(sources[clip.utt_id], encoder)
-        found = Embedded(embedding(clip, encoder), clip.voice, clip.speaker, clip.utt_id, source)
+        found = Embedded(embedding(clip, encoder), clip.target, clip.speaker, clip.utt_id, source)
         items.setdefault(clip.kind, []).append(found)
-    return {kind: by_name(leakage_metrics(group, voices, encoder.recipe, seed)) for kind, group in items.items()}
+    return {kind: by_name(leakage_metrics(group, speakers, encoder.recipe, seed)) for kind, group in items.items()}
 
 
-def leakage_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
+def leakage_metrics(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> list[Metric]:
     """What is left of the source, and how far it is to the target."""
     return [
-        similarity_to_target(items, voices, judge, seed),
+        similarity_to_target(items, speakers, judge, seed),
         similarity_to_source(items, judge, seed),
-        way_to_target(items, voices, judge, seed),
+        way_to_target(items, speakers, judge, seed),
     ]
 
 
@@ -117,7 +117,7 @@ def with_height_of(contour: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _target_contours(converter, store, names: set[str], used: set[str], seed: int) -> dict[str, np.ndarray]:
-    """The contour of a natural utterance of each voice that was not converted."""
+    """The contour of a natural utterance of each target that was not converted."""
     found: dict[str, np.ndarray] = {}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
         if item.speaker in names and item.speaker not in found and item.utt_id not in used:

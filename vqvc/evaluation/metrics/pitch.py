@@ -49,7 +49,7 @@ def compare_pitch(
     """How track b follows track a, frame by frame (b is read at the nearest frame to each time of a).
 
     shift: median difference in semitones; correlation: Pearson's, of log F0 where both are voiced; rmse: root mean square
-    difference in semitones after the mean difference is taken away (another voice may lie higher); voicing_error: share of
+    difference in semitones after the mean difference is taken away (another speaker may lie higher); voicing_error: share of
     frames where one is voiced and the other is not. Fewer than three common voiced frames give NaN for the first three.
     """
     if not len(times_a_s) or not len(times_b_s):
@@ -94,9 +94,9 @@ def natural_clips(clips: Sequence[EvaluationClip], store, seed: int = 0) -> list
     """A few natural utterances of every target speaker that are none of ``clips``: what pitch and pace should be."""
     used = {clip.utt_id for clip in clips}
     found, taken = [], Counter()
-    voices = {clip.voice for clip in clips if clip.kind == "conversion"}
+    targets = {clip.target for clip in clips if clip.kind == "conversion"}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
-        if item.speaker in voices and item.utt_id not in used and taken[item.speaker] < NATURAL_EACH:
+        if item.speaker in targets and item.utt_id not in used and taken[item.speaker] < NATURAL_EACH:
             taken[item.speaker] += 1
             found.append(
                 EvaluationClip(
@@ -124,14 +124,14 @@ def measure(
     """
     add_pitch([*clips, *natural], sample_rate)
     source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
-    targets = {clip.voice for clip in natural}
-    medians = {name: _median_of([clip for clip in natural if clip.voice == name]) for name in targets}
+    targets = {clip.target for clip in natural}
+    medians = {name: _median_of([clip for clip in natural if clip.target == name]) for name in targets}
     result: ByKind = {}
     for kind, group in by_kind([*with_copies(clips), *natural]).items():
         found = own_metrics(group, sample_rate, seed)
         if kind not in ("source", "natural"):
             found += following_metrics(group, [_compare(source[clip.utt_id], clip) for clip in group], seed)
-            reached = [clip for clip in group if clip.voice in medians]
+            reached = [clip for clip in group if clip.target in medians]
             if reached and kind != "reconstruction":
                 found.append(distance_to_target(reached, medians, seed))
         result[kind] = by_name(found)
@@ -167,7 +167,7 @@ def following_metrics(
 
 def distance_to_target(group: Sequence[EvaluationClip], medians: Mapping[str, float], seed: int = 0) -> Metric:
     """How far the median pitch of recordings is from that of their target speakers; medians: in Hz."""
-    apart = [abs(12 * np.log2(_median_of([clip]) / medians[clip.voice])) for clip in group]
+    apart = [abs(12 * np.log2(_median_of([clip]) / medians[clip.target])) for clip in group]
     return metric.mean(
         "pitch_to_voice", apart, Groups.of(group), unit="semitones", judge=JUDGE, seed=seed,
         definition="from the clip's median pitch to that of the target speaker's natural speech",

@@ -15,7 +15,7 @@ def choose(clips: Sequence[EvaluationClip], seed: int = 0) -> list[EvaluationCli
     """The recordings that are scored: QUALITY_EACH of each kind, which may not be made yet."""
     taken: Counter = Counter()
     chosen = []
-    for clip in sorted(clips, key=lambda clip: order_of(f"{clip.utt_id} {clip.voice}", seed)):
+    for clip in sorted(clips, key=lambda clip: order_of(f"{clip.utt_id} {clip.target}", seed)):
         group = (clip.kind, clip.seen, clip.few)
         taken[group] += 1
         if taken[group] <= QUALITY_EACH:

@@ -23,70 +23,71 @@ KEPT_ASIDE = 8  # others per speaker, of unseen sentences first, that are the na
 class Embedded:
     """A recording in an encoder's space, all vectors (D,) of unit length.
 
-    voice: whose it should be; speaker, utt_id: of its source; source: the source's own recording, None for natural speech.
+    target: the speaker it should be; speaker, utt_id: of its source; source: the source's own recording, None for natural speech.
     """
 
     embedding: np.ndarray
-    voice: str
+    target: str
     speaker: str
     utt_id: str
     source: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Voices:
-    """Natural speech of the voices that may be named.
+class EnrolledSpeakers:
+    """Natural speech of the speakers that may be named.
 
-    centres: {voice: (D,)} of enrolled utterances; natural: other natural utterances of these voices, the reference.
+    centres: {speaker: (D,)} of enrolled utterances; natural: other natural utterances of these speakers, the reference.
     """
 
     centres: Mapping[str, np.ndarray]
     natural: Sequence[Embedded]
 
     @classmethod
-    def enrol(cls, enrolled: Mapping[str, Sequence[np.ndarray]], natural: Sequence[Embedded]) -> "Voices":
-        """enrolled: {voice: embeddings of its utterances}."""
+    def of(cls, enrolled: Mapping[str, Sequence[np.ndarray]], natural: Sequence[Embedded]) -> "EnrolledSpeakers":
+        """enrolled: {speaker: embeddings (D,) of utterances}."""
         return cls({name: centre(found) for name, found in enrolled.items()}, natural)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The speakers that may be named."""
         return tuple(self.centres)
 
-    def among(self, names: Sequence[str]) -> "Voices":
-        """The same with some of the voices only."""
+    def among(self, names: Sequence[str]) -> "EnrolledSpeakers":
+        """The same with some of the speakers only."""
         kept = set(names)
-        return Voices(
+        return EnrolledSpeakers(
             {name: vector for name, vector in self.centres.items() if name in kept},
-            [item for item in self.natural if item.voice in kept],
+            [item for item in self.natural if item.target in kept],
         )
 
     def scores(self, items: Sequence[Embedded]) -> np.ndarray:
-        """(N, V) cosine of every recording with every voice's centre."""
+        """(N, V) cosine of every recording with every speaker's centre."""
         return np.stack([item.embedding for item in items]) @ np.stack(list(self.centres.values())).T
 
     def own(self, items: Sequence[Embedded]) -> np.ndarray:
-        """(N,) cosine with the centre of the wanted voice."""
-        return np.array([item.embedding @ self.centres[item.voice] for item in items])
+        """(N,) cosine with the centre of the target speaker."""
+        return np.array([item.embedding @ self.centres[item.target] for item in items])
 
     def named(self, items: Sequence[Embedded]) -> list[str]:
-        """The voice whose centre is nearest to each recording."""
+        """The speaker whose centre is nearest to each recording."""
         return [self.names[index] for index in self.scores(items).argmax(axis=1)]
 
 
-def named_target(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """How often the wanted voice is the nearest of all voices."""
-    right = [name == item.voice for name, item in zip(voices.named(items), items, strict=True)]
+def named_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
+    """How often the target is the nearest of all speakers."""
+    right = [name == item.target for name, item in zip(speakers.named(items), items, strict=True)]
     return metric.share(
         "named_target", right, Groups.of(items), seed=seed, judge=judge,
-        definition=f"recordings nearest to the wanted voice's centre among {len(voices.names)} voices",
+        definition=f"recordings nearest to the target speaker's centre among {len(speakers.names)} speakers",
     )  # fmt: skip
 
 
-def similarity_to_target(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """SECS: cosine with the centre of the wanted voice's natural speech."""
+def similarity_to_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
+    """SECS: cosine with the centre of the target speaker's natural speech."""
     return metric.mean(
-        "similarity_to_target", voices.own(items), Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
-        definition="cosine with the centre of the wanted voice's natural speech",
+        "similarity_to_target", speakers.own(items), Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
+        definition="cosine with the centre of the target speaker's natural speech",
     )  # fmt: skip
 
 
@@ -99,88 +100,92 @@ def similarity_to_source(items: Sequence[Embedded], judge: str, seed: int = 0) -
     )  # fmt: skip
 
 
-def similarity_to_others(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """Cosine with the centres of voices that were not wanted: what different speakers have."""
-    scores, names = voices.scores(items), voices.names
+def similarity_to_others(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
+    """Cosine with the centres of the other speakers: what different speakers have."""
+    scores, names = speakers.scores(items), speakers.names
     near = [
-        np.mean([row[n] for n, name in enumerate(names) if name != item.voice])
+        np.mean([row[n] for n, name in enumerate(names) if name != item.target])
         for row, item in zip(scores, items, strict=True)
     ]
     return metric.mean(
         "similarity_to_others", near, Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
-        definition="mean cosine with the centres of the other voices",
+        definition="mean cosine with the centres of the other speakers",
     )  # fmt: skip
 
 
-def equal_error(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
-    """Verification as an attacker sees it: the wanted voice's centre against all others (impostors)."""
-    scores, names = voices.scores(items), np.array(voices.names)
-    wanted = np.array([item.voice for item in items])[:, None] == names
+def equal_error(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
+    """Verification as an attacker sees it: the target speaker's centre against all others (impostors)."""
+    scores, names = speakers.scores(items), np.array(speakers.names)
+    wanted = np.array([item.target for item in items])[:, None] == names
 
     def compute(index: np.ndarray) -> float:
         return 100 * equal_error_rate(scores[index][wanted[index]], scores[index][~wanted[index]])
 
     return metric.statistic(
         "equal_error", compute, Groups.of(items), unit="%", seed=seed, judge=judge,
-        definition="equal error rate of the cosine with the wanted voice's centre against the other voices' centres, 0 best, 50 chance",
+        definition="equal error rate of the cosine with the target speaker's centre against the other speakers' centres, 0 best, 50 chance",
     )  # fmt: skip
 
 
-def told_apart(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
+def told_apart(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
     """Are they the target to the encoder? Equal error of natural speech of the target against ``items``: 50 is indistinguishable."""
-    scores, natural = voices.own(items), voices.own(voices.natural)
+    scores, natural = speakers.own(items), speakers.own(speakers.natural)
 
     def compute(index: np.ndarray) -> float:
         return 100 * equal_error_rate(natural, scores[index])
 
     return metric.statistic(
         "equal_error_against_natural", compute, Groups.of(items), unit="%", seed=seed, judge=judge,
-        definition="equal error rate of natural speech of the wanted voices against these recordings by the cosine with the "
-        "wanted voice's centre; 50 or more: as natural speech",
+        definition="equal error rate of natural speech of the target speakers against these recordings by the cosine with the "
+        "target speaker's centre; 50 or more: as natural speech",
     )  # fmt: skip
 
 
-def way_to_target(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> Metric:
+def way_to_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
     """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target.
 
     A third speaker, as far from either as they are from each other, is half the way.
     """
     done = []
     for item in items:
-        step = voices.centres[item.voice] - item.source
+        step = speakers.centres[item.target] - item.source
         done.append((item.embedding - item.source) @ step / max(float(step @ step), 1e-12))
     return metric.mean(
         "way_to_target", done, Groups.of(items), unit="%", scale=100.0, seed=seed, judge=judge,
-        definition="share of the way from the source's own recording to the centre of the wanted voice, along the line between them; "
+        definition="share of the way from the source's own recording to the centre of the target speaker, along the line between them; "
         "any third speaker has about 50",
     )  # fmt: skip
 
 
-def conversion_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
-    """All measures of recordings that have a source and should be another voice."""
+def conversion_metrics(
+    items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
+) -> list[Metric]:
+    """All measures of recordings that have a source and should be another speaker."""
     return [
-        named_target(items, voices, judge, seed),
-        similarity_to_target(items, voices, judge, seed),
+        named_target(items, speakers, judge, seed),
+        similarity_to_target(items, speakers, judge, seed),
         similarity_to_source(items, judge, seed),
-        way_to_target(items, voices, judge, seed),
-        equal_error(items, voices, judge, seed),
-        told_apart(items, voices, judge, seed),
+        way_to_target(items, speakers, judge, seed),
+        equal_error(items, speakers, judge, seed),
+        told_apart(items, speakers, judge, seed),
     ]
 
 
-def reconstruction_metrics(items: Sequence[Embedded], voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
-    """The same for recordings that should be the source's own voice: there is no way to go."""
-    return [item for item in conversion_metrics(items, voices, judge, seed) if item.name != "way_to_target"]
+def reconstruction_metrics(
+    items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
+) -> list[Metric]:
+    """The same for recordings that should be the source's own speaker: there is no way to go."""
+    return [item for item in conversion_metrics(items, speakers, judge, seed) if item.name != "way_to_target"]
 
 
-def natural_metrics(voices: Voices, judge: str, seed: int = 0) -> list[Metric]:
-    """The reference: natural utterances of the voices that were not enrolled."""
-    items = list(voices.natural)
+def natural_metrics(speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> list[Metric]:
+    """The reference: natural utterances of the speakers that were not enrolled."""
+    items = list(speakers.natural)
     return [
-        named_target(items, voices, judge, seed),
-        similarity_to_target(items, voices, judge, seed),
-        similarity_to_others(items, voices, judge, seed),
-        equal_error(items, voices, judge, seed),
+        named_target(items, speakers, judge, seed),
+        similarity_to_target(items, speakers, judge, seed),
+        similarity_to_others(items, speakers, judge, seed),
+        equal_error(items, speakers, judge, seed),
     ]
 
 
@@ -216,10 +221,10 @@ def embedding(clip: EvaluationClip, encoder: SpeakerEncoder) -> np.ndarray:
     return clip.measured["embeddings"][encoder.name]
 
 
-def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEncoder, seed: int = 0) -> Voices:
-    """Centres and natural references of the voices ``names``, of utterances that are not in ``used`` (utt_ids).
+def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEncoder, seed: int = 0) -> EnrolledSpeakers:
+    """Centres and natural references of the speakers ``names``, of utterances that are not in ``used`` (utt_ids).
 
-    A voice with fewer than two such utterances is left out. Raises CorpusError when fewer than two voices are left.
+    A speaker with fewer than two such utterances is left out. Raises CorpusError when fewer than two are left.
     """
     forbidden, own = set(used), defaultdict(list)
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
@@ -237,45 +242,49 @@ def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEnco
             ]
     if len(enrolled) < 2:
         raise CorpusError(
-            "the speaker encoder needs at least two voices with two natural utterances each that are not converted"
+            "the speaker encoder needs at least two speakers with two natural utterances each that are not converted"
         )
-    return Voices.enrol(enrolled, natural)
+    return EnrolledSpeakers.of(enrolled, natural)
 
 
 def measure(
-    clips: Sequence[EvaluationClip], voices: Voices, encoder: SpeakerEncoder, sample_rate: int, seed: int = 0
+    clips: Sequence[EvaluationClip],
+    speakers: EnrolledSpeakers,
+    encoder: SpeakerEncoder,
+    sample_rate: int,
+    seed: int = 0,
 ) -> ByKind:
     """By kind: who is named, similarity to target and source, the way between them, equal errors.
 
-    Voices with plenty of speech are named among themselves, those with a handful of sentences among all. ``copy`` is
+    Speakers with plenty of speech are named among themselves, those with a handful of sentences among all. ``copy`` is
     the source left as it is: what doing nothing gets.
     """
     embed(clips, encoder, sample_rate)
     sources = {clip.utt_id: embedding(clip, encoder) for clip in clips if clip.kind == "source"}
-    few = {clip.voice for clip in clips if clip.few}
-    plenty = voices.among([name for name in voices.names if name not in few])
+    few = {clip.target for clip in clips if clip.few}
+    plenty = speakers.among([name for name in speakers.names if name not in few])
     result: ByKind = {}
     if len(plenty.names) > 1:
         result["natural"] = by_name(natural_metrics(plenty, encoder.recipe, seed))
-    if few & set(voices.names):
-        result["natural_of_few"] = by_name(natural_metrics(voices_of(voices, few), encoder.recipe, seed))
+    if few & set(speakers.names):
+        result["natural_of_few"] = by_name(natural_metrics(reference_of(speakers, few), encoder.recipe, seed))
     for kind, group in by_kind(with_copies(clips)).items():
-        among = voices if kind.endswith("_into_few") else plenty
+        among = speakers if kind.endswith("_into_few") else plenty
         items = [
-            Embedded(embedding(clip, encoder), clip.voice, clip.speaker, clip.utt_id, sources[clip.utt_id])
+            Embedded(embedding(clip, encoder), clip.target, clip.speaker, clip.utt_id, sources[clip.utt_id])
             for clip in group
-            if clip.voice in among.names
+            if clip.target in among.names
         ]
         if kind in ("source", "natural") or not items or len(among.names) < 2:
             continue
         metrics_of = reconstruction_metrics if kind == "reconstruction" else conversion_metrics
-        near = among if kind != "conversion_into_few" else voices_of(voices, few)
+        near = among if kind != "conversion_into_few" else reference_of(speakers, few)
         result[kind] = by_name(metrics_of(items, near, encoder.recipe, seed))
     if not result:
-        raise CorpusError("the speaker encoder needs conversions into voices with natural speech, and there are none")
+        raise CorpusError("the speaker encoder needs conversions into speakers with natural speech, and there are none")
     return result
 
 
-def voices_of(voices: Voices, names: set[str]) -> Voices:
+def reference_of(speakers: EnrolledSpeakers, names: set[str]) -> EnrolledSpeakers:
     """All centres, natural references of ``names`` alone."""
-    return Voices(voices.centres, [item for item in voices.natural if item.voice in names])
+    return EnrolledSpeakers(speakers.centres, [item for item in speakers.natural if item.target in names])

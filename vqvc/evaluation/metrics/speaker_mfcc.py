@@ -13,16 +13,16 @@ from vqvc.evaluation.metric import ByKind, Groups, Metric, by_name
 from vqvc.evaluation.metrics.pitch import add_pitch
 from vqvc.evaluation.metrics.speaker import equal_error_rate
 
-VOICES_KNOWN = 24  # voices among which the identifier chooses, targets and sources included
-FITTED_ON = 15  # natural utterances per voice on which it is fitted
-KEPT_ASIDE = 5  # natural utterances per voice on which it is checked
+SPEAKERS_KNOWN = 24  # speakers among which the identifier chooses, targets and sources included
+FITTED_ON = 15  # natural utterances per speaker on which it is fitted
+KEPT_ASIDE = 5  # natural utterances per speaker on which it is checked
 RECIPE = (
     "linear discriminant analysis (scikit-learn, shrinkage by Ledoit and Wolf) on means and deviations of 20 MFCC and their "
     "differences over frames within 35 dB of the loudest, and median and spread of log pitch; trained on natural speech alone; a baseline: the post-filter sets what it reads"
 )
 
 
-def voice_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> np.ndarray:
+def speaker_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> np.ndarray:
     """(83,) float64: what ``RECIPE`` reads from one utterance. f0_hz: (T,) NaN where unvoiced."""
     from vqvc.audio.features import deltas, mfcc
     from vqvc.evaluation.metrics.spectrum import loud_frames
@@ -37,7 +37,7 @@ def voice_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> 
 
 
 class SpeakerIdentifier:
-    """Names the speaker of an utterance from ``voice_features``; every known speaker is equally likely beforehand."""
+    """Names the speaker of an utterance from ``speaker_features``; every known speaker is equally likely beforehand."""
 
     def __init__(self, features: np.ndarray, speakers: Sequence[str]):
         """features: (U, D) of natural utterances; speakers: (U,) names. Raises CorpusError below two speakers."""
@@ -53,8 +53,8 @@ class SpeakerIdentifier:
         self.model = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", priors=even)
         self.model.fit(self._scaled(features), np.asarray(speakers))
         self.names = tuple(str(name) for name in self.model.classes_)
-        voices = self.model.transform(self._scaled(features))
-        self.centres = {name: voices[np.asarray(speakers) == name].mean(axis=0) for name in self.names}
+        projected = self.model.transform(self._scaled(features))
+        self.centres = {name: projected[np.asarray(speakers) == name].mean(axis=0) for name in self.names}
 
     def _scaled(self, features: np.ndarray) -> np.ndarray:
         return (features - self.mean) / self.deviation
@@ -65,8 +65,8 @@ class SpeakerIdentifier:
 
     def similarities(self, features: np.ndarray, speaker: str) -> np.ndarray:
         """(U, D) -> (U,) cosine, in the discriminant space, with the centre of ``speaker``'s natural speech."""
-        voices, centre = self.model.transform(self._scaled(features)), self.centres[speaker]
-        return voices @ centre / np.maximum(np.linalg.norm(voices, axis=1) * np.linalg.norm(centre), 1e-12)
+        projected, centre = self.model.transform(self._scaled(features)), self.centres[speaker]
+        return projected @ centre / np.maximum(np.linalg.norm(projected, axis=1) * np.linalg.norm(centre), 1e-12)
 
 
 def confusion(wanted: Sequence[str], named: Sequence[str], names: Sequence[str]) -> np.ndarray:
@@ -95,7 +95,7 @@ def measure(clips: Sequence[EvaluationClip], store, seed: int = 0, fitted: "Fitt
             _equal_error(judge, checks, labels, natural, recipe, seed),
         ])
     }  # fmt: skip
-    judged = [clip for clip in with_copies(clips) if {clip.voice, clip.speaker} <= set(judge.names)]
+    judged = [clip for clip in with_copies(clips) if {clip.target, clip.speaker} <= set(judge.names)]
     for kind, group in by_kind(judged).items():
         features = np.stack([clip_features(clip, store.sample_rate) for clip in group])
         for clip, name in zip(group, judge.names_of(features), strict=True):
@@ -114,9 +114,9 @@ def _metrics(
 ) -> list[Metric]:
     """own: whether the source's speaker is the target, so that "named as the source" is no figure of its own."""
     groups, facts = Groups.of(group), {"judge": recipe, "seed": seed}
-    target = np.array([clip.measured["named"] == clip.voice for clip in group])
+    target = np.array([clip.measured["named"] == clip.target for clip in group])
     source = np.array([clip.measured["named"] == clip.speaker for clip in group]) & ~target
-    near = [float(judge.similarities(row[None], clip.voice)[0]) for row, clip in zip(features, group, strict=True)]
+    near = [float(judge.similarities(row[None], clip.target)[0]) for row, clip in zip(features, group, strict=True)]
     found = [metric.share("named_target", target, groups, definition="clips named as the target", **facts)]
     if not own:
         what = "clips named as the source's speaker (another than the target)"
@@ -126,7 +126,7 @@ def _metrics(
         *found,
         metric.share("named_other", ~target & ~source, groups, definition="clips named as neither", **facts),
         metric.mean("similarity", near, groups, unit="-1 to 1", definition=what, **facts),
-        _equal_error(judge, features, [clip.voice for clip in group], groups, recipe, seed),
+        _equal_error(judge, features, [clip.target for clip in group], groups, recipe, seed),
     ]
 
 
@@ -136,7 +136,7 @@ def confusions(clips: Sequence[EvaluationClip]) -> dict[str, dict]:
     for kind in ("source", "conversion"):
         group = [clip for clip in clips if clip.kind == kind and not clip.few and "named" in clip.measured]
         if group:
-            wanted, named = [clip.voice for clip in group], [clip.measured["named"] for clip in group]
+            wanted, named = [clip.target for clip in group], [clip.measured["named"] for clip in group]
             names = sorted({*wanted, *named})
             counts = confusion(wanted, named, names).tolist()
             what = "rows: target speaker; columns: named speaker"
@@ -147,13 +147,13 @@ def confusions(clips: Sequence[EvaluationClip]) -> dict[str, dict]:
 def _equal_error(
     judge: "SpeakerIdentifier",
     features: np.ndarray,
-    voices: Sequence[str],
+    targets: Sequence[str],
     groups: Groups,
     recipe: str,
     seed: int,
 ) -> Metric:
     scores = np.stack([judge.similarities(features, name) for name in judge.names], axis=1)
-    wanted = np.array(voices)[:, None] == np.array(judge.names)
+    wanted = np.array(targets)[:, None] == np.array(judge.names)
 
     def compute(index: np.ndarray) -> float:
         return 100 * equal_error_rate(scores[index][wanted[index]], scores[index][~wanted[index]])
@@ -163,9 +163,9 @@ def _equal_error(
 
 
 def clip_features(clip: EvaluationClip, sample_rate: int) -> np.ndarray:
-    """(D,) ``voice_features`` of a clip, once."""
+    """(D,) ``speaker_features`` of a clip, once."""
     if "features" not in clip.measured:
-        clip.measured["features"] = voice_features(clip.samples, sample_rate, clip.measured["f0_hz"])
+        clip.measured["features"] = speaker_features(clip.samples, sample_rate, clip.measured["f0_hz"])
     return clip.measured["features"]
 
 
@@ -181,21 +181,23 @@ def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> Fitted:
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
         if item.utt_id not in used:
             own[item.speaker].append(item)
-    voices = list(dict.fromkeys(clip.voice for clip in clips if clip.kind == "conversion" and not clip.few))
+    targets = list(dict.fromkeys(clip.target for clip in clips if clip.kind == "conversion" and not clip.few))
     sources = [name for name, _ in Counter(clip.speaker for clip in clips if not clip.few).most_common()]
     most = Counter({name: len(items) for name, items in own.items()})
-    names = [name for name in dict.fromkeys(voices + sources) if len(own[name]) >= 2]
-    names = names[: max(VOICES_KNOWN, len(voices))]
-    names += [name for name, _ in most.most_common() if name not in names][: max(0, VOICES_KNOWN - len(names))]
+    names = [name for name in dict.fromkeys(targets + sources) if len(own[name]) >= 2]
+    names = names[: max(SPEAKERS_KNOWN, len(targets))]
+    names += [name for name, _ in most.most_common() if name not in names][: max(0, SPEAKERS_KNOWN - len(names))]
     fitted, aside = {True: ([], []), False: ([], [])}, KEPT_ASIDE
     for name in names:
         count = max(2, min(FITTED_ON, len(own[name]) - aside))
         for index, item in enumerate(own[name][: count + aside]):
             samples = store.waveform(item)
-            row = voice_features(samples, store.sample_rate, f0(samples, store.sample_rate)[1])
+            row = speaker_features(samples, store.sample_rate, f0(samples, store.sample_rate)[1])
             fitted[index < count][0].append(row)
             fitted[index < count][1].append(name)
     if not fitted[False][0]:
-        raise CorpusError("speaker identification needs more natural utterances per voice: none is left to check it on")
+        raise CorpusError(
+            "speaker identification needs more natural utterances per speaker: none is left to check it on"
+        )
     judge = SpeakerIdentifier(np.stack(fitted[True][0]), fitted[True][1])
     return judge, np.stack(fitted[False][0]), fitted[False][1]
