@@ -172,5 +172,6 @@ def test_a_model_without_a_decoder_does_not_convert(tmp_path):
     model_file.write(
         tmp_path / "m.safetensors", build_model(config.model, 2), SPEAKERS, {"settings": {"decoder_weight": 0.0}}
     )
+    assert not model_file.read_header(tmp_path / "m.safetensors").has_decoder
     with pytest.raises(ModelError, match="without a decoder"):
         vqvc.load(tmp_path / "m.safetensors")
