@@ -47,6 +47,18 @@ make_environment() {
 # They read: work (data, dump, align and exp lie under it), exp, stamps, conf and the arrays sources, prepare_options and
 # evaluate_options.
 
+# has_decoder: whether the run was not trained without one (training.decoder_weight 0). The file is that of vqvc-train.
+has_decoder() { ! grep -Eqs '^ +decoder_weight: 0(\.0*)?$' "$exp/config.yaml"; }
+
+# needs_decoder STAGE: false, and a line of the log, where the run has none; ends the recipe where only that stage was asked for.
+needs_decoder() {
+  local why="$exp was trained without a decoder: there are codes, and no speech"
+  has_decoder && return
+  ((opt_stage < opt_stop_stage)) || fail "stage $1: $why; use a run with a decoder, such as --conf phones"
+  log "stage $1: left out; $why"
+  return 1
+}
+
 stage_prepare() { # 0: corpora -> data/{train,dev,test}
   local -a command=(vqvc-prepare)
   local source
@@ -95,6 +107,7 @@ stage_convert() { # 5: held-out utterances, converted
     -f recipes/pairs.awk "$work/dump/speakers.tsv" "$work/dump/utts.tsv" "$work"/data/{dev,test,train}/wav.scp >"$exp/pairs.tsv.new"
   mv -f "$exp/pairs.tsv.new" "$exp/pairs.tsv"
   [[ -s $exp/pairs.tsv ]] || fail "$work/data: no held-out utterance has a sound file of its own; convert by hand with vqvc-convert"
+  needs_decoder convert || return 0
   inputs=("$exp/model.safetensors" "$exp/pairs.tsv") outputs=("$exp/wavs") resumes=no
   step convert vqvc-convert --model "$exp/model.safetensors" --pairs "$exp/pairs.tsv" --overwrite
 }
@@ -105,6 +118,7 @@ stage_probe() { # 6: phone accuracy of the codes
 }
 
 stage_evaluate() { # 7: bits, usage, recogniser and speakers
+  needs_decoder evaluate || return 0
   inputs=("$exp/model.safetensors" "$work/dump/store.json" "$exp/codes.npz" "$work/align/phones.ctm")
   outputs=("$exp/eval/evaluate.json") resumes=no
   step evaluate vqvc-evaluate --model "$exp/model.safetensors" --store "$work/dump" --codes "$exp/codes.npz" \
@@ -113,7 +127,8 @@ stage_evaluate() { # 7: bits, usage, recogniser and speakers
 
 stage_report() { # 8: one page, and a section of RESULTS.md
   local made_by=
-  inputs=("$exp/model.safetensors" "$exp/probe/probe.json" "$exp/eval/evaluate.json") outputs=("$exp/report.html") resumes=no
+  inputs=("$exp/model.safetensors" "$exp/probe/probe.json") outputs=("$exp/report.html") resumes=no
+  ! has_decoder || inputs+=("$exp/eval/evaluate.json")
   [[ ! -f $exp/command ]] || made_by=$(<"$exp/command")
   step report vqvc-report --exp "$exp" --out "$exp/report.html" --results "${opt_results:-$exp/RESULTS.md}" \
     --command "${made_by# }" --overwrite
@@ -127,6 +142,7 @@ stage_prior() { # 9: bits per code; unconditional sampling
   step prior "${command[@]}"
   inputs=("$exp/codes.npz" "$prior/prior.safetensors") outputs=("$prior/score.json") resumes=no
   step score vqvc-prior --score --codes "$exp/codes.npz" --out "$prior" --model "$exp/model.safetensors" --overwrite
+  has_decoder || { log "stage sample: left out; $exp was trained without a decoder"; return 0; }
   speaker=$(vqvc-convert --model "$exp/model.safetensors" --list-speakers | awk -F'\t' 'NR == 1 { print $1 }')
   inputs=("$exp/model.safetensors" "$prior/prior.safetensors") outputs=("$prior/sample.wav") resumes=no
   step sample vqvc-sample --model "$exp/model.safetensors" --prior "$prior/prior.safetensors" --speaker "$speaker" \

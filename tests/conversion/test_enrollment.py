@@ -288,6 +288,12 @@ def test_enroll_with_the_fewest_words_and_convert_to_the_voice(run, wav, convert
     assert np.allclose(soundfile.read("a_me.wav", dtype="float32")[0], wanted, atol=1e-6)
 
 
+def test_the_name_of_a_voice_does_not_choose_a_folder(run, wav):
+    status, out, err = run(enroll, "--src", wav, "--name", "../a/b c")
+    assert (status, out) == (0, ".._a_b c.voice\n"), err
+    assert voice_file.read(".._a_b c.voice").name == "../a/b c"
+
+
 def test_enroll_takes_several_files_and_folders_each_file_once(run, tmp_path, speechlike):
     more = tmp_path / "more"
     more.mkdir()

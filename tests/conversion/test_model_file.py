@@ -12,6 +12,7 @@ import vqvc
 from vqvc.config import Config, from_dict
 from vqvc.conversion import model_file
 from vqvc.errors import ModelError, UsageError
+from vqvc.models import CODE_ENCODERS
 from vqvc.nn.builder import build_model
 
 TINY = {
@@ -161,10 +162,16 @@ def test_row_25_an_unknown_speaker_gets_the_nearest_names_from_the_header_alone(
         header.speaker_index("p22")
 
 
+def test_a_code_encoder_is_no_model_file_and_its_command_is_named():
+    with pytest.raises(ModelError, match="is not a model file.*vqvc-encode --codes"):
+        model_file.read_header(CODE_ENCODERS["phones"])
+
+
 def test_a_model_without_a_decoder_does_not_convert(tmp_path):
     config = tiny_config()
     model_file.write(
         tmp_path / "m.safetensors", build_model(config.model, 2), SPEAKERS, {"settings": {"decoder_weight": 0.0}}
     )
+    assert not model_file.read_header(tmp_path / "m.safetensors").has_decoder
     with pytest.raises(ModelError, match="without a decoder"):
         vqvc.load(tmp_path / "m.safetensors")

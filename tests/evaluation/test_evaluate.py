@@ -168,3 +168,5 @@ def test_command_writes_figures_with_definitions_and_intervals(toy, monkeypatch,
     assert source["codes"] and source["phones"][0][2] == "pau"
     assert "Words" in capsys.readouterr().out
     assert evaluate.main(args[:-1]) == 2
+    monkeypatch.setattr(toy.converter, "checksum", "abd", raising=False)
+    assert evaluate.main(args) == 2 and "codes.npz: was made by another model" in capsys.readouterr().err

@@ -134,3 +134,29 @@ def test_row_81_the_recipe_continues_where_some_items_are_usable(recipe, tmp_pat
     done, calls = recipe("--overwrite", "--stage", 1, fails="vqvc-pack", status=3)
     assert done.returncode == 3 and names(calls) == STAGES[1:]
     assert "stage pack: some items failed and were listed; continuing with the others" in done.stderr
+
+
+def without_decoder(tmp_path):
+    """What vqvc-train leaves in the folder of a run whose decoder was not trained."""
+    config = tmp_path / "work/exp/phones-codes/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("training:\n  decoder_weight: 0.0\n")
+
+
+def test_row_81_stages_that_make_speech_are_left_out_without_a_decoder(recipe, tmp_path):
+    without_decoder(tmp_path)
+    done, calls = recipe("--conf", "phones-codes", "--stop-stage", 9)
+    assert done.returncode == 0, done.stderr
+    called = [call for call in calls if "--list-speakers" not in call]
+    assert names(called) == ["prepare", "pack", "align", "train", "encode", "probe", "report", "prior", "prior"]
+    for stage in ("convert", "evaluate", "sample"):
+        assert f"stage {stage}: left out" in done.stderr
+
+
+@pytest.mark.parametrize(("stage", "name"), [(5, "convert"), (7, "evaluate")])
+def test_row_81_a_stage_that_makes_speech_alone_is_refused_without_a_decoder(recipe, tmp_path, stage, name):
+    without_decoder(tmp_path)
+    recipe("--conf", "phones-codes", "--stop-stage", 4)
+    done, calls = recipe("--conf", "phones-codes", "--stage", stage, "--stop-stage", stage)
+    assert not calls
+    assert one_sentence(done).startswith(f"error: stage {name}: ") and "without a decoder" in done.stderr

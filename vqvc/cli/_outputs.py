@@ -52,8 +52,12 @@ def subtype(args: argparse.Namespace) -> str | None:
 
 def name_for(stem: str, speaker: str, ending: str) -> str:
     """The output's name when none is given: ``a_p225.wav``."""
-    speaker = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in speaker)
-    return f"{stem}_{speaker}{ending}"
+    return f"{stem}_{part_of_name(speaker)}{ending}"
+
+
+def part_of_name(name: str) -> str:
+    """The name of a speaker or voice as a part of a file's name: without what means a folder or is not allowed somewhere."""
+    return "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
 
 
 def place(out: str | None, name: str) -> Path:

@@ -4,9 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli import _outputs
 from vqvc.cli._arguments import positive
 from vqvc.cli._code_files import SUFFIX, write_code_file
-from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli._common import parser, run
 from vqvc.cli._models import Meter
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
@@ -63,7 +64,7 @@ def work(args: argparse.Namespace) -> None:
     if args.out.suffix not in (".npz", ".txt", SUFFIX) or (args.store and args.out.suffix != ".npz"):
         raise UsageError(f"{args.out}: codes are written as .npz" + ("" if args.store else ", .txt or .vqc"))
     if not prints:
-        refuse_overwrite(args.out, args.overwrite, args.recording)
+        _outputs.check_output(args.out, args.overwrite, args.recording)
 
     from vqvc.audio import io
 

@@ -41,7 +41,7 @@ def work(args: argparse.Namespace) -> None:
     model_file.read_header(args.model)  # before the recordings are read
     name = args.name or Path(args.src[0]).resolve().stem
     voice_file.require_name(name)
-    out = _outputs.place(args.out, _outputs.name_for(name, "", "").rstrip("_") + voice_file.SUFFIX)
+    out = _outputs.place(args.out, _outputs.part_of_name(name) + voice_file.SUFFIX)
     if out == _outputs.STANDARD:
         raise UsageError("--out -: a voice is a file; name it")
     _outputs.check_output(out, args.overwrite)

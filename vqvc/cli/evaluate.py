@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvc._util.platform import cores
-from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli import _outputs
+from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_synthesis_options, synthesis_options
+from vqvc.errors import UsageError
 
 if TYPE_CHECKING:
     from vqvc.evaluation.judges.quality import QualityJudge
@@ -102,12 +104,16 @@ def work(args: argparse.Namespace) -> int | None:
     from vqvc.evaluation.tables import evaluation_table
 
     target = args.out / "evaluate.json"
-    refuse_overwrite(target, args.overwrite)
+    _outputs.check_output(target, args.overwrite)
     _check(args)
     judges = Judges(_recogniser(args), _encoders(args), _quality(), args.threads)
     store = PackedStore(args.store)
     archive, alignment = _archive(args), _alignment(args, store.sha256)
     converter = vqvc.load(args.model)
+    if archive is not None and archive.model and archive.model != converter.checksum:
+        raise UsageError(
+            f"{_codes(args)}: was made by another model than {args.model}; make it again with vqvc-encode, or name other --codes"
+        )
     if args.strangers:
         store = WithStrangers(store, PackedStore(args.strangers), converter.speakers)
     selection = Selection(
@@ -127,8 +133,6 @@ def work(args: argparse.Namespace) -> int | None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from vqvc.errors import UsageError
-
     for name, least in (
         ("limit", 1),
         ("target_count", 1),
@@ -172,11 +176,15 @@ def _quality() -> "list[QualityJudge]":
         return []  # the section says which extra brings one
 
 
+def _codes(args: argparse.Namespace) -> Path:
+    return args.codes or args.model.parent / "codes.npz"
+
+
 def _archive(args: argparse.Namespace):
     """The codes that were named, or those beside the model, or None."""
     from vqvc.corpus.codes import CodeArchive
 
-    path = args.codes or args.model.parent / "codes.npz"
+    path = _codes(args)
     return CodeArchive.load(path) if args.codes or path.exists() else None
 
 

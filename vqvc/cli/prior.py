@@ -117,7 +117,7 @@ def _score(args: argparse.Namespace) -> int:
         prior.require(header.checksum, args.model)
         if decoder_bits is None:
             decoder_bits = prior_score.decoder_bits_of(header)
-        if decoder_bits is None:
+        if decoder_bits is None and header.has_decoder:
             raise UsageError(f"{args.model}: does not hold its held-out bits per sample; give them with --decoder-bits")
     with tqdm(desc="score", unit="utt", disable=None) as bar:
         result = prior_score.score(archive, prior, decoder_bits, bar.update)

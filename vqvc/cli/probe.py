@@ -4,7 +4,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli import _outputs
+from vqvc.cli._common import parser, run
 from vqvc.cli._models import read_encoder
 from vqvc.errors import UsageError
 
@@ -72,7 +73,7 @@ def work(args: argparse.Namespace) -> int | None:
         if args.run is not None and args.store is None:
             args.store = RunPaths.find(args.run).existing_store
     if args.out is not None:
-        refuse_overwrite(args.out / "probe.json", args.overwrite)
+        _outputs.check_output(args.out / "probe.json", args.overwrite)
 
     import numpy as np
     from tqdm import tqdm

@@ -36,7 +36,7 @@ KIND = tensorfile.Kind(
     keys=("format_version", "config", "speakers", "training"),
     pickle="give a model.safetensors",
     absent="train a model with vqvc-train or give --model",
-    foreign="vqvc-train writes model.safetensors",
+    foreign="vqvc-train writes model.safetensors; a code encoder, such as phones.safetensors, goes to vqvc-encode --codes",
 )
 
 
@@ -73,10 +73,15 @@ class Header:
         """The speakers that are offered, in the table's order."""
         return tuple(one for one in self.speakers if one.listed)
 
-    def require_decoder(self) -> None:
-        """Raise ModelError for a model whose decoder was left out of training: what it would synthesize is noise."""
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the decoder was trained; what it synthesizes is noise otherwise."""
         settings = self.training.get("settings")
-        if isinstance(settings, dict) and settings.get("decoder_weight") == 0:
+        return not (isinstance(settings, dict) and settings.get("decoder_weight") == 0)
+
+    def require_decoder(self) -> None:
+        """Raise ModelError for a model whose decoder was left out of training."""
+        if not self.has_decoder:
             raise ModelError(f"{self.path}: was trained without a decoder; it makes codes alone, with vqvc-encode")
 
     def speaker_index(self, name: str) -> int:

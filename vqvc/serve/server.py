@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import re
 import shutil
 import socket
@@ -45,7 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"--port {port}: is in use on {host}; give another, or 0 for any that is free") from None
-        raise UsageError(f"--host {host}: {error.strerror or error}; 127.0.0.1 is this machine alone") from None
+        raise UsageError(f"--host {host}: {os.strerror(error.errno or 0)}; 127.0.0.1 is this machine alone") from None
 
 
 @contextmanager

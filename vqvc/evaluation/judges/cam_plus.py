@@ -43,6 +43,8 @@ class CamPlus:
             found = torch.load(path, map_location="cpu", weights_only=True)
             self._network = _Network(len(found["xvector.dense.linear.weight"]))
             self._network.load_state_dict({name: found[name] for name in self._network.state_dict()})
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such file") from None
         except (OSError, KeyError, TypeError, RuntimeError, EOFError, ValueError, *_unpickling_errors()) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"{path}: is not the weights file of CAM++: {reason}") from None

@@ -70,6 +70,8 @@ class GE2E:
             found = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
             wanted = {name: found[name] for name in self._network.state_dict()}
             self._network.load_state_dict(wanted)
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such file") from None
         except (OSError, KeyError, TypeError, RuntimeError, EOFError, ValueError, _unpickling_error()) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"{path}: is not the weights file of Resemblyzer: {reason}") from None
