@@ -77,7 +77,7 @@ def test_a_file_that_is_no_encoder_is_one_sentence(tmp_path):
     (tmp_path / "code.pt").write_bytes(pickle.dumps({"model_state": os.getcwd}))
     weights(tmp_path / "shape.pt", **{"linear.weight": torch.zeros(3, 3)})
     torch.save({"model_state": {}}, tmp_path / "empty.pt")
-    for name in ("text.pt", "code.pt", "shape.pt", "empty.pt", "missing.pt"):
+    for name in ("text.pt", "code.pt", "shape.pt", "empty.pt"):
         with pytest.raises(ModelError, match=f"{name}: is not the weights file of Resemblyzer") as caught:
             make_speaker_encoder(f"ge2e:{tmp_path / name}")
         assert "\n" not in str(caught.value)
@@ -106,10 +106,16 @@ def test_cam_plus_does_not_depend_on_level(cam_plus):
 def test_a_file_that_is_not_cam_plus_is_one_sentence(tmp_path):
     weights(tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("hello")
-    for name in ("other.pt", "text.pt", "missing.pt"):
+    for name in ("other.pt", "text.pt"):
         with pytest.raises(ModelError, match=f"{name}: is not the weights file of CAM") as caught:
             make_speaker_encoder(f"campplus:{tmp_path / name}")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["ge2e", "campplus"])
+def test_a_missing_weights_file_is_named(tmp_path, kind):
+    with pytest.raises(ModelError, match="missing.pt: no such file$"):
+        make_speaker_encoder(f"{kind}:{tmp_path / 'missing.pt'}")
 
 
 def test_the_filter_bank_is_highest_where_a_tone_is():

@@ -86,7 +86,7 @@ def _read(args: argparse.Namespace, header) -> tuple:
         return read_code_file(args, header)
     archive = CodeArchive.load(args.codes)
     if archive.model and archive.model != header.checksum:
-        raise UsageError(f"{args.codes}: was made by another model than {args.model}; its codes mean other sounds")
+        raise UsageError(f"{args.codes}: was made by another model than {args.model}, whose codes mean other sounds")
     if args.utt is None and len(archive) != 1:
         raise UsageError(f"{args.codes}: holds {len(archive)} utterances; name one with --utt")
     utt = args.utt or archive.utt_ids[0]
