@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from tiny_voice import SPEAKERS, model_with_mel
 
+from vqvc.cli import convert
 from vqvc.conversion import model_file as model_files
 from vqvc.serve.service import MB, Limits, Service
 
@@ -42,3 +43,14 @@ def recordings(tmp_path_factory, speechlike) -> Path:
     with open(folder / "huge.wav", "wb") as file:
         file.truncate(2 * MB)
     return folder
+
+
+@pytest.fixture
+def by_command(mel_model):
+    """by_command(source, speaker, out): what vqvc-convert writes with the model of the page."""
+
+    def converted(source, speaker, out):
+        words = ["--model", mel_model, "--src", source, "--speaker", speaker, "--out", out]
+        assert convert.main([*map(str, words)]) == 0
+
+    return converted

@@ -18,8 +18,6 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from vqvc.cli import convert
-
 pytest.importorskip("gradio", reason="needs gradio (extra serve)")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of which it takes no browser")
 
@@ -141,7 +139,7 @@ def converted(page, path: Path, voice: str) -> None:
     page.locator("#result audio").first.wait_for()
 
 
-def test_upload_convert_play_download(open_page, recordings, mel_model, tmp_path):
+def test_upload_convert_play_download(open_page, recordings, by_command, tmp_path):
     page = open_page()
     converted(page, recordings / "good.wav", "p226")
     played = page.evaluate("""async () => {
@@ -163,17 +161,7 @@ def test_upload_convert_play_download(open_page, recordings, mel_model, tmp_path
         page.click("#download")
     assert waiting.value.suggested_filename == "good_p226.wav"
     waiting.value.save_as(tmp_path / "page.wav")
-    words = [
-        "--model",
-        mel_model,
-        "--src",
-        recordings / "good.wav",
-        "--speaker",
-        "p226",
-        "--out",
-        tmp_path / "command.wav",
-    ]
-    assert convert.main([*map(str, words)]) == 0
+    by_command(recordings / "good.wav", "p226", tmp_path / "command.wav")
     with soundfile.SoundFile(tmp_path / "page.wav") as page_file, soundfile.SoundFile(tmp_path / "command.wav") as file:
         assert page_file.comment == file.comment != "" and len(page_file) == len(file)
 

@@ -5,24 +5,13 @@ import pytest
 import soundfile
 
 from vqvc.audio import io
-from vqvc.cli import convert
 from vqvc.errors import VqvcError
 from vqvc.serve.service import sentence
 
 
-def test_the_result_is_the_file_that_the_command_writes(service, mel_model, recordings, tmp_path):
+def test_the_result_is_the_file_that_the_command_writes(service, by_command, recordings, tmp_path):
     done = service.convert(recordings / "good.wav", "p226", tmp_path)
-    words = [
-        "--model",
-        mel_model,
-        "--src",
-        recordings / "good.wav",
-        "--speaker",
-        "p226",
-        "--out",
-        tmp_path / "command.wav",
-    ]
-    assert convert.main([*map(str, words)]) == 0
+    by_command(recordings / "good.wav", "p226", tmp_path / "command.wav")
     assert done.path.name == "good_p226.wav" and done.path.read_bytes() == (tmp_path / "command.wav").read_bytes()
     with soundfile.SoundFile(done.path) as sound:
         assert "model tiny" in sound.comment and "speaker p226" in sound.comment
