@@ -118,12 +118,15 @@ class TrainingConfig:
     units_weight: Weight = 0.0  # weight of predicting acoustic units (training/unit_targets.py); 0 turns it off
     unit_targets: Annotated[int, Range(2, 32768)] = 256  # acoustic units to predict, for units_weight
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
+    consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its perturbed copy; 0 turns it off
+    adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py); 0 turns it off
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
         0  # samples of a crop, anywhere in it, that the decoder learns from; the encoder reads the whole crop; 0 is all
     )
     jitter: Share = 0.12  # probability that a code is replaced by a neighbour (Chorowski et al. 2019)
+    f0_dropout: Share = 0.1  # share of crops whose decoder is not conditioned on F0 (decoder.f0 only)
     input_noise: Annotated[float, Range(0, 128)] = (
         0.0  # classes; most noise on the WaveNet's inputs, drawn for each crop
     )

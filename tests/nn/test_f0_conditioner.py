@@ -61,12 +61,12 @@ def test_contours_of_crops_are_relative_to_their_speakers_mean():
     f0, generator = F0Conditioner(RATE, HOP, 3), torch.Generator().manual_seed(0)
     waves = torch.cat([_tone(100.0), _tone(200.0)])
     speaker = torch.tensor([2, 0])
-    f0.of_crops(waves, speaker, generator)
+    f0.of_crops(waves, speaker, 0.1, generator)
     mean = f0.f0_sums[:, 0] / f0.f0_sums[:, 1]
     assert mean[2] == pytest.approx(math.log2(100), abs=0.03) and mean[0] == pytest.approx(math.log2(200), abs=0.03)
     assert (f0.f0_sums[1] == 0).all()
     below_and_above = torch.cat([_tone(150 * 2**-0.25, 0.2)] * 100 + [_tone(150 * 2**0.25, 0.2)] * 100)
-    contours = f0.of_crops(below_and_above, torch.full((200,), 1), generator)
+    contours = f0.of_crops(below_and_above, torch.full((200,), 1), 0.1, generator)
     known = contours[:, 2].amax(1) > 0
     assert (contours[~known] == 0).all() and 3 <= (~known).sum() <= 45  # a tenth of 200, +- 5 standard deviations
     height = contours[:, 0, 25]

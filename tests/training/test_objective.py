@@ -8,7 +8,8 @@ from vqvc.nn import likelihood
 from vqvc.nn.builder import build_model
 from vqvc.nn.features import mulaw_encode
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training.objective import Objective, Phase, add_input_noise
+from vqvc.training.adversary import SpeakerAdversary
+from vqvc.training.objective import TERMS, Objective, Phase, add_input_noise
 
 HOP = 16
 SPEAKERS = torch.tensor([0, 1])
@@ -55,25 +56,54 @@ def test_a_bypassed_quantizer_does_not_move_and_the_encoder_learns():
     (model, objective), wave = _built(training={"jitter": 0.0}), _wave()
     before = model.quantizer.codebook.clone()
     losses = objective(model.train(), wave, SPEAKERS, phase=Phase(bypass_quantizer=True))
-    assert losses.quantizer == 0 and torch.equal(model.quantizer.codebook, before)
+    assert losses.terms["quantizer"] == 0 and torch.equal(model.quantizer.codebook, before)
     losses.nll.mean().backward()
     assert model.encoder.project.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_every_part_learns_from_one_step(output):
-    model, objective = _built(output, training={"cpc_weight": 1.0})
+    model, objective = _built(output, training={"cpc_weight": 1.0, "adversary_weight": 1.0, "consistency_weight": 1.0})
     wave = _wave(samples=160 * HOP)  # longer than the distances of contrastive prediction
-    losses = objective(model.train(), wave, SPEAKERS, generator=torch.Generator().manual_seed(0))
-    objective.total(losses.nll.mean(), losses.mel, losses.cpc, losses.units, losses.quantizer).backward()
+    losses = objective(model.train(), wave, SPEAKERS, source=0.5 * wave, generator=torch.Generator().manual_seed(0))
+    objective.total(losses.nll.mean(), losses.terms).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert not without, without
 
 
 def test_a_weighted_term_counts_as_often_as_its_weight():
-    _, objective = _built(training={"mel_weight": 3.0, "cpc_weight": 5.0, "units_weight": 0.0, "decoder_weight": 2.0})
-    terms = (torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10000.0))
-    assert objective.total(*terms) == 2 * (1 + 3 * 10) + 5 * 100 + 10000
+    weights = {"mel": 3.0, "cpc": 5.0, "units": 0.0, "consistency": 7.0, "adversary": 9.0}
+    _, objective = _built(
+        training={"decoder_weight": 2.0} | {f"{name}_weight": weight for name, weight in weights.items()}
+    )
+    terms = {name: torch.tensor(10.0**power) for power, name in enumerate(TERMS, 1)}
+    expected = 2 * (1 + 3 * 1e1) + 5 * 1e2 + 7 * 1e4 + 9 * 1e5 + 1e6
+    assert objective.total(torch.tensor(1.0), terms) == expected
+
+
+def test_consistency_commits_the_original_to_the_codes_of_its_copy():
+    (model, objective), wave = _built(training={"consistency_weight": 1.0}), _wave()
+    cost = model.config.quantizer.commitment_cost
+    same = objective(model.train(), wave, SPEAKERS, source=wave).terms
+    assert torch.isclose(cost * same["consistency"], same["quantizer"], rtol=1e-3)  # its own codes: the commitment loss
+    other = objective(model, wave, SPEAKERS, source=wave.flip(1)).terms
+    assert cost * other["consistency"] > 1.5 * other["quantizer"]
+    other["consistency"].backward()
+    assert model.encoder.project.weight.grad.abs().sum() > 0 and model.conditioning.enter.weight.grad is None
+    assert objective(model.eval(), wave, SPEAKERS, source=wave).terms["consistency"] == 0
+
+
+def test_the_adversary_learns_what_the_encoder_hides():
+    """The classifier's own gradient falls along its loss; what reaches the encoder has the opposite sign."""
+    adversary = SpeakerAdversary(4, 2)
+    z_q, speaker = torch.randn(2, 4, 30, requires_grad=True), torch.tensor([0, 1])
+    loss = adversary(z_q, speaker)
+    loss.backward()
+    with torch.no_grad():
+        assert adversary(z_q + 0.1 * z_q.grad, speaker) < loss < adversary(z_q - 0.1 * z_q.grad, speaker)
+        for parameter in adversary.parameters():
+            parameter -= 0.01 * parameter.grad
+        assert adversary(z_q, speaker) < loss
 
 
 def test_a_decoder_crop_is_scored_as_in_the_whole():

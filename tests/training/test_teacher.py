@@ -66,7 +66,7 @@ def test_the_wavenet_fraction_scores_so_many_crops(model):
     whole = _objective()(model.train(), waveform, speaker, generator=torch.Generator().manual_seed(1))
     part = fraction(model, waveform, speaker, generator=torch.Generator().manual_seed(1))
     assert whole.nll.shape == (4, 256) and part.nll.shape == (2, 256)
-    assert part.frames.shape == whole.frames.shape and torch.isfinite(part.mel)
+    assert part.frames.shape == whole.frames.shape and torch.isfinite(part.terms["mel"])
     assert fraction(model.eval(), waveform, speaker).nll.shape == (4, 256)
 
 

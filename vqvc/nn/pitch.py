@@ -91,7 +91,6 @@ class F0Conditioner(nn.Module):
     """
 
     ROWS = 3
-    UNKNOWN = 0.1  # fraction of training crops without F0, so that codes alone can be decoded too
 
     def __init__(self, sample_rate: int, hop: int, speakers: int):
         super().__init__()
@@ -110,8 +109,13 @@ class F0Conditioner(nn.Module):
         return contour(pitch, voicing, centre[:, None])
 
     @torch.no_grad()
-    def of_crops(self, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator = None) -> Tensor:
-        """Contours of training crops of speakers (B,), relative to each speaker's running mean, which is updated."""
+    def of_crops(
+        self, waveform: Tensor, speaker: Tensor, dropout: float, generator: draws.AnyGenerator = None
+    ) -> Tensor:
+        """Contours of training crops of speakers (B,), relative to each speaker's running mean, which is updated.
+
+        dropout: the share of crops that get none, so that codes alone can be decoded too.
+        """
         pitch, voicing = self.track(waveform)
         sums = torch.stack([(pitch * voicing).sum(1), voicing.sum(1)], dim=1).double()
         sums = torch.zeros_like(self.f0_sums).index_add_(0, speaker, sums)
@@ -119,7 +123,7 @@ class F0Conditioner(nn.Module):
             dist.all_reduce(sums)
         self.f0_sums += sums
         weighted, weights = self.f0_sums[speaker].float().unbind(1)
-        known = draws.rand((len(speaker),), generator, pitch.device) >= self.UNKNOWN
+        known = draws.rand((len(speaker),), generator, pitch.device) >= dropout
         centre = weighted / weights.clamp(min=1e-6)
         return contour(pitch, voicing, centre[:, None]) * known[:, None, None]
 

@@ -1,7 +1,7 @@
 """What training minimises: equation 3 of van den Oord et al. 2017, auxiliary losses, and what regularises them.
 
     loss = decoder_weight * (nll + mel_weight * mel) + cpc_weight * cpc + units_weight * units + quantizer
-           (+ teacher_weight * teacher)
+           + consistency_weight * consistency + adversary_weight * adversary (+ teacher_weight * teacher)
 
 nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_samples`` are not scored
 quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
@@ -9,6 +9,8 @@ mel        log-mel frames estimated from the conditioning frames: a dense gradie
 cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
+consistency  commitment of z_e of the original to the codes of its perturbed copy, so that both get the same codes
+adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides him, see ``adversary``
 teacher    conditioning frames of a trained model, see ``teacher``
 
 In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
@@ -25,6 +27,7 @@ from vqvc.nn import draws
 from vqvc.nn.features import CLASSES, mulaw_encode
 from vqvc.nn.quantizer import Quantized
 from vqvc.nn.vqvae import VQVAE, Conditioning
+from vqvc.training.adversary import SpeakerAdversary
 from vqvc.training.cpc import ContrastivePrediction
 
 HIDDEN_S = 0.2  # s of speech that are hidden at a time, about two phones
@@ -44,31 +47,31 @@ class Phase:
     bypass_quantizer: bool = False
 
 
+TERMS = ("mel", "cpc", "units", "consistency", "adversary", "quantizer")
+
+
 @dataclass(frozen=True)
 class Losses:
     """Terms of the loss for a batch of B crops of T samples, of which the decoder saw S.
 
-    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. mel, cpc, units, quantizer: scalars.
-    codes: (B, T / hop_length) int64. frames: (B, F, C), the conditioning, and f0_contour: (B, 3, S / hop_length), or None, that
-    they were made with; frames is None, and N is 0, without a decoder (decoder_weight 0).
+    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. terms: a scalar for each of ``TERMS``, 0
+    for one that is turned off. codes: (B, T / hop_length) int64. frames: (B, F, C), the conditioning, and f0_contour: (B, 3,
+    S / hop_length), or None, that they were made with; frames is None, and N is 0, without a decoder (decoder_weight 0).
     """
 
     nll: Tensor
     decoded: slice
-    mel: Tensor
-    cpc: Tensor
-    units: Tensor
-    quantizer: Tensor
+    terms: dict[str, Tensor]
     codes: Tensor
-    frames: Tensor | None
-    f0_contour: Tensor | None
+    frames: Tensor | None = None
+    f0_contour: Tensor | None = None
 
 
 class Objective:
     """The losses of a model under training settings.
 
-    A contrastive loss and the prediction of units need layers of their own. ``prepare`` adds them to the model as ``cpc`` and
-    ``unit_head``, so that optimizer, average and checkpoints hold them; model files do not.
+    A contrastive loss, the prediction of units and the adversary need layers of their own. ``prepare`` adds them to the model as
+    ``cpc``, ``unit_head`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
     """
 
     def __init__(self, settings: TrainingConfig):
@@ -81,6 +84,9 @@ class Objective:
             model.add_module("cpc", ContrastivePrediction(config.quantizer.codebook_dim, config.code_rate_hz))
         if self.settings.units_weight:
             model.add_module("unit_head", nn.Linear(model.config.quantizer.codebook_dim, self.settings.unit_targets))
+        if self.settings.adversary_weight:
+            speakers = model.conditioning.speaker.num_embeddings
+            model.add_module("adversary", SpeakerAdversary(model.config.quantizer.codebook_dim, speakers))
 
     def __call__(
         self,
@@ -109,27 +115,31 @@ class Objective:
             codes = (len(waveform), waveform.shape[1] // model.hop_length)
             span = max(1, round(HIDDEN_S * model.config.code_rate_hz))
             hidden = hidden_spans(codes, settings.hidden_share, span, generator, waveform.device)
+        consistent = training and settings.consistency_weight and source is not None and not phase.bypass_quantizer
+        z_original = None
         with mixed:
-            z_e = model.latents(waveform if source is None else source, hidden)
+            if consistent:  # together, since z_e is normalised over the batch
+                z_e, z_original = model.latents(
+                    torch.cat([source, waveform]), None if hidden is None else torch.cat([hidden] * 2)
+                ).chunk(2)
+            else:
+                z_e = model.latents(waveform if source is None else source, hidden)
         visible = None if hidden is None else ~hidden
         quantized = _bypassed(model, z_e) if phase.bypass_quantizer else model.quantizer(z_e, generator, visible)
+        zero = waveform.new_zeros(())
+        terms = dict.fromkeys(TERMS, zero) | {"quantizer": quantized.loss}
         with mixed:
-            cpc = model.cpc(z_e) if settings.cpc_weight else waveform.new_zeros(())
-        predicts = settings.units_weight and units is not None
-        found_units = units_error(model, z_e, quantized.z_q, units, hidden) if predicts else waveform.new_zeros(())
+            if settings.cpc_weight:
+                terms["cpc"] = model.cpc(z_e)
+            if settings.adversary_weight and training:
+                terms["adversary"] = model.adversary(quantized.z_q, speaker)
+        if settings.units_weight and units is not None:
+            terms["units"] = units_error(model, z_e, quantized.z_q, units, hidden)
+        if z_original is not None:
+            terms["consistency"] = (z_original - quantized.z_q.detach()).square().mean()
         if training and not settings.decoder_weight:
-            nothing = waveform.new_zeros(())
-            return Losses(
-                nll=waveform.new_zeros(0, waveform.shape[1]),
-                decoded=slice(0, waveform.shape[1]),
-                mel=nothing,
-                cpc=cpc,
-                units=found_units,
-                quantizer=quantized.loss,
-                codes=quantized.codes,
-                frames=None,
-                f0_contour=None,
-            )
+            unscored = waveform.new_zeros(0, waveform.shape[1])
+            return Losses(unscored, slice(0, waveform.shape[1]), terms, quantized.codes)
         decoded = self._decoder_crop(model, waveform.shape[1], generator)
         z_q = quantized.z_q[:, :, decoded.start // model.hop_length : decoded.stop // model.hop_length]
         if training:
@@ -138,10 +148,15 @@ class Objective:
             history = waveform.new_zeros(len(waveform), max(1, model.config.decoder.lpc_order))
         before = torch.cat([history, waveform], dim=1)[:, decoded.start : decoded.start + history.shape[1]]
         waveform = waveform[:, decoded]
-        f0_contour = model.f0_contour(waveform) if not training else _f0_of_crops(model, waveform, speaker, generator)
+        f0_contour = None
+        if not training:
+            f0_contour = model.f0_contour(waveform)
+        elif model.f0_conditioner is not None:
+            f0_contour = model.f0_conditioner.of_crops(waveform, speaker, settings.f0_dropout, generator)
         with mixed:
             conditioning = model.condition(z_q, speaker, f0_contour)
-            mel = mel_error(model, waveform, conditioning) if settings.mel_weight else waveform.new_zeros(())
+            if settings.mel_weight:
+                terms["mel"] = mel_error(model, waveform, conditioning)
         frames = conditioning.frames
         if training and settings.wavenet_fraction < 1:
             rows = slice(draws.rows_of_share(settings.wavenet_fraction, len(waveform), generator))
@@ -156,17 +171,7 @@ class Objective:
             )
         else:
             nll = waveform.new_zeros(classes.shape)
-        return Losses(
-            nll=nll,
-            decoded=decoded,
-            mel=mel,
-            cpc=cpc,
-            units=found_units,
-            quantizer=quantized.loss,
-            codes=quantized.codes,
-            frames=frames,
-            f0_contour=f0_contour,
-        )
+        return Losses(nll, decoded, terms, quantized.codes, frames, f0_contour)
 
     def _decoder_crop(self, model: VQVAE, samples: int, generator: draws.AnyGenerator) -> slice:
         """The part of a crop that the decoder sees: all of it, or while training ``decoder_crop_samples`` anywhere in it."""
@@ -176,11 +181,12 @@ class Objective:
         start = hop * draws.integer((samples - wanted) // hop + 1, generator, model.quantizer.codebook.device)
         return slice(start, start + wanted)
 
-    def total(self, nll: Tensor, mel: Tensor, cpc: Tensor, units: Tensor, quantizer: Tensor) -> Tensor:
-        """The weighted sum of scalar terms, without the teacher's."""
+    def total(self, nll: Tensor, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of the scalars ``nll`` and ``terms`` (one for each of ``TERMS``), without the teacher's."""
         settings = self.settings
-        decoder = settings.decoder_weight * (nll + settings.mel_weight * mel)
-        return decoder + settings.cpc_weight * cpc + settings.units_weight * units + quantizer
+        decoder = settings.decoder_weight * (nll + settings.mel_weight * terms["mel"])
+        others = (getattr(settings, f"{name}_weight") * terms[name] for name in TERMS[1:-1])
+        return decoder + sum(others) + terms["quantizer"]
 
 
 def _bypassed(model: VQVAE, z_e: Tensor) -> Quantized:
@@ -210,11 +216,6 @@ def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: T
             for one, wanted in zip(scores, (units, seen))
         ]
     return sum(losses) / 2
-
-
-def _f0_of_crops(model: VQVAE, waveform: Tensor, speaker: Tensor, generator: draws.AnyGenerator) -> Tensor | None:
-    """F0 contours (B, 3, T / hop_length) relative to each speaker's running mean; None for a model without F0."""
-    return None if model.f0_conditioner is None else model.f0_conditioner.of_crops(waveform, speaker, generator)
 
 
 def mel_error(model: VQVAE, waveform: Tensor, conditioning: Conditioning) -> Tensor:

@@ -15,11 +15,11 @@ from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
 from vqvc.training.crops import Batch
 from vqvc.training.muon import optimizers
-from vqvc.training.objective import Objective, Phase
+from vqvc.training.objective import TERMS, Objective, Phase
 from vqvc.training.teacher import Teacher
 
 UNRECORDED = 3  # steps of a phase before its recording: libraries set themselves up, optimizers make their state
-FIGURES = ("nll", "mel", "cpc", "units", "quantizer", "teacher", "gradient_norm")
+FIGURES = ("nll", *TERMS, "teacher", "gradient_norm")
 
 
 class TrainingStep:
@@ -52,7 +52,7 @@ class TrainingStep:
         self._steps, self._recorded = 0, {}  # in this phase
 
     def __call__(self, batch: Batch, number: int, rate: float, phase: Phase) -> tuple[Tensor, Tensor] | None:
-        """FIGURES (7,) and how often each code was chosen (K,), float32 on the device and good until the next step.
+        """``FIGURES``, a number each, and how often each code was chosen (K,), float32 on the device and good until the next step.
 
         number, rate: of this step, and its learning rate. None when a figure is not finite, on every worker; no weight has moved
         then.
@@ -117,10 +117,9 @@ class TrainingStep:
         if losses.decoded.start:
             scored[:, : settings.context_samples] = False
         nll = (losses.nll * scored).sum() / distributed.mean_over_workers(scored.sum().float()).clamp(min=1)
-        mel, cpc, quantizer = share * losses.mel, share * losses.cpc, share * losses.quantizer
-        found_units = share * losses.units
-        total = self.objective.total(nll, mel, cpc, found_units, quantizer)
-        teacher = torch.zeros_like(mel)
+        terms = {name: share * term for name, term in losses.terms.items()}
+        total = self.objective.total(nll, terms)
+        teacher = torch.zeros_like(nll)
         if self.teacher is not None:
             teacher = self.teacher.error(losses.frames, waveform, speaker, losses.f0_contour, self.dtype)
             total = total + settings.teacher_weight * teacher
@@ -129,7 +128,7 @@ class TrainingStep:
             total.backward()
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        figures = distributed.mean_over_workers(torch.stack([nll, mel, cpc, found_units, quantizer, teacher]).detach())
+        figures = distributed.mean_over_workers(torch.stack([nll, *terms.values(), teacher]).detach())
         return torch.cat([figures, norm[None]]), count(losses.codes, model.config.quantizer.codebook_size)
 
     def _move(self) -> None:
