@@ -1,6 +1,6 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
-    weights      the VQVAE's state_dict without the modules cpc and unit_head, which only training uses
+    weights      the VQVAE's state_dict without the modules cpc, unit_head and adversary, which only training uses
     metadata     format_version; config (a ModelConfig), speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
 
 Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
@@ -27,7 +27,7 @@ from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
 FORMAT_VERSION = 2
-TRAINING_ONLY = ("cpc.", "unit_head.")
+TRAINING_ONLY = ("cpc.", "unit_head.", "adversary.")
 MOST_SPEAKERS = 1 << 20
 KIND = tensorfile.Kind(
     what="a model file",
