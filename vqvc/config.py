@@ -47,9 +47,8 @@ class AudioConfig:
 class EncoderConfig:
     """From sound to one vector per code (section 4.3 of the paper; context after the strides is ours)."""
 
-    input: Literal["waveform", "log_mel", "mfcc", "units"] = (
-        "waveform"  # units are found, not learned: nn/acoustic_units.py
-    )
+    # units are found, not learned: nn/acoustic_units.py
+    input: Literal["waveform", "log_mel", "mfcc", "units"] = "waveform"
     feature_hop: Annotated[int, Range(1, 65536)] = 160  # samples per frame of log_mel and mfcc; per code, for units
     n_mels: Annotated[int, Range(1, 512)] = 80  # mel bands, for all but waveform
     units: Annotated[int, Range(2, 65536)] = 2048  # acoustic units, for input: units
@@ -118,8 +117,8 @@ class TrainingConfig:
     units_weight: Weight = 0.0  # weight of predicting acoustic units (training/unit_targets.py); 0 turns it off
     unit_targets: Annotated[int, Range(2, 32768)] = 256  # acoustic units to predict, for units_weight
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
-    consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its perturbed copy; 0 turns it off
-    adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py); 0 turns it off
+    consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its copy; 0 turns it off
+    adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
@@ -130,7 +129,7 @@ class TrainingConfig:
     input_noise: Annotated[float, Range(0, 128)] = (
         0.0  # classes; most noise on the WaveNet's inputs, drawn for each crop
     )
-    perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a perturbed copy (vqvc-pack --perturb)
+    perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a copy (vqvc-pack --perturb, --converted)
     wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; all else learns from all
     teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
     speaker_balance: Share = 0.5  # 0: speakers in proportion to their speech; 1: all speakers equally often

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vqvc.corpus import perturbation
-from vqvc.corpus.store import PERTURBED, PackedStore, Speaker, perturbed_name
+from vqvc.corpus.store import PERTURBED, PackedStore, Speaker, copies_table, copy_name
 from vqvc.corpus.store_writer import StoreWriter
 from vqvc.errors import CorpusError
 
@@ -77,31 +77,31 @@ def test_a_low_pass_takes_the_high_tones_alone():
 def test_copies_lie_as_the_audio_lies_and_depend_on_their_utterance_alone(store, tmp_path):
     assert sum(perturbation.add_copies(store, 2)) == 6
     made = PackedStore(store.path)
-    assert len(made.perturbed) == 2 and all(len(copy) == store.total_samples for copy in made.perturbed)
-    assert not np.array_equal(made.perturbed[0], made.perturbed[1])
+    assert len(made.copies) == 2 and all(len(copy) == store.total_samples for copy in made.copies)
+    assert not np.array_equal(made.copies[0], made.copies[1])
     with StoreWriter(tmp_path / "one", sample_rate=RATE, level_rms=0.06) as writer:
         writer.add("p1_1", store.audio[6000:12640], speaker="p1", subset="train")
         writer.finish([Speaker("p1")])
     alone = PackedStore(tmp_path / "one")
     list(perturbation.add_copies(alone, 1, jobs=2))
-    assert np.array_equal(PackedStore(alone.path).perturbed[0], made.perturbed[0][6000:12640])
+    assert np.array_equal(PackedStore(alone.path).copies[0], made.copies[0][6000:12640])
 
 
 def test_copies_that_are_there_are_kept_and_those_of_another_seed_are_made_again(store):
     list(perturbation.add_copies(store, 1))
-    first = (store.path / perturbed_name(1)).read_bytes()
+    first = (store.path / copy_name(PERTURBED, 1)).read_bytes()
     assert sum(perturbation.add_copies(PackedStore(store.path), 2)) == 3
-    assert (store.path / perturbed_name(1)).read_bytes() == first
+    assert (store.path / copy_name(PERTURBED, 1)).read_bytes() == first
     assert sum(perturbation.add_copies(PackedStore(store.path), 1, seed=2)) == 3
-    assert (store.path / perturbed_name(1)).read_bytes() != first and len(PackedStore(store.path).perturbed) == 1
+    assert (store.path / copy_name(PERTURBED, 1)).read_bytes() != first and len(PackedStore(store.path).copies) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "other audio", "no json"])
 def test_copies_of_another_audio_are_refused(store, damage):
     list(perturbation.add_copies(store, 1))
-    facts = store.path / PERTURBED
+    facts = store.path / copies_table(PERTURBED)
     if damage == "cut":
-        (store.path / perturbed_name(1)).write_bytes(b"12")
+        (store.path / copy_name(PERTURBED, 1)).write_bytes(b"12")
     elif damage == "other audio":
         facts.write_text(json.dumps(json.loads(facts.read_text()) | {"audio_sha256": "0" * 64}))
     else:

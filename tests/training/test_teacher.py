@@ -98,7 +98,7 @@ def test_crops_of_perturbed_copies_begin_where_their_originals_do(tmp_path):
             utterance = store.utterance(utt_id)
             original, copy = (
                 a[utterance.offset_samples :][: utterance.length_samples] / 32768
-                for a in (store.audio, store.perturbed[0])
+                for a in (store.audio, store.copies[0])
             )
             wanted = batch.waveform[row][: min(256, utterance.length_samples)]
             at = [n for n in range(len(original) - 63) if (original[n : n + 64] == wanted[:64]).all()]

@@ -4,9 +4,11 @@ import argparse
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from vqvc.cli._common import parser, run
+from vqvc.cli._models import add_model
 from vqvc.errors import EXIT_SOME_FAILED, CorpusError, UsageError
 
 logger = logging.getLogger("vqvc.pack")
@@ -31,6 +33,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="also N perturbed copies, in other voices and rooms, which training.perturbed_fraction lets the encoder read",
     )  # fmt: skip
     result.add_argument(
+        "--converted", type=int, default=0, metavar="N",
+        help="also N conversions of it by --model, each utterance in another voice; training.perturbed_fraction counts them too",
+    )  # fmt: skip
+    add_model(result)
+    result.add_argument(
         "--jobs",
         type=int,
         default=2,
@@ -50,7 +57,7 @@ def work(args: argparse.Namespace) -> int:
     inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
     if args.out.exists() and pack.is_packed(args.out, inputs, args.overwrite):
         logger.info("%s: inputs have not changed; nothing to do", args.out)
-        return _perturb_and_report(args)
+        return _copy_and_report(args)
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
         if writer.resumed:
             logger.info("%s: going on after %d of %d finished utterances", args.out, writer.resumed, len(tasks))
@@ -65,21 +72,33 @@ def work(args: argparse.Namespace) -> int:
                 f"{args.data}: none of its {len(tasks)} recordings can be used; the first: {writer.left_out[0].detail}"
             )
         writer.finish(speakers, overwrite=args.overwrite)
-    return _perturb_and_report(args)
+    return _copy_and_report(args)
 
 
-def _perturb_and_report(args: argparse.Namespace) -> int:
-    from vqvc.corpus.store import PackedStore
+def _copy_and_report(args: argparse.Namespace) -> int:
+    """Make the copies that are asked for, and print what the store holds."""
+    from vqvc._util import lock
+    from vqvc.corpus import converted_copies, perturbation, store
 
-    if args.perturb:
-        from vqvc._util import lock
-        from vqvc.corpus import perturbation
+    def make(kind: str, copies: int, made: Iterator[int]) -> None:
+        kept = len(packed.copies_facts[kind].get("sha256", ()))
+        for _ in _progress(made, copies * len(packed), min(kept, copies) * len(packed)):
+            pass
 
+    if args.perturb or args.converted:
         with lock.Lock(args.out):
-            store = PackedStore(args.out)
-            made = perturbation.add_copies(store, args.perturb, jobs=args.jobs)
-            for _ in _progress(made, args.perturb * len(store), len(store.perturbed_sha256) * len(store)):
-                pass
+            packed = store.PackedStore(args.out)
+            if args.perturb:
+                make(store.PERTURBED, args.perturb, perturbation.add_copies(packed, args.perturb, jobs=args.jobs))
+            if args.converted:
+                import vqvc
+
+                converter = vqvc.load(args.model)
+                if converter.sample_rate != packed.sample_rate:
+                    raise UsageError(
+                        f"--model {args.model}: converts at {converter.sample_rate} Hz, {args.out} is at {packed.sample_rate} Hz"
+                    )
+                make(store.CONVERTED, args.converted, converted_copies.add_copies(packed, args.converted, converter))
     return _report(args.out)
 
 
@@ -88,8 +107,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--sample-rate {args.sample_rate}: must be 1000 to 192000 Hz")
     if not 0 < args.level_rms <= 0.5:
         raise UsageError(f"--level-rms {args.level_rms}: must be over 0 and at most 0.5")
-    if not 0 <= args.perturb <= 100:
-        raise UsageError(f"--perturb {args.perturb}: must be 0 to 100 copies")
+    for option in ("perturb", "converted"):
+        if not 0 <= getattr(args, option) <= 100:
+            raise UsageError(f"--{option} {getattr(args, option)}: must be 0 to 100 copies")
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
 

@@ -12,7 +12,6 @@ codes keep the content and lose the speaker (NANSY, Choi et al. 2021; ContentVec
 """
 
 import hashlib
-import logging
 import math
 import multiprocessing
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vqvc._util import atomic
-from vqvc._util.checksum import sha256_of_file
-from vqvc.corpus.store import PERTURBED, PackedStore, perturbed_name
+from vqvc.corpus.store import PERTURBED, PackedStore
+from vqvc.corpus.store_copies import write_copies
 from vqvc.corpus.store_writer import quantise
 
 RULE_VERSION = 2  # changes when the same arguments give other samples
@@ -39,7 +37,6 @@ ROOM_SHARE, ROOM_S, ROOM_LEVEL = (
     (0.05, 0.35),
 )  # reverberation time; reverberant amplitude, the direct sound 1
 LOW_PASS_SHARE, LOW_PASS_HZ = 0.15, (3400.0, 7000.0)
-logger = logging.getLogger("vqvc.corpus")
 
 
 def perturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -128,23 +125,13 @@ def _rms(samples: np.ndarray) -> float:
 
 
 def add_copies(store: PackedStore, copies: int, *, seed: int = 1, jobs: int = 1) -> Iterator[int]:
-    """Write ``copies`` perturbed copies beside the store's audio; yields 1 for each utterance and copy when it is made.
+    """Have ``copies`` perturbed copies beside the store's audio; yields 1 for each utterance and copy when it is made.
 
     Copies that are there already and were made with the same seed are kept. The result does not depend on ``jobs``. A copy
     that was interrupted begins again.
     """
-    known = {"rule_version": RULE_VERSION, "seed": seed, "audio_sha256": store.sha256}
-    digests = store.perturbed_sha256 if store.perturbed_facts.items() >= known.items() else ()
-    atomic.remove_stale_partials(store.path)
-    for copy in range(len(digests) + 1, copies + 1):
-        logger.info("%s: perturbed copy %d of %d", store.path, copy, copies)
-        target = store.path / perturbed_name(copy)
-        with atomic.atomic_path(target) as partial, open(partial, "wb") as file:
-            for samples in _copies_of(store, copy, seed, jobs):
-                file.write(samples.tobytes())
-                yield 1
-        digests = (*digests, sha256_of_file(target))
-        atomic.write_json(store.path / PERTURBED, {**known, "sha256": list(digests)})
+    made_by = {"rule_version": RULE_VERSION, "seed": seed}
+    yield from write_copies(store, PERTURBED, copies, made_by, lambda copy: _copies_of(store, copy, seed, jobs))
 
 
 def _copies_of(store: PackedStore, copy: int, seed: int, jobs: int) -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@
     dump/speakers.tsv   speaker, gender, accent
     dump/store.json     format version, sample rate, level, total, checksums of the other files
     dump/perturbed-1.s16, ..., perturbed.json   where they were asked for: perturbed copies, see ``perturbation``
+    dump/converted-1.s16, ..., converted.json   likewise: conversions by a model, see ``converted_copies``
 
 A sample is int16 / 32768. Needs NumPy alone. The writer is in ``store_writer``.
 """
@@ -24,15 +25,17 @@ from vqvc.errors import CorpusError
 FORMAT_VERSION = 1
 FULL_SCALE = 32768.0
 AUDIO, UTTERANCES, SPEAKERS, STORE, LEFT_OUT = "audio.s16", "utts.tsv", "speakers.tsv", "store.json", "left_out.tsv"
-PERTURBED = "perturbed.json"
+PERTURBED, CONVERTED = COPIES = ("perturbed", "converted")  # kinds of copies of the audio
 WRITTEN = (
     AUDIO,
     UTTERANCES,
     SPEAKERS,
     STORE,
     LEFT_OUT,
-    PERTURBED,
+    "perturbed.json",
     "perturbed-*.s16*",
+    "converted.json",
+    "converted-*.s16*",
     ".partial-*",
 )  # and nothing else
 
@@ -75,10 +78,7 @@ class PackedStore:
         self.utterances: tuple[Utterance, ...] = tuple(read_table(self.path / UTTERANCES, Utterance))
         self.speakers: tuple[Speaker, ...] = tuple(read_table(self.path / SPEAKERS, Speaker))
         self._check_tables()
-        self.perturbed_facts = self._read_perturbed_facts()
-        self.perturbed_sha256: tuple[str, ...] = tuple(
-            self.perturbed_facts.get("sha256", ())
-        )  # one for each perturbed copy
+        self.copies_facts: dict[str, dict] = {kind: self._read_copies_facts(kind) for kind in COPIES}
 
     def __reduce__(self):
         return type(self), (self.path,)
@@ -148,27 +148,38 @@ class PackedStore:
             return np.zeros(0, "<i2")
         return np.memmap(self.path / AUDIO, dtype="<i2", mode="r")
 
-    def _read_perturbed_facts(self) -> dict:
-        target = self.path / PERTURBED
+    def _read_copies_facts(self, kind: str) -> dict:
+        target = self.path / copies_table(kind)
         if not target.exists():
             return {}
         try:
             facts = json.loads(target.read_text(encoding="utf-8"))
-            sizes = [(self.path / perturbed_name(number)).stat().st_size for number, _ in enumerate(facts["sha256"], 1)]
+            sizes = [
+                (self.path / copy_name(kind, number)).stat().st_size for number, _ in enumerate(facts["sha256"], 1)
+            ]
             sound = facts["audio_sha256"] == self.sha256 and all(size == 2 * self.total_samples for size in sizes)
         except (ValueError, KeyError, TypeError, OSError):
             sound = False
         if not sound:
+            option = {PERTURBED: "--perturb", CONVERTED: "--converted"}[kind]
             raise CorpusError(
-                f"{target}: its copies are not those of {AUDIO}; delete it and run vqvc-pack --perturb again"
+                f"{target}: its copies are not those of {AUDIO}; delete it and run vqvc-pack {option} again"
             )
         return facts
 
+    @property
+    def copies_sha256(self) -> dict[str, str]:
+        """The checksum of every copy, by file name: perturbed ones, then converted ones."""
+        return {
+            copy_name(kind, number): checksum
+            for kind, facts in self.copies_facts.items()
+            for number, checksum in enumerate(facts.get("sha256", ()), 1)
+        }
+
     @cached_property
-    def perturbed(self) -> tuple[np.ndarray, ...]:
-        """Perturbed copies of ``audio``, each (total_samples,) int16, mapped read-only; none where none were made."""
-        names = (perturbed_name(number) for number, _ in enumerate(self.perturbed_sha256, 1))
-        return tuple(np.memmap(self.path / name, dtype="<i2", mode="r") for name in names)
+    def copies(self) -> tuple[np.ndarray, ...]:
+        """Copies of ``audio``: the same words at the same times in other voices. Each (total_samples,) int16, mapped read-only."""
+        return tuple(np.memmap(self.path / name, dtype="<i2", mode="r") for name in self.copies_sha256)
 
     @cached_property
     def _by_id(self) -> dict[str, Utterance]:
@@ -193,9 +204,8 @@ class PackedStore:
         return self.audio[start : start + utterance.length_samples].astype(np.float32) / np.float32(FULL_SCALE)
 
     def verify(self) -> None:
-        """Read all samples, those of perturbed copies too, and compare checksums; raises CorpusError when one differs."""
-        copies = {perturbed_name(number): expected for number, expected in enumerate(self.perturbed_sha256, 1)}
-        for name, expected in {AUDIO: self.sha256, **copies}.items():
+        """Read all samples, those of copies too, and compare checksums; raises CorpusError when one differs."""
+        for name, expected in {AUDIO: self.sha256, **self.copies_sha256}.items():
             found = sha256_of_file(self.path / name)
             if found != expected:
                 raise CorpusError(
@@ -219,9 +229,14 @@ def _are_facts(facts: dict) -> bool:
     )
 
 
-def perturbed_name(copy: int) -> str:
-    """The file of perturbed copy 1, 2, ..."""
-    return f"perturbed-{copy}.s16"
+def copy_name(kind: str, number: int) -> str:
+    """The file of copy 1, 2, ... of a kind of ``COPIES``."""
+    return f"{kind}-{number}.s16"
+
+
+def copies_table(kind: str) -> str:
+    """The file that says how the copies of a kind were made."""
+    return f"{kind}.json"
 
 
 def read_table(path: Path, kind: type) -> list:

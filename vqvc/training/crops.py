@@ -31,7 +31,7 @@ class Crops:
 
     A speaker is drawn first: ``speaker_balance`` 0 in proportion to the length of their recordings, 1 evenly; then an
     utterance in proportion to its length, then a start at any sample (which shifts the code grid at random).
-    ``perturbed_fraction`` of the crops have one of the store's perturbed copies, drawn evenly, as their source.
+    ``perturbed_fraction`` of the crops have one of the store's copies, perturbed or converted, drawn evenly, as their source.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Crops:
         self.store, self.seed = store, seed
         self.targets: UnitTargets | None = None  # gives the batches their ``units``
         self.perturbed_fraction = perturbed_fraction
-        if perturbed_fraction and not store.perturbed:
+        if perturbed_fraction and not store.copies:
             raise CorpusError(
-                f"{store.path}: has no perturbed copies, which training.perturbed_fraction wants; run vqvc-pack --perturb"
+                f"{store.path}: has no copies, which training.perturbed_fraction wants; run vqvc-pack --perturb"
             )
         self.batch_size, self.crop_samples = batch_size, crop_samples
         self.context_samples, self.history_samples = context_samples, history_samples
@@ -81,7 +81,7 @@ class Crops:
         picks = [self._pick(rng) for _ in range(self.batch_size)]
         if not whole:
             picks = picks[self.rank :: self.workers]
-        audio = [self.store.audio, *self.store.perturbed]
+        audio = [self.store.audio, *self.store.copies]
         size, context, past = len(picks), self.context_samples, self.history_samples
         padded = np.zeros((size, past + self.crop_samples), np.float32)
         source = np.zeros((size, self.crop_samples), np.float32)
@@ -117,7 +117,7 @@ class Crops:
         start = int(rng.integers(-self.context_samples, max(1, utterance.length_samples - self.crop_samples + 1)))
         copy = 0
         if self.perturbed_fraction and rng.random() < self.perturbed_fraction:
-            copy = int(rng.integers(1, len(self.store.perturbed) + 1))
+            copy = int(rng.integers(1, len(self.store.copies) + 1))
         return speaker, utterance, max(0, start), copy
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:

@@ -278,7 +278,7 @@ class VQVAETask:
             f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n"
             for u in self.store.utterances
         )
-        copies = self.store.perturbed_sha256 if self.settings.perturbed_fraction else ()
+        copies = self.store.copies_sha256.values() if self.settings.perturbed_fraction else ()
         return {
             "audio": self.store.sha256,
             "utterances": hashlib.sha256("".join(rows).encode()).hexdigest(),
