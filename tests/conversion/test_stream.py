@@ -17,8 +17,10 @@ from vqvc.conversion import statistics as statistics_module
 from vqvc.conversion.causal_postfilter import CausalPostFilter
 from vqvc.conversion.statistics import Gate, RunningLevel, RunningPitch, Statistics
 from vqvc.conversion.stream import Latency, Stream
+from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.errors import AudioError, UsageError
+from vqvc.nn.adaptation import Adaptation
 from vqvc.nn.builder import build_model
 from vqvc.nn.vqvae import VQVAE
 
@@ -43,18 +45,20 @@ def model_of(kind: str) -> VQVAE:
     ]()
 
 
-def whole(model: VQVAE, samples: np.ndarray, statistics: Statistics = GIVEN, seed: int = 3) -> np.ndarray:
+def whole(
+    model: VQVAE, samples: np.ndarray, statistics: Statistics = GIVEN, seed: int = 3, speaker: int | EnrolledVoice = 1
+) -> np.ndarray:
     """The conversion of a recording with these statistics, in one piece."""
     level = (samples - np.float32(statistics.dc)) * np.float32(statistics.gain)
     source = analysis.analyse(model, level, f0_centre=statistics.pitch)
-    request = pipeline.Request.of(source, 1, seed)
+    request = pipeline.Request.of(source, speaker, seed)
     made = pipeline.synthesize(model, Sampler(model, "float32"), [request], 0.9, "off", postfilter=False)[0]
     return made[: len(samples)] * np.float32(1 / statistics.gain)
 
 
-def stream_of(model: VQVAE, **options) -> Stream:
+def stream_of(model: VQVAE, speaker: int | EnrolledVoice = 1, **options) -> Stream:
     options = {"seed": 3, "temperature": 0.9, "postfilter": False, "statistics": GIVEN} | options
-    return Stream(model, Sampler(model, "float32"), 1, **options)
+    return Stream(model, Sampler(model, "float32"), speaker, **options)
 
 
 def in_blocks(stream: Stream, samples: np.ndarray, sizes: list[int]) -> np.ndarray:
@@ -76,6 +80,17 @@ def test_a_stream_equals_the_conversion_of_the_whole_sample_for_sample(kind, siz
     model, samples = model_of(kind), speechlike(0.6)[:9000]
     made = in_blocks(stream_of(model), samples, sizes)
     assert made.dtype == np.float32 and np.array_equal(made, whole(model, samples))
+
+
+def test_a_stream_to_an_enrolled_voice_equals_the_conversion_of_the_whole(speechlike):
+    model, samples = model_of("deep"), speechlike(0.6)[:9000]
+    parts = Adaptation.start(model.conditioning.blocks, 2, torch.Generator().manual_seed(0)).parts()
+    adaptation = Adaptation(**{name: part + 0.3 for name, part in parts.items()})
+    vector = model.conditioning.speaker.weight[1].detach()
+    voice = EnrolledVoice("me", vector, None, (7.0, 0.3), "0" * 64, {}, adaptation)
+    made = in_blocks(stream_of(model, speaker=voice), samples, [320])
+    assert np.array_equal(made, whole(model, samples, speaker=voice))
+    assert not np.array_equal(made, whole(model, samples))
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 640, 1990])
