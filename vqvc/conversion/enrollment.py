@@ -14,6 +14,7 @@ conversion the codes come from other people, and what codes of the person's own 
 Compare Arik et al. 2018 (Neural Voice Cloning with a Few Samples), Chen et al. 2021 (AdaSpeech: few parameters for each voice).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
@@ -111,7 +112,7 @@ def enroll(
     used, rng = list(_first(levelled, round(LONGEST_S * settings.sample_rate))), np.random.default_rng(seed)
     crops = Crops.together(
         [
-            make_crops(model, used, found.f0[0], [perturb(samples, settings.sample_rate, rng) for samples in used])
+            make_crops(model, used, found.f0[0], [_copy(samples, settings.sample_rate, rng) for samples in used])
             for _ in range(COPIES)
         ]
     )
@@ -128,6 +129,12 @@ def enroll(
     }
     variance = global_variance(model.mel, levelled)
     return EnrolledVoice(name, vector, variance.cpu(), found.f0, checksum, provenance, adaptation)
+
+
+def _copy(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    with warnings.catch_warnings():  # Praat's, of recordings without a voiced sound, which keep their pitch
+        warnings.simplefilter("ignore")
+        return perturb(samples, sample_rate, rng)
 
 
 def _first(recordings: Sequence[np.ndarray], samples: int) -> Iterable[np.ndarray]:
