@@ -5,7 +5,7 @@
 
 DIR of --people has a folder for each person with sound files in it, at least 45 s together; --src has sentences of others. Each person
 is enrolled from the first so many seconds; the recordings after the longest of them are what the person sounds like: their centre in
-the space of GE2E (Wan et al. 2018; extra `speaker`), which neither training nor enrollment uses.
+the space of a speaker encoder (extra `speaker`), which neither training nor enrollment uses.
 
 natural    those other recordings themselves, against the centre of the rest of them
 nearest    the speaker of the table who predicts the recordings best, in place of an enrolled voice
@@ -14,6 +14,7 @@ N s        enrolled from N seconds
 similarity   mean cosine to the person's centre, with a 95 % interval over conversions (bootstrap)
 named        share of conversions whose nearest centre is the person's
 to source    mean cosine to the source's sentence: what is left of the voice that was to go
+             these three by each encoder of --speaker-encoder
 F0           mean distance of the conversion's median pitch from the person's, in semitones
 enrolling    seconds for one person: wall clock and processor
 """
@@ -42,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--src", type=Path, required=True, help="recordings of other people, to convert")
     p.add_argument("--seconds", type=float, nargs="+", default=[30.0, 10.0], help="of each person to enroll from")
     p.add_argument("--sentences", type=int, default=4, help="of --src, evenly picked")
+    p.add_argument("--speaker-encoder", nargs="+", default=["ge2e", "campplus"], help="that judge: ge2e, campplus")
     p.add_argument("--seed", type=int, default=0, help="of the draws")
     p.add_argument(
         "--no-nearest", action="store_true", help="leave out the nearest speaker of the table, which is slow"
@@ -96,31 +98,44 @@ def median_pitch(samples: np.ndarray, rate: int) -> float:
         return float(np.log2(np.nanmedian(f0(samples, rate)[1])))
 
 
-def figures(converted, owners, sources, centres, source_embeddings, pitches, encoder, rate: int, seed: int) -> dict:
-    """What the docstring of this file defines, of conversions with their owners' and sources' indices."""
-    embedded = encoder.embed(converted, rate)
-    similar = np.array([embedding @ centres[owner] for embedding, owner in zip(embedded, owners)])
-    rng = np.random.default_rng(seed)
-    means = similar[rng.integers(len(similar), size=(1000, len(similar)))].mean(1)
-    away = [12 * abs(median_pitch(samples, rate) - pitches[owner]) for samples, owner in zip(converted, owners)]
-    return {
-        "similarity": float(similar.mean()),
-        "interval": [float(end) for end in np.quantile(means, (0.025, 0.975))],
-        "per_person": [float(similar[np.array(owners) == owner].mean()) for owner in range(len(centres))],
-        "named_percent": 100
-        * float(np.mean([np.argmax(centres @ one) == owner for one, owner in zip(embedded, owners)])),
-        "to_source": float(np.mean([one @ source_embeddings[source] for one, source in zip(embedded, sources)])),
-        "f0_semitones": float(np.nanmean(away)),
-    }
+class Judge:
+    """A speaker encoder, with what people and sources are in its space; others: recordings of each person that judge."""
+
+    def __init__(self, spec: str, others: list[list[np.ndarray]], sentences: list[np.ndarray], rate: int):
+        from vqvc.evaluation.judges.speaker_encoders import centre, make_speaker_encoder
+
+        self.encoder, self.rate = make_speaker_encoder(spec), rate
+        embedded = [self.encoder.embed(recordings, rate) for recordings in others]
+        self.centres = np.stack([centre(rows) for rows in embedded])
+        self.sources = self.encoder.embed(sentences, rate)
+        alone = [centre(np.delete(rows, n, 0)) @ row for rows in embedded for n, row in enumerate(rows)]
+        named = [np.argmax(self.centres @ row) == owner for owner, rows in enumerate(embedded) for row in rows]
+        self.natural = {"similarity": float(np.mean(alone)), "named_percent": 100 * float(np.mean(named))}
+
+    def figures(self, converted: list[np.ndarray], owners: list[int], sources: list[int], seed: int) -> dict:
+        """What the docstring of this file defines, of conversions with their owners' and sources' indices."""
+        embedded, owners = self.encoder.embed(converted, self.rate), np.array(owners)
+        similar = np.einsum("nd,nd->n", embedded, self.centres[owners])
+        rng = np.random.default_rng(seed)
+        means = similar[rng.integers(len(similar), size=(1000, len(similar)))].mean(1)
+        named = (embedded @ self.centres.T).argmax(1) == owners
+        people = range(len(self.centres))
+        return {
+            "similarity": float(similar.mean()),
+            "interval": [float(end) for end in np.quantile(means, (0.025, 0.975))],
+            "per_person": [float(similar[owners == owner].mean()) for owner in people],
+            "named_percent": 100 * float(named.mean()),
+            "named_per_person": [100 * float(named[owners == owner].mean()) for owner in people],
+            "to_source": float(np.einsum("nd,nd->n", embedded, self.sources[sources]).mean()),
+        }
 
 
 def work(args: argparse.Namespace) -> None:
     """Enroll, convert, judge, print."""
     import vqvc
     from vqvc.audio import folder, io
-    from vqvc.evaluation.judges.speaker_encoders import GE2E, centre
 
-    converter, encoder = vqvc.load(args.model), GE2E()
+    converter = vqvc.load(args.model)
     rate = converter.sample_rate
 
     def read(paths: list[Path]) -> list[np.ndarray]:
@@ -134,22 +149,16 @@ def work(args: argparse.Namespace) -> None:
     listed = folder.recordings_in(args.src).recordings
     sentences = read(listed[:: max(1, len(listed) // args.sentences)][: args.sentences])
     longest = round(max(args.seconds) * rate)
-    others = [encoder.embed(after(recordings, longest), rate) for recordings in people.values()]
-    centres = np.stack([centre(rows) for rows in others])
-    alone = [(centre(np.delete(rows, n, 0)) @ row, n) for rows in others for n, row in enumerate(rows)]
-    named = [np.argmax(centres @ row) == owner for owner, rows in enumerate(others) for row in rows]
+    others = [after(recordings, longest) for recordings in people.values()]
+    judges = [Judge(spec, others, sentences, rate) for spec in args.speaker_encoder]
     pitches = [median_pitch(np.concatenate(first_seconds(each, longest)), rate) for each in people.values()]
     result = {
         "model": converter.checksum,
         "people": list(people),
         "sentences": len(sentences),
-        "encoder": encoder.recipe,
+        "encoders": [judge.encoder.recipe for judge in judges],
+        "natural": {"judged": [judge.natural for judge in judges]},
     }
-    result["natural"] = {
-        "similarity": float(np.mean([one for one, _ in alone])),
-        "named_percent": 100 * float(np.mean(named)),
-    }
-    source_embeddings = encoder.embed(sentences, rate)
     analysed = [converter.analyse(one) for one in sentences]
     targets: dict[str, list] = {}
     for seconds in args.seconds:
@@ -165,19 +174,20 @@ def work(args: argparse.Namespace) -> None:
         }  # fmt: skip
         for voice in voices:
             logger.info("%s, %s: %s", label, voice.name, voice.provenance)
-    longest_voices = targets[f"{max(args.seconds):g} s"]
-    targets["nearest"] = [
-        nearest_speaker(converter, first_seconds(each, longest), voice.vector)
-        for each, voice in zip(people.values(), longest_voices)
-    ]
-    result["nearest"] = {"speakers": targets["nearest"]}
+    if not args.no_nearest:
+        longest_voices = targets[f"{max(args.seconds):g} s"]
+        targets["nearest"] = [
+            nearest_speaker(converter, first_seconds(each, longest), voice.vector)
+            for each, voice in zip(people.values(), longest_voices)
+        ]
+        result["nearest"] = {"speakers": targets["nearest"]}
     for label, voices in targets.items():
         pairs = [(owner, source) for owner in range(len(people)) for source in range(len(sentences))]
         converted = converter.synthesize([(analysed[source], voices[owner]) for owner, source in pairs], seed=args.seed)
-        owners, sources = zip(*pairs)
-        result[label] |= figures(
-            converted, owners, sources, centres, source_embeddings, pitches, encoder, rate, args.seed
-        )
+        owners, sources = (list(each) for each in zip(*pairs))
+        away = [12 * abs(median_pitch(samples, rate) - pitches[owner]) for samples, owner in zip(converted, owners)]
+        result[label]["f0_semitones"] = float(np.nanmean(away))
+        result[label]["judged"] = [judge.figures(converted, owners, sources, args.seed) for judge in judges]
         if args.wavs:
             for (owner, source), samples in zip(pairs, converted):
                 io.write(args.wavs / label.replace(" ", "") / f"{list(people)[owner]}-{source}.wav", samples, rate)
@@ -187,18 +197,21 @@ def work(args: argparse.Namespace) -> None:
 
 
 def _report(result: dict) -> None:
-    print(f"{len(result['people'])} people, {result['sentences']} sentences of others each; {result['encoder']}")
-    print(f"{'':10} {'similarity':>22} {'named':>7} {'to source':>10} {'F0':>8} {'enrolling':>18}")
-    for label, one in result.items():
-        if not isinstance(one, dict):
-            continue
-        interval = "[{:.3f}, {:.3f}]".format(*one["interval"]) if "interval" in one else ""
-        source = f"{one['to_source']:.3f}" if "to_source" in one else ""
-        pitch = f"{one['f0_semitones']:.1f} st" if "f0_semitones" in one else ""
-        took = f"{one['wall_s']:.1f} s, {one['cpu_s']:.1f} CPU" if "wall_s" in one else ""
-        print(
-            f"{label:10} {one['similarity']:6.3f} {interval:>15} {one['named_percent']:6.1f}% {source:>10} {pitch:>8} {took:>18}"
-        )
+    print(f"{len(result['people'])} people, {result['sentences']} sentences of others each")
+    for place, recipe in enumerate(result["encoders"]):
+        print(f"\n{recipe}")
+        print(f"{'':10} {'similarity':>22} {'named':>7} {'to source':>10} {'F0':>8} {'enrolling':>18}")
+        for label, one in result.items():
+            if not isinstance(one, dict):
+                continue
+            judged = one["judged"][place]
+            interval = "[{:.3f}, {:.3f}]".format(*judged["interval"]) if "interval" in judged else ""
+            source = f"{judged['to_source']:.3f}" if "to_source" in judged else ""
+            pitch = f"{one['f0_semitones']:.1f} st" if "f0_semitones" in one else ""
+            took = f"{one['wall_s']:.1f} s, {one['cpu_s']:.1f} CPU" if "wall_s" in one else ""
+            print(
+                f"{label:10} {judged['similarity']:6.3f} {interval:>15} {judged['named_percent']:6.1f}% {source:>10} {pitch:>8} {took:>18}"
+            )
     print(json.dumps(result))
 
 

@@ -24,7 +24,7 @@ BELOW = {
     "corpus": {"audio"},
     "training": {"audio", "corpus", "nn"},
     "codec": {"audio", "nn", "engine"},
-    "conversion": {"audio", "nn", "engine"},
+    "conversion": {"audio", "corpus", "nn", "engine"},
     "evaluation": {"audio", "corpus", "nn", "engine", "training", "conversion", "codec"},
     "api": {"audio", "nn", "engine", "conversion", "codec", "models"},
     "serve": {"audio", "conversion", "evaluation", "api"},

@@ -311,7 +311,7 @@ class VoiceConverter:
         """What ``pipeline.Request`` takes: an index in the speaker table, or the enrolled voice, which must be one of this model."""
         if isinstance(speaker, str):
             return self._file.speaker_index(speaker)
-        speaker.require_model(self.checksum, self._file.config.decoder.speaker_dim, self._file.path)
+        speaker.require_model(self.checksum, self._file.config.decoder, self._file.path)
         return speaker
 
     def _one_of(self, speaker: Any, voice: Voice) -> Any:

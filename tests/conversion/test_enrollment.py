@@ -1,5 +1,6 @@
 """Enrollment: a vector fitted to recordings, what is refused, the voice file, and conversion with it; from Python and as commands."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from tiny_voice import SPEAKERS, model_with_mel, tiny_model
 
 import vqvc
+from vqvc._util import tensorfile
 from vqvc.audio import level
 from vqvc.cli import convert, enroll
 from vqvc.conversion import chunking, enrollment, model_file, suitability, voice_file
@@ -16,6 +18,7 @@ from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.errors import AudioError, ModelError, UsageError
+from vqvc.nn.adaptation import Adaptation
 from vqvc.nn.vqvae import VQVAE
 
 RATE = 16000
@@ -56,7 +59,17 @@ def crops_of(model: VQVAE, vector: torch.Tensor, count: int = 10) -> Crops:
     z_q, contour = model.quantizer.lookup(codes), torch.randn(count, 3, 40, generator=generator)
     with torch.no_grad():
         log_mel = model.predicted_mel(model.condition(z_q, vector.expand(count, -1), contour))
-    return Crops(z_q, contour, log_mel, torch.ones(log_mel.shape[:2]))
+    samples = count, 40 * model.hop_length
+    classes = torch.randint(100, 156, samples, generator=generator)
+    return Crops(z_q, contour, log_mel, classes, torch.ones(log_mel.shape[:2]))
+
+
+def an_adaptation(model: VQVAE, seed: int = 1) -> Adaptation:
+    """One that changes every weight and bias of the conditioner's convolutions, in numbers of float16."""
+    generator = torch.Generator().manual_seed(seed)
+    start = Adaptation.start(model.conditioning.blocks, 2, generator)
+    drawn = (0.5 * torch.randn(part.shape, generator=generator) for part in start.parts().values())
+    return Adaptation(*(part.half().float() for part in drawn))
 
 
 # the vector
@@ -69,16 +82,49 @@ def test_a_vector_conditions_as_the_row_of_the_table_that_it_equals():
     assert torch.equal(model.condition(z_q, model.conditioning.speaker.weight[speaker]).frames, by_index)
 
 
-def test_the_fit_finds_the_vector_that_the_frames_were_predicted_with():
+def test_an_adaptation_that_begins_changes_nothing_and_one_that_has_learned_does():
+    model = model_with_mel()
+    z_q, speaker = torch.randn(2, 8, 5), torch.tensor([2, 0])
+    plain = model.condition(z_q, speaker).frames
+    start = Adaptation.start(model.conditioning.blocks, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(model.condition(z_q, speaker, adaptation=start).frames, plain)
+    assert not torch.allclose(model.condition(z_q, speaker, adaptation=an_adaptation(model)).frames, plain, atol=1e-3)
+
+
+def test_the_fit_predicts_frames_of_the_voice_that_it_has_not_seen():
     model = model_with_mel()
     mean, factor = enrollment.whitening(model.conditioning.speaker.weight)
-    wanted = mean + factor @ torch.tensor([1.0, -1.0, 0.5, 1.5])
-    crops = crops_of(model, wanted)
+    crops = crops_of(model, mean + factor @ torch.tensor([1.0, -1.0, 0.5, 1.5]))
+    vector, adaptation = enrollment.fit(model, crops[:6], ridge=0.0, mel_steps=200, likelihood_steps=0)
     with torch.no_grad():
-        before = float(enrollment.mel_error(model, crops, mean))
-    vector, held_out_error, steps = enrollment.fit(model, crops, ridge=0.0, steps=200)
-    assert held_out_error < before / 10 and steps > 0
-    assert float((vector - wanted).norm()) < float((mean - wanted).norm()) / 4
+        before = float(enrollment.mel_error(model, crops[6:], mean))
+        assert float(enrollment.mel_error(model, crops[6:], vector, adaptation)) < before / 4
+
+
+def test_steps_with_the_likelihood_make_the_samples_likelier():
+    model = model_with_mel()
+    with torch.no_grad():
+        model.wavenet.out.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
+    crops, nats = crops_of(model, model.conditioning.speaker.weight[1].detach()), []
+    crops = dataclasses.replace(crops, classes=torch.full_like(crops.classes, 160))
+    for likelihood_steps in (0, 60):
+        vector, adaptation = enrollment.fit(model, crops, mel_steps=20, likelihood_steps=likelihood_steps)
+        with torch.no_grad():
+            conditioning = model.condition(crops.z_q, vector.expand(len(crops), -1), crops.f0_contour, adaptation)
+            nats.append(float(model.negative_log_likelihood(crops.classes, conditioning).mean()))
+    assert nats[1] < nats[0]
+
+
+def test_codes_may_be_those_of_other_recordings_than_the_frames(speechlike):
+    model = model_with_mel()
+    samples, other = (level.normalise(speechlike(3.0, seed=n), RATE).samples[: 2 * RATE] for n in (0, 1))
+    own, mixed, of_other = (
+        enrollment.make_crops(model, [frames], 7.0, [codes])
+        for frames, codes in ((samples, samples), (samples, other), (other, other))
+    )
+    assert torch.equal(mixed.z_q, of_other.z_q) and not torch.equal(mixed.z_q, own.z_q)
+    for name in ("f0_contour", "log_mel", "classes", "counted"):
+        assert torch.equal(getattr(mixed, name), getattr(own, name))
 
 
 def test_a_stronger_ridge_stays_nearer_to_the_table():
@@ -87,7 +133,7 @@ def test_a_stronger_ridge_stays_nearer_to_the_table():
     crops = crops_of(model, mean + factor @ torch.full((4,), 2.0))
     distances = []
     for ridge in (0.0, 1.0, 100.0):
-        vector, _, _ = enrollment.fit(model, crops, ridge=ridge, steps=100)
+        vector, _ = enrollment.fit(model, crops, ridge=ridge, mel_steps=100, likelihood_steps=0)
         distances.append(float(torch.linalg.solve(factor, vector - mean).norm()))
     assert distances[0] > distances[1] > distances[2]
 
@@ -108,6 +154,8 @@ def test_enrolling_repeats_itself_and_leaves_the_model_as_it_was(wav):
     shares: list[float] = []
     first, again = (enrollment.enroll(model, [wav], "me", "0" * 64, progress=shares.append) for _ in range(2))
     assert torch.equal(first.vector, again.vector) and first.provenance == again.provenance
+    for one, other in zip(first.adaptation.parts().values(), again.adaptation.parts().values()):
+        assert torch.equal(one, other) and torch.equal(one, one.half().float()) and one.any()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert shares[0] == 0 and shares[-1] == 1
@@ -180,9 +228,12 @@ def test_two_groups_of_pitch_are_two_voices_and_one_is_one():
 
 
 def test_a_voice_file_holds_what_was_saved(converter, tmp_path):
-    voice = row_as_voice(converter, 1, provenance={"recordings": ["ä.wav"], "warnings": []})
+    adaptation = an_adaptation(converter.model)
+    voice = row_as_voice(converter, 1, provenance={"recordings": ["ä.wav"], "warnings": []}, adaptation=adaptation)
     voice.save(tmp_path / "me.voice")
     read = converter.read_voice(tmp_path / "me.voice")
+    for name, part in adaptation.parts().items():
+        assert torch.equal(read.adaptation.parts()[name], part)
     assert torch.equal(read.vector, voice.vector) and torch.equal(read.global_variance, voice.global_variance)
     assert (read.name, read.f0, read.model, read.provenance) == (
         "me",
@@ -201,6 +252,30 @@ def test_a_voice_of_another_model_is_refused(converter, tmp_path, speechlike):
     ):
         with pytest.raises(ModelError, match="another model"):
             use()
+
+
+def test_a_voice_file_of_version_1_is_read(converter, tmp_path, speechlike):
+    voice, path = row_as_voice(converter, 1), tmp_path / "me.voice"
+    tensors = {"vector": voice.vector, "global_variance": voice.global_variance, "f0": torch.tensor(voice.f0)}
+    text = {"model": voice.model, "name": "me", "provenance": "{}"}
+    tensorfile.write(path, dataclasses.replace(voice_file.KIND, version=1), tensors, text)
+    assert voice_file.read(path).adaptation is None
+    speech = speechlike(0.3)
+    assert np.array_equal(converter.convert(speech, voice=path), converter.convert(speech, "p226"))
+
+
+def test_a_voice_that_adapts_other_layers_is_refused(converter, tmp_path, speechlike):
+    parts = an_adaptation(converter.model).parts()
+    for name, wrong in (
+        ("up", parts["up"][:, 1:]),
+        ("down", parts["down"][..., 1:]),
+        ("offset", parts["offset"][None]),
+    ):
+        voice = row_as_voice(converter, 1, adaptation=Adaptation(**parts | {name: wrong}))
+        voice.save(tmp_path / "me.voice")
+        for use in (voice, tmp_path / "me.voice"):
+            with pytest.raises(ModelError, match="layers"):
+                converter.convert(speechlike(0.3), voice=use)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "pickle", "model", "absent"])
@@ -248,6 +323,19 @@ def test_a_row_as_an_enrolled_voice_converts_as_the_row(converter, tmp_path, spe
     monkeypatch.setattr(chunking, "LONG_S", 0.2)
     in_pieces, wanted = (converter.convert(tmp_path / "a.wav", one) for one in (voice, "p226"))
     assert np.array_equal(in_pieces, wanted)
+
+
+def test_an_adaptation_works_wherever_a_voice_does(converter, tmp_path, speechlike, monkeypatch):
+    voice, speech = row_as_voice(converter, 1, adaptation=an_adaptation(converter.model)), speechlike(0.4)
+    wanted = converter.convert(speech, voice=voice)
+    assert not np.allclose(wanted, converter.convert(speech, "p226"), atol=1e-3)
+    voice.save(tmp_path / "me.voice")
+    assert np.array_equal(converter.convert(speech, voice=tmp_path / "me.voice"), wanted)
+    codes = converter.encode(speech)
+    assert not np.array_equal(converter.decode(codes, voice), converter.decode(codes, "p226"))
+    soundfile.write(tmp_path / "a.wav", speech, RATE, subtype="FLOAT")
+    monkeypatch.setattr(chunking, "LONG_S", 0.2)
+    assert np.allclose(converter.convert(tmp_path / "a.wav", voice=voice), wanted, atol=1e-4)
 
 
 def test_a_conversion_has_one_target(converter, speechlike):

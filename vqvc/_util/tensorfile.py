@@ -43,6 +43,7 @@ class ForeignFile(ModelError):
 class Kind:
     """What a kind of file is called, and what its metadata holds.
 
+    version: the one that is written; readable: earlier ones that are read as well.
     what: with its article, for messages; keys: metadata under the checksum, in this order; digest: of tensors and metadata.
     pickle, absent, foreign and outdated end the sentence for a pickle, for a file that is not there, for a file of another
     kind and for one of another version.
@@ -57,6 +58,7 @@ class Kind:
     foreign: str
     outdated: str = "install the vqvc that wrote it"
     digest: Callable[[Mapping[str, Tensor], Mapping[str, str], tuple[str, ...]], str] | None = None
+    readable: tuple[int, ...] = ()
 
     def checksum(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
         """Of tensors and of the metadata under ``keys``, hexadecimal."""
@@ -162,7 +164,7 @@ def read_header(path: str | Path, kind: Kind) -> TensorFile:
     version = metadata.get(kind.version_key)
     if version is None:
         raise ModelError(f"{path}: is not {kind.what}; {kind.foreign}")
-    if version != str(kind.version):
+    if version not in map(str, (kind.version, *kind.readable)):
         error = ForeignFile if version.isdecimal() else ModelError
         raise error(f"{path}: {kind.version_key} is {version}, this version reads {kind.version}; {kind.outdated}")
     return TensorFile(path, kind, metadata, layouts)

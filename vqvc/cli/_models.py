@@ -39,7 +39,7 @@ def voice_of(args: argparse.Namespace, header: "Header") -> "EnrolledVoice | Non
     if args.speaker:
         raise UsageError("--voice takes the place of --speaker; leave that out")
     voice = voice_file.read(args.voice)
-    voice.require_model(header.checksum, header.config.decoder.speaker_dim, args.model)
+    voice.require_model(header.checksum, header.config.decoder, args.model)
     args.speaker = voice.name
     return voice
 

@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-live."""
     p = parser(
         "Convert speech while it is spoken, from the microphone to the loudspeaker (use headphones), until Ctrl-C; or a file as if\n"
-        "it were spoken. Level and mean pitch of the source are running means, which settle within the first second of speech.",
+        "it were spoken. Level and median pitch of the source are those so far, which settle within the first second of speech.",
         examples="  vqvc-live --speaker p225\n"
         "  vqvc-live --list-devices\n"
         "  vqvc-live --voice me.voice --input-device 3 --output-device headphones --out recorded.wav\n"

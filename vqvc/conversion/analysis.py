@@ -13,7 +13,8 @@ from vqvc.nn.vqvae import VQVAE
 
 PITCH_RANGE = (math.log2(LOWEST_HZ) - 0.1, math.log2(HIGHEST_HZ) + 0.1)  # of the tracker, which looks between lags
 PITCH_BINS = 600  # of a twentieth of a semitone
-UNVOICED = 1e-6
+VOICED = 0.5  # voicing above which a frame's pitch counts
+UNVOICED = 1e-6  # weight of the others, where no frame is voiced
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,14 @@ def pitch_counts(model: VQVAE, samples: np.ndarray, first: int = 0, last: int | 
         return np.zeros(PITCH_BINS)
     tracked = model.f0_conditioner.track(_waveform(model, samples))
     pitch, voicing = (rows[0, first:last].cpu().double().numpy() for rows in tracked)
-    place = np.clip((pitch - PITCH_RANGE[0]) * PITCH_BINS / (PITCH_RANGE[1] - PITCH_RANGE[0]), 0, PITCH_BINS - 1)
-    weights = np.where(voicing > 0.5, voicing, UNVOICED * voicing)
-    return np.bincount(place.astype(np.int64), weights=weights, minlength=PITCH_BINS)
+    weights = np.where(voicing > VOICED, voicing, UNVOICED * voicing)
+    return np.bincount(pitch_bins(pitch), weights=weights, minlength=PITCH_BINS)
+
+
+def pitch_bins(pitch: np.ndarray) -> np.ndarray:
+    """The bins (T,) int64 of a histogram of PITCH_BINS that pitch (T,), log2 of Hz, falls in."""
+    place = (pitch - PITCH_RANGE[0]) * PITCH_BINS / (PITCH_RANGE[1] - PITCH_RANGE[0])
+    return np.clip(place, 0, PITCH_BINS - 1).astype(np.int64)
 
 
 def median_pitch(counts: np.ndarray) -> float:

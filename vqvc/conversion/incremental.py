@@ -133,7 +133,9 @@ class ConditionerStream:
         known = isinstance(speaker, int)
         vector = self.conditioner.speaker.weight[speaker] if known else speaker.vector
         self.vector = vector.detach().to(self.conditioner.speaker.weight)[None]
-        self.blocks = [ResidualStream(block) for block in self.conditioner.blocks]
+        adaptation = None if known else speaker.adaptation
+        with torch.no_grad():
+            self.blocks = [ResidualStream(block) for block in self.conditioner.adapted(adaptation)]
 
     def push(self, z_q: Tensor, last: bool = False) -> Tensor:
         """The frames that ``z_q`` completes."""

@@ -107,7 +107,8 @@ def _condition(model: VQVAE, request: Request) -> Conditioning:
     contour = torch.from_numpy(request.f0_contour)[None].to(device) if request.f0_contour is not None else None
     known = isinstance(request.speaker, int)
     speaker = torch.tensor([request.speaker]) if known else request.speaker.vector[None]
-    return model.condition(model.quantizer.lookup(codes), speaker.to(device), contour)
+    adaptation = None if known else request.speaker.adaptation
+    return model.condition(model.quantizer.lookup(codes), speaker.to(device), contour, adaptation)
 
 
 def warm_up_frames(model: VQVAE, sampler: Engine) -> int:

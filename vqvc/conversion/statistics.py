@@ -1,8 +1,8 @@
-"""What a live conversion knows of its source: offset, level and mean pitch, as running means or given.
+"""What a live conversion knows of its source: offset, level and median pitch, of its past or given.
 
 An offline conversion measures level and median pitch on the whole recording (``audio.level``, ``analysis.pitch_counts``). A stream has only
-its past, so each figure, among them the mean of the pitch instead of its median, begins with a prior, which counts as PRIOR_S of
-speech, and then follows the source with a slow time constant. None of them moves in pauses. Given figures stay as they are.
+its past, so each figure begins with a prior, which counts as PRIOR_S of speech, and then follows the source with a slow time
+constant. None of them moves in pauses. Given figures stay as they are.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqvc.audio.level import PEAK_LIMIT
+from vqvc.conversion.analysis import PITCH_BINS, PITCH_RANGE, VOICED, median_pitch, pitch_bins
 
 PRIOR_S = 0.1  # of speech that a prior counts as: with more, the first words of a stream suffer
 LEVEL_S, PITCH_S = 5.0, 20.0  # of speech over which level and pitch are averaged
@@ -22,6 +23,7 @@ PRIOR_DB = -26.0  # of full scale: speech at a microphone
 QUIETEST_DB = -65.0  # of full scale, below which nothing is speech
 BELOW_LOUD_DB = 30.0  # a hop is speech when at most this far under the loudest before it
 PAUSES_DB = 1.0  # by which a whole recording, with the pauses between its words, is quieter than its speech
+PITCH_SPREAD = 0.4  # octaves, standard deviation of the pitch that a source has before anything is known of it
 PRIOR_HZ = 150.0  # mean pitch of a model that remembers no speakers' pitch
 
 
@@ -97,32 +99,42 @@ class RunningLevel:
 
 
 class RunningPitch:
-    """Mean pitch, as log2 of Hz weighted by voicing, after every code of a source.
+    """Median pitch, as log2 of Hz weighted by voicing, after every code of a source: the centre of an offline conversion's F0 contour.
 
-    given: the mean, which stays; start: where it begins, the mean of the model's speakers when None. A start that somebody gave
-    counts as PITCH_S of speech instead of PRIOR_S.
+    given: the median, which stays; start: where it begins, the mean of the model's speakers when None. A start that somebody gave
+    counts as PITCH_S of speech instead of PRIOR_S. Either is a normal distribution of pitch in the histogram that is kept.
     """
 
     def __init__(self, code_s: float, prior: float, given: float | None = None, start: float | None = None) -> None:
         self.code_s, self.given = code_s, given
-        self.weight = (PRIOR_S if start is None else PITCH_S) / code_s
-        self.weighted = (prior if start is None else start) * self.weight
+        edges = np.linspace(*PITCH_RANGE, PITCH_BINS + 1)[1:-1]
+        middle = prior if start is None else start
+        below = np.array([0.5 * (1 + math.erf((edge - middle) / (PITCH_SPREAD * math.sqrt(2)))) for edge in edges])
+        self.counts = np.diff(below, prepend=0, append=1) * (PRIOR_S if start is None else PITCH_S) / code_s
+        self.weight = float(self.counts.sum())
 
     @property
-    def mean(self) -> float:
+    def median(self) -> float:
         """log2 of Hz."""
-        return self.given if self.given is not None else self.weighted / self.weight
+        return self.given if self.given is not None else median_pitch(self.counts)
 
     def after(self, pitch: np.ndarray, voicing: np.ndarray) -> np.ndarray:
-        """The mean (T,) float32 after each of T codes of that pitch (log2 of Hz) and voicing (0 to 1)."""
-        means = np.full(len(pitch), self.mean, np.float32)
+        """The median (T,) float32 after each of T codes of that pitch (log2 of Hz) and voicing (0 to 1)."""
+        median = self.median
+        medians = np.full(len(pitch), median, np.float32)
         if self.given is not None:
-            return means
-        for index, (value, voiced) in enumerate(zip(pitch.tolist(), voicing.tolist())):
-            kept = 1 - voiced * self.code_s / PITCH_S if self.weight * self.code_s > PITCH_S else 1.0
-            self.weighted, self.weight = self.weighted * kept + voiced * value, self.weight * kept + voiced
-            means[index] = self.mean
-        return means
+            return medians
+        for index, (place, voiced) in enumerate(zip(pitch_bins(pitch), voicing.tolist())):
+            if voiced > VOICED:
+                if self.weight * self.code_s > PITCH_S:
+                    kept = 1 - voiced * self.code_s / PITCH_S
+                    self.counts *= kept
+                    self.weight *= kept
+                self.counts[place] += voiced
+                self.weight += voiced
+                median = self.median
+            medians[index] = median
+        return medians
 
 
 def prior_pitch(f0_sums: np.ndarray) -> float:

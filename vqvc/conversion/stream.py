@@ -70,7 +70,7 @@ class Stream:
     """One conversion in blocks.
 
     sample_rate: Hz, of the blocks in and out; the model's when None. statistics: figures of the source that are known; running
-    means when None. source_f0_hz: where the running mean pitch begins. gate_db: level of the source (of full scale) below which the
+    means when None. source_f0_hz: where the running median of the pitch begins. gate_db: level of the source (of full scale) below which the
     output is silent; None leaves pauses to the model. Others: see ``pipeline.synthesize``.
 
     Together the blocks are as long and as loud as what went in, and nothing is shifted: after n samples have gone in, at least
@@ -203,13 +203,13 @@ class Stream:
 
 
 class _Contours:
-    """The F0 contour of a stream, relative to its mean pitch up to as far ahead as the encoder looks anyway."""
+    """The F0 contour of a stream, relative to its median pitch up to as far ahead as the encoder looks anyway."""
 
     def __init__(self, model: VQVAE, given: float | None, source_f0_hz: float | None) -> None:
         conditioner, rate = model.f0_conditioner, model.config.audio.sample_rate
         self.track = PitchStream(conditioner.track)
         start = None if source_f0_hz is None else float(np.log2(source_f0_hz))
-        self.mean = RunningPitch(
+        self.median = RunningPitch(
             model.hop_length / rate, prior_pitch(conditioner.f0_sums.double().cpu().numpy()), given, start
         )
         encoder = encoder_look_ahead(model.encoder, model.hop_length)
@@ -219,7 +219,7 @@ class _Contours:
     def push(self, waveform: torch.Tensor, wanted: int, last: bool) -> torch.Tensor:
         """The contour (ROWS, t) of at most the next ``wanted`` codes."""
         found, voicing = (part.cpu().numpy() for part in self.track.push(waveform, last))
-        self.centre = np.concatenate([self.centre, self.mean.after(found, voicing)])
+        self.centre = np.concatenate([self.centre, self.median.after(found, voicing)])
         self.pitch, self.voicing = np.concatenate([self.pitch, found]), np.concatenate([self.voicing, voicing])
         if last and len(self.centre):
             self.centre = np.pad(self.centre, (0, self.ahead), mode="edge")

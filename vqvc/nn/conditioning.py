@@ -1,16 +1,22 @@
 """Conditioning of the WaveNet: codes and speaker, repeated to conditioning frames and smoothed (no transposed convolutions)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from vqvc.nn.adaptation import Adaptation
 from vqvc.nn.convolution import Convolution
+
+TAPS = 3  # of the smoothing convolutions
 
 
 class Conditioner(nn.Module):
     """Codes' vectors (B, D, T) and speakers -> frames (B, T * repeat, C).
 
-    Speakers are indices (B,) int64 into the table, or vectors (B, speaker_dim) float in the table's space.
-    Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of three taps with
+    Speakers are indices (B,) int64 into the table, or vectors (B, speaker_dim) float in the table's space. With an adaptation
+    all are speakers of the voice that it belongs to.
+    Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of ``TAPS`` taps with
     dilations 1, 2, 4, 1, 2, 4, ...; a frame therefore also sees neighbouring codes.
     """
 
@@ -22,7 +28,7 @@ class Conditioner(nn.Module):
         self.speaker = nn.Embedding(speakers, speaker_dim)
         self.enter = Convolution(codebook_dim + speaker_dim, channels)
         self.blocks = nn.ModuleList(
-            Convolution(channels, channels, taps=3, dilation=self.DILATIONS[i % len(self.DILATIONS)])
+            Convolution(channels, channels, taps=TAPS, dilation=self.DILATIONS[i % len(self.DILATIONS)])
             for i in range(layers)
         )
 
@@ -31,11 +37,15 @@ class Conditioner(nn.Module):
         """Frames on either side that can influence a frame."""
         return sum(block.reach for block in self.blocks)
 
-    def forward(self, z_q: Tensor, speaker: Tensor) -> Tensor:
+    def forward(self, z_q: Tensor, speaker: Tensor, adaptation: Adaptation | None = None) -> Tensor:
         x = self.join(z_q, speaker if speaker.is_floating_point() else self.speaker(speaker))
-        for block in self.blocks:
+        for block in self.adapted(adaptation):
             x = x + block(torch.relu(x))
         return x
+
+    def adapted(self, adaptation: Adaptation | None) -> Sequence[Convolution]:
+        """The smoothing convolutions, as a voice's adaptation changes them."""
+        return self.blocks if adaptation is None else adaptation.blocks(self.blocks)
 
     def join(self, z_q: Tensor, vector: Tensor) -> Tensor:
         """Frames (B, T * repeat, C) before they are smoothed, of codes' vectors (B, D, T) and speakers' (B, speaker_dim)."""

@@ -21,6 +21,14 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(out_channels, fan_in) * math.sqrt(1 / fan_in))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
+    def with_weights(self, weight: Tensor, bias: Tensor) -> "Convolution":
+        """The same windows with a weight and a bias of the same shapes, which may be results of a computation."""
+        other = Convolution.__new__(Convolution)
+        nn.Module.__init__(other)
+        other.stride, other.dilation, other.taps = self.stride, self.dilation, self.taps
+        other.weight, other.bias = weight, bias
+        return other
+
     @property
     def reach(self) -> int:
         """Input samples on either side of the centre that an output sees (without a stride)."""

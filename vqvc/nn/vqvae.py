@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vqvc.config import ModelConfig
 from vqvc.nn import likelihood
+from vqvc.nn.adaptation import Adaptation
 from vqvc.nn.cepstra import COEFFICIENTS
 from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.conditioning import Conditioner
@@ -81,17 +82,19 @@ class VQVAE(CodeEncoder):
         """F0 contour (B, 3, T / hop) of recordings (B, T), as ``condition`` takes it; None without ``decoder.f0``."""
         return self.f0_conditioner(waveform) if self.f0_conditioner is not None else None
 
-    def condition(self, z_q: Tensor, speaker: Tensor, f0_contour: Tensor | None = None) -> Conditioning:
+    def condition(
+        self, z_q: Tensor, speaker: Tensor, f0_contour: Tensor | None = None, adaptation: Adaptation | None = None
+    ) -> Conditioning:
         """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speakers.
 
         speaker: indices (B,) int64 into the speaker table, or vectors (B, speaker_dim) float of voices outside it.
-        f0_contour: (B, 3, T / hop), see ``F0Conditioner``; None leaves F0 to the decoder.
+        f0_contour: (B, 3, T / hop), see ``F0Conditioner``; None leaves F0 to the decoder. adaptation: of a voice outside the table.
         """
         if self.f0_conditioner is not None:
             if f0_contour is None:
                 f0_contour = z_q.new_zeros(len(z_q), F0Conditioner.ROWS, z_q.shape[2])
             z_q = torch.cat([z_q, f0_contour], dim=1)
-        return self.of_frames(self.conditioning(z_q, speaker))
+        return self.of_frames(self.conditioning(z_q, speaker, adaptation))
 
     def of_frames(self, frames: Tensor) -> Conditioning:
         """Conditioning of the WaveNet for the conditioner's frames (B, F, C), each on its own."""
