@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from network import log_probabilities
 
 import vqvc
 from vqvc.audio.mulaw import decode as mulaw_decode
@@ -14,7 +15,6 @@ from vqvc.conversion.pipeline import Request
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.engine.fold import OVERLAP_S, cuts
 from vqvc.errors import AudioError, UsageError
-from vqvc.nn import likelihood
 from vqvc.nn.vqvae import Conditioning
 
 
@@ -154,16 +154,11 @@ def cold_starts(speechlike):
     floats = Sampler(model, unit="floats", threads=1)
     generated = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
-    def log_probabilities(
-        raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None
-    ) -> torch.Tensor:
-        """Of the first 64 samples and those from the warm-up's end on."""
-        quantized, before, _ = model._shift(
-            *(None if part is None else torch.from_numpy(part) for part in (classes, history))
-        )
-        prediction, log_gain, _ = model.lpc_inputs(quantized, here, before)
-        parts = (torch.cat([part[:, :64], part[:, end:]], 1) for part in (torch.from_numpy(raw), prediction, log_gain))
-        return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(*parts))
+    def at_both_ends(raw: np.ndarray, here: Conditioning, classes: np.ndarray, history=None) -> torch.Tensor:
+        """Log probabilities of the first 64 samples and of those from the warm-up's end on."""
+        raw, classes = torch.from_numpy(raw), torch.from_numpy(classes)
+        found = log_probabilities(model, raw, classes, here, None if history is None else torch.from_numpy(history))
+        return torch.cat([found[:, :64], found[:, end:]], 1)
 
     @functools.cache
     @torch.no_grad()
@@ -177,8 +172,8 @@ def cold_starts(speechlike):
             given, streams = np.stack([classes[span] for span in spans]), len(places)
             history = np.stack([classes[span.start - hop : span.start] for span in spans])
             _, cold = sampler.feed(sampler.start(streams, range(streams)), here, forced=given, observe=True)
-            warm = log_probabilities(np.stack([raw[span] for span in spans]), here, given, history)
-            cold = log_probabilities(cold, here, given, None)
+            warm = at_both_ends(np.stack([raw[span] for span in spans]), here, given, history)
+            cold = at_both_ends(cold, here, given)
             found.append((warm.exp() * (warm - cold)).sum(-1).numpy())
         return np.mean(found, (0, 1))[:64].mean(), np.mean(found, (0, 1))[64:].mean()
 
