@@ -1,4 +1,4 @@
-"""A toy corpus: eight voices that speak five vowels, with exact phone times, codes that know the vowel, and a converter."""
+"""A toy corpus: eight speakers of five vowels, with exact phone times, codes that know the vowel, and a converter."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def synthesize(phones, speaker, seed):
 
 
 class Toy:
-    """What ``vqvc.load`` gives, without a model: hears a recording by its bytes and says its phones in another voice."""
+    """What ``vqvc.load`` gives, without a model: knows a recording's phones by its bytes and synthesizes them as another speaker."""
 
     sample_rate, checksum = RATE, "abc"
     speakers = [name for name in PITCH_HZ if name not in UNSEEN]
@@ -48,7 +48,7 @@ class Toy:
         self.known = known  # samples as bytes -> phones
 
     def convert(self, sources, speakers, **_):
-        return [synthesize(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in zip(sources, speakers)]
+        return [synthesize(self.known[samples.tobytes()], speaker, 5)[0] for samples, speaker in zip(sources, speakers)]
 
 
 @dataclass(frozen=True)
