@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_training import tiny_config, tiny_store, trainer
 
+from vqvc._util.lock import lock_folder
 from vqvc.errors import ModelError, TrainingError, VqvcError
 from vqvc.training import checkpoint
-from vqvc.training.lock import lock_folder
 from vqvc.training.tracker import Tracker
 
 

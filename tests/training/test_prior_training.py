@@ -9,11 +9,11 @@ import torch
 from tiny_prior import SIZE, tiny_archive, tiny_settings
 from tiny_training import before_step
 
+from vqvc._util.lock import lock_folder
 from vqvc.config import PriorSettings, from_dict
 from vqvc.errors import ConfigError, CorpusError, ModelError, TrainingError
 from vqvc.training import checkpoint
 from vqvc.training.code_crops import CodeCrops, train_speakers
-from vqvc.training.lock import lock_folder
 from vqvc.training.loop import Loop
 from vqvc.training.prior_task import PriorTask
 
