@@ -32,7 +32,7 @@ torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the se
 
 def pytest_configure(config: pytest.Config) -> None:
     """Names the marker of what the quick tests, -m "not slow", leave out: they end within two minutes on two cores."""
-    config.addinivalue_line("markers", "slow: starts processes, compiles kernels, synthesizes a corpus or much speech")
+    config.addinivalue_line("markers", "slow: starts processes, compiles kernels, synthesizes a corpus, or makes or judges much speech")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
