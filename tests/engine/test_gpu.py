@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from inputs import classes_like_speech, conditioning_of, job_of
-from network import log_probabilities, raw_outputs
+from inputs import classes_like_speech, conditioning_of, job_of, require_equal_to_network
 
 from vqvc.conversion import pipeline
 from vqvc.engine.cpu import kernels
@@ -47,16 +46,8 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_engine_equals_the_network(make_model, output, shape):
-    model, streams = shaped(make_model, output, shape), shape[6]
-    conditioning, forced = conditioning_of(model, streams, codes=2), classes_like_speech(streams, 128)
-    engine = GpuSampler(model, "float32", "cpu")
-    drawn, raw = engine.feed(engine.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert np.array_equal(drawn, forced)
-    classes = torch.from_numpy(forced)
-    expected = log_probabilities(model, raw_outputs(model, classes, conditioning), classes, conditioning)
-    found = log_probabilities(model, torch.from_numpy(raw), classes, conditioning)
-    assert expected.std() > 0.1  # weights that matter
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    model = shaped(make_model, output, shape)
+    require_equal_to_network(GpuSampler(model, "float32", "cpu"), model, streams=shape[6])
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
@@ -155,13 +146,8 @@ def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
         pytest.skip("needs a GPU")
     model = make_model(output)
     assert isinstance(make_sampler(model), GpuSampler)
-    conditioning, forced = conditioning_of(model, 5, codes=2), classes_like_speech(5, 128)
     engine = GpuSampler(model, "float32")
-    raw = engine.feed(engine.start(5, range(5)), conditioning, forced=forced, observe=True)[1]
-    classes = torch.from_numpy(forced)
-    expected = log_probabilities(model, raw_outputs(model, classes, conditioning), classes, conditioning)
-    found = log_probabilities(model, torch.from_numpy(raw), classes, conditioning)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    require_equal_to_network(engine, model, streams=5)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)
     jobs = jobs_of(conditioning_of(model, streams=9, codes=10), lengths, 16)
     pairs = zip(engine.run(jobs, lanes=4), Sampler(model, "float32").run(jobs))

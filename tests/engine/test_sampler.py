@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from inputs import classes_like_speech, conditioning_of, job_of
+from inputs import classes_like_speech, conditioning_of, job_of, require_equal_to_network
 from network import log_probabilities, raw_outputs
 from scipy import stats
 
@@ -38,17 +38,7 @@ def test_the_loop_computes_what_the_network_computes(make_model, output, shape):
         output, layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual, gate_channels=gate,
         skip_channels=skip,
     )  # fmt: skip
-    conditioning = conditioning_of(model, streams, codes=2)
-    forced = classes_like_speech(streams, 128)
-    sampler = Sampler(model, "float32")
-    drawn, raw = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert (drawn == forced).all()
-
-    classes = torch.from_numpy(forced)
-    expected = log_probabilities(model, raw_outputs(model, classes, conditioning), classes, conditioning)
-    found = log_probabilities(model, torch.from_numpy(raw), classes, conditioning)
-    assert expected.std() > 0.1  # weights that matter
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    require_equal_to_network(Sampler(model, "float32"), model, streams)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
