@@ -1,4 +1,4 @@
-"""Kills stages at random moments and runs them again: the end must be that of a run that nobody disturbed.
+"""Kills stages at random moments and runs them again: the end must be that of a run that was not killed.
 
     python benchmarks/kills.py [--stages train pack encode align convert] [--kills 20] [--seed 0] [--folder DIR]
 
@@ -266,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             moments = sorted(outcome.killed_s for outcome in found if outcome.killed_s is not None)
             span = f"{moments[0]:.2f} to {moments[-1]:.2f} s after the start" if moments else "never"
             print(
-                f"{name:8} {len(found) - len(wrong)} of {len(found)} kills end as the undisturbed run; killed {span}, "
+                f"{name:8} {len(found) - len(wrong)} of {len(found)} kills end as the uninterrupted run; killed {span}, "
                 f"{sum(outcome.midway for outcome in found)} of them after something had been written",
                 flush=True,
             )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long until the page of vqvc-serve is heard? From opening it to hearing a recording of five seconds in another voice.
+"""How long does the page of vqvc-serve take, from opening it until five seconds of speech play in another voice?
 
     python benchmarks/page.py [--src FILE] [--speaker p225] [--seconds 5] [--rounds 3] [--json FILE]
 
@@ -9,7 +9,7 @@ plays the result until its position moves.
 server     from the command to its address
 page       from opening to a page that can be used
 converted  from opening to the result
-heard      from opening to sound
+played     from opening to sound
 """
 
 import argparse
@@ -35,7 +35,7 @@ RATE = 16000
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    p = parser("Measure how long it takes from opening the page of vqvc-serve to hearing a conversion.")
+    p = parser("Measure how long it takes from opening the page of vqvc-serve until a conversion plays.")
     add_model(p)
     p.add_argument(
         "--src", type=Path, help="a recording, cut or repeated to --seconds; a synthetic buzz when not given"
@@ -76,7 +76,7 @@ def visit(browser: object, address: str, upload: Path, speaker: str) -> dict[str
     took["converted"] = time.perf_counter() - begin
     page.evaluate("document.querySelectorAll('#result audio')[1].play()")
     page.wait_for_function("document.querySelectorAll('#result audio')[1].currentTime > 0")
-    took["heard"] = time.perf_counter() - begin
+    took["played"] = time.perf_counter() - begin
     if speaker not in page.locator("#status").inner_text():
         raise UsageError(f"the page answers: {page.locator('#status').inner_text()}")
     context.close()

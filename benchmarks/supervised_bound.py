@@ -1,4 +1,4 @@
-"""How well phones could be read from 128 codes: a network that is told the phones of the training subset, quantized to as many codes.
+"""How well phones could be read from 128 codes: a network trained on the phones of the training subset, its outputs quantized to as many codes.
 
     python benchmarks/supervised_bound.py --store dump --align align/phones.ctm --encoder encoder.safetensors
 
@@ -68,7 +68,7 @@ def main() -> None:
     network.eval()
     with torch.inference_mode():
         scores = torch.cat([network((part.float() - mean) / deviation) for part in x.split(16384)])
-    told, roots = scores.argmax(1).numpy(), scores.softmax(1).sqrt()
+    likeliest, roots = scores.argmax(1).numpy(), scores.softmax(1).sqrt()
     fitted = torch.from_numpy(np.flatnonzero(subsets == "train"))
     fitted = fitted[torch.randperm(len(fitted), generator=generator)[:FIT_ROWS]]
     size = found.config.quantizer.codebook_size
@@ -78,7 +78,7 @@ def main() -> None:
     named = counts.argmax(1)[codes]
     for subset in ("dev", "test"):
         scored = (subsets == subset) & (labels != SILENCE)
-        right = [100 * float((guess[scored] == labels[scored]).mean()) for guess in (told, named)]
+        right = [100 * float((guess[scored] == labels[scored]).mean()) for guess in (likeliest, named)]
         print(f"{subset}: {right[0]:.1f} % of {scored.sum()} frames; quantized to {size} codes {right[1]:.1f} %")
 
 

@@ -35,7 +35,11 @@ ROWS = (  # section and name in evaluate.json, how it is called
     ("encoder", "named_target", "named as the target, of {targets}"),
     ("encoder", "similarity_to_target", "similarity to the target"),
     ("encoder", "similarity_to_source", "similarity to the source's own recording"),
-    ("encoder", "equal_error_against_natural", "equal error against natural speech of the target (50: not told apart)"),
+    (
+        "encoder",
+        "equal_error_against_natural",
+        "equal error against natural speech of the target (50: indistinguishable)",
+    ),
     ("encoder_campplus", "named_target", "named as the target by CAM++, of {targets}"),
     ("encoder_campplus", "similarity_to_target", "similarity to the target by CAM++"),
     ("encoder_campplus", "similarity_to_source", "similarity to the source's own recording by CAM++"),

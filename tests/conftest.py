@@ -6,6 +6,7 @@ import platform
 import random
 from collections.abc import Callable, Iterator
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import CodeType
 
@@ -32,7 +33,9 @@ torch.set_num_threads(THREADS)  # now, so that fixtures of modules and of the se
 
 def pytest_configure(config: pytest.Config) -> None:
     """Names the marker of what the quick tests, -m "not slow", leave out: they end within two minutes on two cores."""
-    config.addinivalue_line("markers", "slow: starts processes, compiles kernels, synthesizes a corpus or much speech")
+    config.addinivalue_line(
+        "markers", "slow: starts processes, compiles kernels, synthesizes a corpus, or makes or judges much speech"
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -72,6 +75,19 @@ def _starts_processes(function: Callable) -> bool:
             return True
         pending += [inspect.unwrap(current.__globals__[name]) for name in names if name in current.__globals__]
     return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A quick test, its fixtures among it, starts no process by way of the package either: that is an error."""
+
+    def refuse(process: BaseProcess) -> None:
+        pytest.fail(f"a quick test starts a process ({process.name}); mark it slow")
+
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("slow") is None:
+            patch.setattr(BaseProcess, "start", refuse)
+        return (yield)
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -30,7 +30,7 @@ def tiny_settings(**sections: dict) -> PriorSettings:
 
 
 def second_order(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Codes that the two before foretell nine times in ten, and the one before never."""
+    """Codes that follow from the two before nine times in ten, and never from the one before."""
     codes = rng.integers(0, SIZE, length)
     for t in range(2, length):
         if rng.random() < 0.9:

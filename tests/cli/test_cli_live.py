@@ -262,7 +262,7 @@ def test_row_30_without_sounddevice_or_portaudio_a_sentence_says_what_to_install
         devices.devices()
 
 
-def test_a_machine_without_devices_is_told_what_else_there_is(package):
+def test_without_devices_the_error_names_what_else_there_is(package):
     package.found = []
     with pytest.raises(VqvcError, match="no sound devices; .*--in a.wav"):
         devices.devices()

@@ -41,13 +41,13 @@ def test_an_encoder_without_a_decoder_prints_its_codes(tmp_path, speechlike, cap
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [(["--codes", "phonemes"], "phones"), (["--codes", "phones", "--model", "m.safetensors"], "without --model")],
 )
-def test_an_encoder_that_is_not_there_is_refused(tmp_path, speechlike, capsys, words, says):
+def test_an_encoder_that_is_not_there_is_refused(tmp_path, speechlike, capsys, words, message):
     io.write(tmp_path / "a.wav", speechlike(0.4), 16000)
     assert encode.main([*words, str(tmp_path / "a.wav")]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_the_included_phone_encoder_makes_25_units_a_second_of_7_bits(tmp_path, speechlike, capsys):

@@ -39,7 +39,7 @@ def test_a_long_recording_crosses_blocks(under_prior):
 
 
 def test_four_seconds_of_codes_are_within_two_percent_of_their_cross_entropy():
-    """A file of codes drawn from the prior, against what the float network says they cost: about 3.5 bits each."""
+    """A file of codes drawn from the prior, against what they cost by the float network: about 3.5 bits each."""
     from vqvc.codec.draw import draw
     from vqvc.training.prior_task import bits_of
 

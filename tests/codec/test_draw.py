@@ -22,7 +22,7 @@ def test_first_codes_are_drawn_with_the_prior_s_probabilities(prior):
 
 
 def test_draws_cost_what_the_prior_expects(prior):
-    """Mean surprise of drawn codes = mean entropy of the distributions that they were drawn from."""
+    """Mean negative log-likelihood of drawn codes = mean entropy of the distributions that they were drawn from."""
     codes = draw(prior, 2000, rng=np.random.default_rng(1))
     shares = prior.frequencies(prior.logits(codes)) / TOTAL
     lpc_residual = -np.log2(shares[np.arange(2000), codes])

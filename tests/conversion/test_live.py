@@ -20,11 +20,11 @@ def test_parts_become_blocks_of_one_size_and_nothing_is_lost(lengths, size):
 
 def test_what_is_written_in_time_is_played_after_the_delay():
     playout = Playout(5)
-    heard = []
+    played = []
     for begin in range(0, 40, 4):
         playout.write(np.arange(begin, begin + 4, dtype=np.float32))
-        heard.append(playout.read(4))
-    assert np.array_equal(np.concatenate(heard), np.concatenate([np.zeros(5), np.arange(35)]))
+        played.append(playout.read(4))
+    assert np.array_equal(np.concatenate(played), np.concatenate([np.zeros(5), np.arange(35)]))
     assert (playout.dropouts, playout.read_samples) == (0, 40)
 
 

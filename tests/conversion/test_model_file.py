@@ -54,9 +54,9 @@ def test_a_model_file_with_the_settings_of_its_training_is_read(written):
     """Earlier versions kept all sections of the YAML, ``training`` among them."""
     path, model = written
     header, metadata = model_file.read_header(path), {"config": json.dumps(tiny_config().to_dict())}
-    voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
+    speakers = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
     metadata |= {"format_version": str(model_file.FORMAT_VERSION), "training": json.dumps(header.training)}
-    metadata["speakers"] = json.dumps(voices)
+    metadata["speakers"] = json.dumps(speakers)
     rewrite_metadata(path, **metadata, checksum=model_file.KIND.checksum(model.state_dict(), metadata))
     assert model_file.read(path).config == model.config
 
@@ -65,7 +65,7 @@ def test_a_model_that_is_read_synthesizes_as_the_one_that_was_written(written):
     path, model = written
     found = model_file.read(path)
     assert found.config == model.config and found.training == {"steps": 3}
-    assert [voice.name for voice in found.speakers] == ["p225", "p226"]
+    assert [one.name for one in found.speakers] == ["p225", "p226"]
     wave = torch.randn(1, 64) * 0.05
     assert torch.equal(found.model.encode(wave), model.encode(wave))
     assert not found.model.training and not hasattr(found.model, "cpc")
@@ -142,8 +142,8 @@ def test_another_codebook_size_names_the_field(written):
         "config": json.dumps(config.to_dict()),
         "training": json.dumps(before.training),
     }
-    voices = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
-    metadata["speakers"] = json.dumps(voices)
+    speakers = [{"name": s.speaker, "gender": s.gender, "accent": s.accent} for s in SPEAKERS]
+    metadata["speakers"] = json.dumps(speakers)
     weights = {k: v for k, v in model.state_dict().items() if not k.startswith(model_file.TRAINING_ONLY)}
     rewrite_metadata(path, **metadata, checksum=model_file.KIND.checksum(weights, metadata))
     with pytest.raises(

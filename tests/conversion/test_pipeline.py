@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from network import log_probabilities
 
 import vqvc
 from vqvc.audio.mulaw import decode as mulaw_decode
@@ -14,12 +15,11 @@ from vqvc.conversion.pipeline import Request
 from vqvc.engine.cpu.sampler import Sampler
 from vqvc.engine.fold import OVERLAP_S, cuts
 from vqvc.errors import AudioError, UsageError
-from vqvc.nn import likelihood
 from vqvc.nn.vqvae import Conditioning
 
 
 @pytest.fixture(scope="module", params=["mixture", "categorical"])
-def speaking(request, make_model):
+def model_and_sampler(request, make_model):
     model = make_model(request.param)
     return model, Sampler(model, "float32")
 
@@ -66,8 +66,8 @@ def test_loudness_of_a_few_codes_has_no_more_values_than_codes(codes):
     assert analysis.loudness(np.ones(codes * 64 - 1, np.float32), 64).shape == (codes,)
 
 
-def test_speech_is_as_long_as_its_codes(speaking):
-    model, sampler = speaking
+def test_speech_is_as_long_as_its_codes(model_and_sampler):
+    model, sampler = model_and_sampler
     made = []
     requests = [Request(codes_of(length), 0) for length in (1, 2, 50, 333)]
     for folding in ("auto", "off"):
@@ -78,8 +78,8 @@ def test_speech_is_as_long_as_its_codes(speaking):
         assert sum(made) == sum(map(len, generated)) or folding == "auto"
 
 
-def test_unfolded_speech_is_that_of_one_stream(speaking):
-    model, sampler = speaking
+def test_unfolded_speech_is_that_of_one_stream(model_and_sampler):
+    model, sampler = model_and_sampler
     request = Request(codes_of(20), 2, seed=9)
     generated = pipeline.synthesize(model, sampler, [request], folding="off")[0]
     with torch.no_grad():
@@ -88,16 +88,16 @@ def test_unfolded_speech_is_that_of_one_stream(speaking):
     np.testing.assert_array_equal(generated, mulaw_decode(classes.astype(np.int64)))
 
 
-def test_alone_or_among_others_unfolded_speech_is_the_same(speaking):
-    model, sampler = speaking
+def test_alone_or_among_others_unfolded_speech_is_the_same(model_and_sampler):
+    model, sampler = model_and_sampler
     requests = [Request(codes_of(30 + 7 * n, n), n % 3, seed=n) for n in range(5)]
     together = pipeline.synthesize(model, sampler, requests, folding="off")
     for request, expected in zip(requests, together):
         np.testing.assert_array_equal(pipeline.synthesize(model, sampler, [request], folding="off")[0], expected)
 
 
-def test_folding_is_repeatable_and_begins_as_the_plain_loop(speaking):
-    model, sampler = speaking
+def test_folding_is_repeatable_and_begins_as_the_plain_loop(model_and_sampler):
+    model, sampler = model_and_sampler
     request = Request(codes_of(400), 1, seed=3, loudness=np.abs(np.sin(np.arange(400) / 9)))
     first, again = (pipeline.synthesize(model, sampler, [request])[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
@@ -108,7 +108,7 @@ def test_folding_is_repeatable_and_begins_as_the_plain_loop(speaking):
 
 
 def test_row_49_a_stream_that_forgets_folds_exactly(make_model):
-    """A categorical model without a past says the same folded or not: parts, places of draws and joins are right."""
+    """A categorical model without a past generates the same folded or not: parts, places of draws and joins are right."""
     model = make_model("categorical")
     with torch.no_grad():
         model.wavenet.embed.weight.copy_(model.wavenet.embed.weight[:1].expand(256, -1))
@@ -118,8 +118,8 @@ def test_row_49_a_stream_that_forgets_folds_exactly(make_model):
     assert np.mean(np.abs(folded - plain) > 1e-6) < 1e-3  # a draw on an edge may round to the other side
 
 
-def test_a_plan_is_what_is_synthesized(speaking):
-    model, sampler = speaking
+def test_a_plan_is_what_is_synthesized(model_and_sampler):
+    model, sampler = model_and_sampler
     requests = [Request(codes_of(length, length), 1, seed=length) for length in (3, 150, 400)]
     plans = pipeline.plan(model, sampler, requests)
     assert [plan.parts[-1].end * sampler.hop for plan in plans] == [3 * 64, 150 * 64, 400 * 64]
@@ -154,16 +154,11 @@ def cold_starts(speechlike):
     floats = Sampler(model, unit="floats", threads=1)
     generated = floats.feed(floats.start(UTTERANCES, range(UTTERANCES)), whole).astype(np.int64)
 
-    def log_probabilities(
-        raw: np.ndarray, here: Conditioning, classes: np.ndarray, history: np.ndarray | None
-    ) -> torch.Tensor:
-        """Of the first 64 samples and those from the warm-up's end on."""
-        quantized, before, _ = model._shift(
-            *(None if part is None else torch.from_numpy(part) for part in (classes, history))
-        )
-        prediction, log_gain, _ = model.lpc_inputs(quantized, here, before)
-        parts = (torch.cat([part[:, :64], part[:, end:]], 1) for part in (torch.from_numpy(raw), prediction, log_gain))
-        return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(*parts))
+    def at_both_ends(raw: np.ndarray, here: Conditioning, classes: np.ndarray, history=None) -> torch.Tensor:
+        """Log probabilities of the first 64 samples and of those from the warm-up's end on."""
+        raw, classes = torch.from_numpy(raw), torch.from_numpy(classes)
+        found = log_probabilities(model, raw, classes, here, None if history is None else torch.from_numpy(history))
+        return torch.cat([found[:, :64], found[:, end:]], 1)
 
     @functools.cache
     @torch.no_grad()
@@ -177,8 +172,8 @@ def cold_starts(speechlike):
             given, streams = np.stack([classes[span] for span in spans]), len(places)
             history = np.stack([classes[span.start - hop : span.start] for span in spans])
             _, cold = sampler.feed(sampler.start(streams, range(streams)), here, forced=given, observe=True)
-            warm = log_probabilities(np.stack([raw[span] for span in spans]), here, given, history)
-            cold = log_probabilities(cold, here, given, None)
+            warm = at_both_ends(np.stack([raw[span] for span in spans]), here, given, history)
+            cold = at_both_ends(cold, here, given)
             found.append((warm.exp() * (warm - cold)).sum(-1).numpy())
         return np.mean(found, (0, 1))[:64].mean(), np.mean(found, (0, 1))[64:].mean()
 
@@ -212,6 +207,6 @@ def test_how_fast_a_cold_start_is_forgotten_does_not_depend_on_the_unit(cold_sta
 
 
 @pytest.mark.parametrize("folding", ["on", "", None])
-def test_another_folding_is_refused(speaking, folding):
+def test_another_folding_is_refused(model_and_sampler, folding):
     with pytest.raises(UsageError, match="auto, off"):
-        pipeline.synthesize(*speaking, [Request(codes_of(3), 0)], folding=folding)
+        pipeline.synthesize(*model_and_sampler, [Request(codes_of(3), 0)], folding=folding)

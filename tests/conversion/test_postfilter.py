@@ -1,4 +1,4 @@
-"""The post-filter: nothing to correct leaves speech as it is; a wrong envelope and a dull voice are put right."""
+"""The post-filter: nothing to correct leaves speech as it is; a wrong envelope and a flat spectrum are put right."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from vqvc.nn.features import LogMel
 RATE, HOP, BANDS = 16000, 64, 80
 
 
-class Voice:
+class Model:
     """What the post-filter needs of a model: two speakers, the first of unknown variance."""
 
     def __init__(self, variance: float = 0.0):
@@ -27,7 +27,7 @@ class Voice:
 
 @pytest.fixture
 def shape() -> PostFilter:
-    return PostFilter(Voice())
+    return PostFilter(Model())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_speech_that_is_as_predicted_stays_as_it_is(shape, speech):
 def test_length_and_loudness_stay_at_every_length(length):
     rng = np.random.default_rng(length)
     samples = (0.06 * rng.standard_normal(length * HOP)).astype(np.float32)
-    filtered = PostFilter(Voice(0.1))(
+    filtered = PostFilter(Model(0.1))(
         samples, torch.from_numpy(rng.standard_normal((length, BANDS)).astype(np.float32)), 1
     )
     assert filtered.dtype == np.float32 and filtered.shape == samples.shape
@@ -64,7 +64,7 @@ def test_length_and_loudness_stay_at_every_length(length):
 
 def test_silence_stays_silent():
     silence = np.zeros(50 * HOP, np.float32)
-    assert not PostFilter(Voice(0.1))(silence, _frames(silence), 0).any()
+    assert not PostFilter(Model(0.1))(silence, _frames(silence), 0).any()
 
 
 def test_noise_that_was_not_predicted_is_removed(shape, speech):
@@ -82,7 +82,7 @@ def test_another_envelope_is_put_right(shape, speech):
 @pytest.mark.parametrize(("seconds", "sure"), [(16.0, 0.9), (1.0, 0.6), (0.1, 0.05)])
 def test_the_variance_comes_to_that_of_the_speaker_and_more_so_in_longer_speech(seconds, sure):
     """For its own output, only the spread moves, and not that of loudness."""
-    shape = PostFilter(Voice(0.04))
+    shape = PostFilter(Model(0.04))
     time = torch.arange(round(seconds * RATE / HOP))[:, None]
     cepstra = 0.2 * torch.sin(time * torch.linspace(0.3, 0.9, COEFFICIENTS))  # of variance 0.02
     generated = shape.cepstra.frames(cepstra)

@@ -74,6 +74,7 @@ def test_a_low_pass_takes_the_high_tones_alone():
     assert np.abs(filtered - low[2000:-2000]).max() < 0.05
 
 
+@pytest.mark.slow  # in two processes
 def test_copies_lie_as_the_audio_lies_and_depend_on_their_utterance_alone(store, tmp_path):
     assert sum(perturbation.add_copies(store, 2)) == 6
     made = PackedStore(store.path)

@@ -11,6 +11,7 @@ from vqvc.corpus import phones, synthetic, textgrid
 from vqvc.errors import UsageError
 
 pytest.importorskip("espeakng_loader")
+in_processes = pytest.mark.slow  # each voice is synthesized by a process of its own
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def samples_of(path: Path) -> tuple[np.ndarray, int]:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2"), file.getframerate()
 
 
+@in_processes
 def test_files_are_where_other_stages_look(corpus):
     utterances = sorted(path.relative_to(corpus / "wav").with_suffix("") for path in corpus.glob("wav/*/*.wav"))
     assert len(utterances) == 36
@@ -43,6 +45,7 @@ def test_files_are_where_other_stages_look(corpus):
     assert not corpus.with_name("mini.partial").exists()
 
 
+@in_processes
 def test_bytes_depend_on_nothing_but_speaker_and_sentence(corpus, tmp_path):
     synthetic.generate(tmp_path / "again", speakers=2, count=11, jobs=1)
     for path in (tmp_path / "again").rglob("*_00[1-9].*"):
@@ -58,6 +61,7 @@ def test_no_voice_uses_the_part_of_the_library_that_is_not_repeatable():
         assert not [line for line in lines if line.startswith("breath")], voice.name
 
 
+@in_processes
 def test_phones_cover_the_recording_and_fit_it(corpus):
     """Pauses are silent, vowels are not; a stop holds its silence."""
     seen: dict[str, list[float]] = {}
@@ -78,6 +82,7 @@ def test_phones_cover_the_recording_and_fit_it(corpus):
     assert levels["aa"] > 3 * levels["t"]
 
 
+@in_processes
 def test_voices_differ_in_pitch_and_tract(corpus):
     """Nearest speaker mean of long-term spectrum and pitch names the speaker of left-out sentences."""
     features: dict[str, list[np.ndarray]] = {}
@@ -120,6 +125,7 @@ def test_every_class_occurs_in_the_mini_corpus(tmp_path):
     assert found == set(phones.CLASSES)
 
 
+@in_processes
 def test_wishes_that_cannot_be_met(tmp_path, corpus):
     for wish, reason in (
         ({"speakers": 0}, "12 built-in voices"),
@@ -133,6 +139,7 @@ def test_wishes_that_cannot_be_met(tmp_path, corpus):
     assert not (tmp_path / "no").exists()
 
 
+@in_processes
 def test_an_interrupted_run_begins_again_and_overwrite_replaces(tmp_path):
     out = tmp_path / "mini"
     (unfinished.take(out) / "rest").write_text("half")

@@ -12,6 +12,8 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
+from inputs import conditioning_of
+from network import raw_outputs
 from tiny_voice import tiny_model
 
 from vqvc.engine import spec
@@ -52,13 +54,7 @@ class Case:
     def of(cls, output: str, shape: str) -> "Case":
         decoder, streams, frames = SHAPES[shape]
         model = tiny_model(output, **dict(zip(NAMES, decoder)), conditioning_hop=HOP)
-        codes = torch.randint(0, 16, (streams, 2), generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            conditioning = model.condition(model.quantizer.lookup(codes), torch.arange(streams) % 3)
-        parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-        conditioning = Conditioning(
-            *(None if part is None else part[:, 14 : 14 + frames] for part in parts)
-        )  # across two codes
+        conditioning = conditioning_of(model, streams, codes=2)[:, 14 : 14 + frames]  # across two codes
         return cls(model, conditioning, tuple(2**64 - 1 - row for row in range(streams)))
 
     def array(self, name: str) -> np.ndarray | None:
@@ -87,12 +83,8 @@ def sampled(engine: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def teacher_forced(case: Case, classes: np.ndarray, precision: str) -> np.ndarray:
     """Raw outputs (streams, T, outputs) of the network itself, all samples at once."""
-    model, given = case.model, torch.from_numpy(classes.astype(np.int64))
-    with torch.no_grad():
-        quantized, before, previous = model._shift(given, None)
-        lpc_inputs = model.lpc_inputs(quantized, case.conditioning, before)[2] if model.mixture else None
-        raw = model.wavenet(previous, lpc_inputs, case.conditioning.frames, getattr(torch, precision))
-    return raw.transpose(0, 1).numpy()
+    given = torch.from_numpy(classes.astype(np.int64))
+    return raw_outputs(case.model, given, case.conditioning, getattr(torch, precision)).numpy()
 
 
 def specified(case: Case, classes: np.ndarray, raw: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

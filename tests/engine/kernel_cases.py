@@ -8,6 +8,7 @@ import sys
 import interpreted
 import numpy as np
 import torch
+from inputs import conditioning_of
 from tiny_voice import tiny_model
 
 from vqvc.engine.gpu import kernel as gpu_kernel
@@ -15,7 +16,6 @@ from vqvc.engine.gpu import span
 from vqvc.engine.gpu.sampler import GpuSampler
 from vqvc.engine.gpu.span import Plan, SpanRows
 from vqvc.errors import VqvcError
-from vqvc.nn.vqvae import Conditioning
 
 NAMES = ("layers", "dilation_cycle", "kernel", "residual_channels", "gate_channels", "skip_channels")
 ODD, DEEP, POINTWISE = (
@@ -32,25 +32,15 @@ CASES = {  # output, precision, decoder, streams, plan
 FRAMES, HOP = 3, 2  # of which launches of two frames, see below
 
 
-def conditioning_of(model, streams: int) -> Conditioning:
-    """Conditioning of ``FRAMES`` frames."""
-    codes = torch.randint(0, 16, (streams, FRAMES), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        conditioning = model.condition(model.quantizer.lookup(codes), torch.arange(streams) % 3)
-    return frames_of(conditioning, FRAMES)
-
-
-def frames_of(conditioning: Conditioning, count: int) -> Conditioning:
-    """The first of them."""
-    return conditioning[:, :count]
-
-
 def compare(name: str) -> None:
     """The same rows generate twice, some started again between; classes are given at first, and in bfloat16 throughout."""
     output, precision, decoder, streams, plan = CASES[name]
     model = tiny_model(output, **decoder, conditioning_hop=HOP)
     engine, drawn, raw = GpuSampler(model, precision, "cpu"), [], []
-    conditioning, count = conditioning_of(model, streams), HOP + 1 if precision == "float32" else HOP * FRAMES
+    conditioning, count = (
+        conditioning_of(model, streams, FRAMES)[:, :FRAMES],
+        HOP + 1 if precision == "float32" else HOP * FRAMES,
+    )
     given = np.random.default_rng(1).integers(90, 160, (streams, count))
     kernel = SpanRows(engine.weights, engine.kind, streams, HOP, engine.order, engine.device, plan)
     kernel.begin(range(streams), range(streams), [0] * streams)
@@ -58,7 +48,7 @@ def compare(name: str) -> None:
         first = engine.feed(rows, conditioning, 0.8, forced=given, observe=True)
         rows.begin([0, streams - 1], [2**64 - 1, 5], [7, 2**40])
         again = given[:, : 0 if precision == "float32" else HOP]
-        both = zip(first, engine.feed(rows, frames_of(conditioning, 1), 1.1, forced=again, observe=True))
+        both = zip(first, engine.feed(rows, conditioning[:, :1], 1.1, forced=again, observe=True))
         for all_of, parts in zip((drawn, raw), both):
             all_of.append(np.concatenate(parts, axis=1))
     far = np.abs(raw[1] - raw[0])
@@ -75,7 +65,7 @@ def give_up() -> None:
     engine = GpuSampler(model, "float32", "cpu")
     rows = SpanRows(engine.weights, engine.kind, 1, engine.hop, engine.order, engine.device, Plan(16, 2, 4, 1))
     try:
-        engine.feed(rows, frames_of(conditioning_of(model, 1), 1))
+        engine.feed(rows, conditioning_of(model, 1, FRAMES)[:, :1])
     except VqvcError as error:
         print(error)
     else:

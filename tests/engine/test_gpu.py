@@ -5,15 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from inputs import classes_like_speech, conditioning_of, job_of, require_equal_to_network
 
 from vqvc.conversion import pipeline
 from vqvc.engine.cpu import kernels
-from vqvc.engine.cpu.sampler import Job, Sampler
+from vqvc.engine.cpu.sampler import Sampler
 from vqvc.engine.gpu.rows import uniforms
 from vqvc.engine.gpu.sampler import GpuSampler, make_sampler
 from vqvc.errors import UsageError
-from vqvc.nn import likelihood
-from vqvc.nn.vqvae import Conditioning
 
 # Share of single draws that rounding may turn. Measured: none of 57,600; of 128 streams of 2,560 free draws, one went
 # another way.
@@ -34,44 +33,9 @@ def no_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-def conditioning_of(model, streams: int, codes: int) -> Conditioning:
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
-    with torch.no_grad():
-        return model.condition(model.quantizer.lookup(chosen), torch.arange(streams) % 3)
-
-
-def frames_of(conditioning: Conditioning, rows: slice, frames: slice) -> Conditioning:
-    parts = (conditioning.frames, conditioning.predictor, conditioning.log_gain)
-    return Conditioning(*(None if part is None else part[rows, frames] for part in parts))
-
-
-def jobs_of(conditioning: Conditioning, lengths: tuple[int, ...], hop: int) -> list[Job]:
+def jobs_of(conditioning, lengths: tuple[int, ...], hop: int) -> list:
     """One job per stream, of so many frames."""
-    parts = (
-        conditioning.frames,
-        conditioning.predictor,
-        None if conditioning.log_gain is None else conditioning.log_gain.exp(),
-    )
-    return [
-        Job(*(None if part is None else part[row, :frames].numpy() for part in parts), seed=row - 1, position=hop * row)
-        for row, frames in enumerate(lengths)
-    ]
-
-
-def like_speech(streams: int, samples: int) -> np.ndarray:
-    walk = np.random.default_rng(3).normal(0, 6, (streams, samples)).cumsum(1)
-    return np.clip(128 + walk - walk.mean(1, keepdims=True), 0, 255).astype(np.int64)
-
-
-def log_probabilities(model, raw: np.ndarray, classes: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
-    """log p (B, T, 256) that raw outputs mean."""
-    if not model.mixture:
-        return torch.from_numpy(raw).log_softmax(-1)
-    quantized, before, _ = model._shift(classes, None)
-    prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
-    parameters = likelihood.mixture_parameters(torch.from_numpy(raw), prediction, log_gain)
-    return likelihood.mixture_log_probabilities(parameters)
+    return [job_of(conditioning, row, frames, row - 1, hop * row) for row, frames in enumerate(lengths)]
 
 
 def shaped(make_model, output: str, shape: tuple[int, ...]):
@@ -82,29 +46,20 @@ def shaped(make_model, output: str, shape: tuple[int, ...]):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_engine_equals_the_network(make_model, output, shape):
-    model, streams = shaped(make_model, output, shape), shape[6]
-    conditioning, forced = conditioning_of(model, streams, codes=2), like_speech(streams, 128)
-    engine = GpuSampler(model, "float32", "cpu")
-    drawn, raw = engine.feed(engine.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert np.array_equal(drawn, forced)
-    classes = torch.from_numpy(forced)
-    with torch.no_grad():
-        expected = model.log_probabilities(classes, conditioning)
-        found = log_probabilities(model, raw, classes, conditioning)
-    assert expected.std() > 0.1  # weights that matter
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    model = shaped(make_model, output, shape)
+    require_equal_to_network(GpuSampler(model, "float32", "cpu"), model, streams=shape[6])
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_single_draws_equal_the_compiled_loops(make_model, output):
     """Every draw after the same past, so that one that rounding turns does not turn those after it."""
     model, streams = make_model(output), 96
-    conditioning, forced = conditioning_of(model, streams, codes=2), like_speech(streams, 128)
+    conditioning, forced = conditioning_of(model, streams, codes=2), classes_like_speech(streams, 128)
     engine, loop = GpuSampler(model, "float32", "cpu"), Sampler(model, "float32")
     differing = drawn = 0
     for at in range(15, 128, 16):  # the last sample of a frame is drawn, those before it are given
         now, states = forced[:, : at + 1], [each.start(streams, range(streams)) for each in (engine, loop)]
-        part = frames_of(conditioning, slice(None), slice(0, (at + 1) // 16))
+        part = conditioning[:, : (at + 1) // 16]
         ours, theirs = (each.feed(state, part, forced=now[:, :-1]) for each, state in zip((engine, loop), states))
         differing, drawn = differing + int((ours[:, at] != theirs[:, at]).sum()), drawn + streams
     assert differing <= DIFFERING * drawn
@@ -136,7 +91,7 @@ def test_fed_piece_by_piece_or_at_once(make_model):
     whole = engine.feed(engine.start(3, [5, 6, 7], [0, 16, 32]), conditioning)
     state, pieces = engine.start(3, [5, 6, 7], [0, 16, 32]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 16]):
-        pieces.append(engine.feed(state, frames_of(conditioning, slice(None), slice(begin, end))))
+        pieces.append(engine.feed(state, conditioning[:, begin:end]))
     assert np.array_equal(np.concatenate(pieces, axis=1), whole)
 
 
@@ -152,7 +107,7 @@ def test_uniforms_equal_the_compiled_loops():
 
 def test_bfloat16_is_close(make_model):
     model = make_model("categorical", residual_channels=24, gate_channels=48, skip_channels=32)
-    conditioning, forced = conditioning_of(model, 3, codes=2), like_speech(3, 128)
+    conditioning, forced = conditioning_of(model, 3, codes=2), classes_like_speech(3, 128)
     engines = [GpuSampler(model, precision, "cpu") for precision in ("float32", "bfloat16")]
     raw = [engine.feed(engine.start(3, range(3)), conditioning, forced=forced, observe=True)[1] for engine in engines]
     assert 0 < np.sqrt(((raw[1] - raw[0]) ** 2).mean()) < 0.02 * raw[0].std() + 0.01
@@ -191,13 +146,8 @@ def test_the_kernel_on_a_gpu(make_model, output, monkeypatch):
         pytest.skip("needs a GPU")
     model = make_model(output)
     assert isinstance(make_sampler(model), GpuSampler)
-    conditioning, forced = conditioning_of(model, 5, codes=2), like_speech(5, 128)
     engine = GpuSampler(model, "float32")
-    raw = engine.feed(engine.start(5, range(5)), conditioning, forced=forced, observe=True)[1]
-    with torch.no_grad():
-        expected = model.log_probabilities(torch.from_numpy(forced), conditioning)
-        found = log_probabilities(model, raw, torch.from_numpy(forced), conditioning)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    require_equal_to_network(engine, model, streams=5)
     lengths = (40, 3, 17, 40, 1, 25, 8, 9, 33)
     jobs = jobs_of(conditioning_of(model, streams=9, codes=10), lengths, 16)
     pairs = zip(engine.run(jobs, lanes=4), Sampler(model, "float32").run(jobs))

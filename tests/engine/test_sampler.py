@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from inputs import classes_like_speech, conditioning_of, job_of, require_equal_to_network
+from network import log_probabilities, raw_outputs
 from scipy import stats
 
 from vqvc.engine.cpu import units
-from vqvc.engine.cpu.sampler import Job, Sampler
+from vqvc.engine.cpu.sampler import Sampler
 from vqvc.errors import UsageError
 from vqvc.nn import likelihood
 from vqvc.nn.features import mulaw_encode
@@ -28,32 +30,6 @@ SHAPES = (  # layers, cycle, kernel, residual, gate, skip, streams
 NARROW = [unit for unit in units.available() if units.PRECISIONS[unit] == "bfloat16"]
 
 
-def conditioning_of(model, streams: int, codes: int, seed: int = 0) -> Conditioning:
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(0, model.config.quantizer.codebook_size, (streams, codes), generator=generator)
-    speaker = torch.arange(streams) % 3
-    with torch.no_grad():
-        return model.condition(model.quantizer.lookup(chosen), speaker)
-
-
-def part_of(conditioning: Conditioning, rows=slice(None), frames=slice(None)) -> Conditioning:
-    return conditioning[rows, frames]
-
-
-def classes_like_speech(streams: int, samples: int) -> np.ndarray:
-    walk = np.random.default_rng(3).normal(0, 6, (streams, samples)).cumsum(1)
-    return np.clip(128 + walk - walk.mean(1, keepdims=True), 0, 255).astype(np.int64)
-
-
-def job_of(conditioning: Conditioning, row: int, frames: int, seed: int, position: int = 0) -> Job:
-    if conditioning.predictor is None:
-        return Job(conditioning.frames[row, :frames].numpy(), None, None, seed, position)
-    gain = conditioning.log_gain[row, :frames].exp().numpy()
-    return Job(
-        conditioning.frames[row, :frames].numpy(), conditioning.predictor[row, :frames].numpy(), gain, seed, position
-    )
-
-
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_loop_computes_what_the_network_computes(make_model, output, shape):
@@ -62,23 +38,7 @@ def test_the_loop_computes_what_the_network_computes(make_model, output, shape):
         output, layers=layers, dilation_cycle=cycle, kernel=kernel, residual_channels=residual, gate_channels=gate,
         skip_channels=skip,
     )  # fmt: skip
-    conditioning = conditioning_of(model, streams, codes=2)
-    forced = classes_like_speech(streams, 128)
-    sampler = Sampler(model, "float32")
-    drawn, raw = sampler.feed(sampler.start(streams, range(streams)), conditioning, forced=forced, observe=True)
-    assert (drawn == forced).all()
-
-    classes, raw = torch.from_numpy(forced), torch.from_numpy(raw)
-    with torch.no_grad():
-        expected = model.log_probabilities(classes, conditioning)
-        if model.mixture:
-            quantized, before, _ = model._shift(classes, None)
-            prediction, log_gain, _ = model.lpc_inputs(quantized, conditioning, before)
-            found = likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
-        else:
-            found = raw.log_softmax(-1)
-    assert expected.std() > 0.1  # weights that matter
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    require_equal_to_network(Sampler(model, "float32"), model, streams)
 
 
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
@@ -89,7 +49,7 @@ def test_fed_piece_by_piece_or_at_once(make_model, output, unit):
     whole = sampler.feed(sampler.start(3, [5, 6, 7]), conditioning)
     state, pieces = sampler.start(3, [5, 6, 7]), []
     for begin, end in itertools.pairwise([0, 1, 4, 5, 11, 24]):
-        pieces.append(sampler.feed(state, part_of(conditioning, frames=slice(begin, end))))
+        pieces.append(sampler.feed(state, conditioning[:, begin:end]))
     assert np.array_equal(np.concatenate(pieces, axis=1), whole)
 
 
@@ -100,7 +60,7 @@ def test_a_stream_does_not_depend_on_its_neighbours(make_model, output, unit):
     sampler = Sampler(model, unit=unit)
     together = sampler.feed(sampler.start(5, range(5)), conditioning)
     for row in range(5):
-        alone = sampler.feed(sampler.start(1, [row]), part_of(conditioning, rows=slice(row, row + 1)))
+        alone = sampler.feed(sampler.start(1, [row]), conditioning[row : row + 1])
         assert np.array_equal(alone[0], together[row])
 
 
@@ -135,7 +95,7 @@ def test_the_same_seed_and_place_draw_the_same(make_model):
 @pytest.mark.parametrize("output", ["categorical", "mixture"])
 def test_draws_follow_the_model(make_model, output):
     model, streams = make_model(output), 6000
-    conditioning = part_of(conditioning_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = conditioning_of(model, streams=1, codes=1)[:, :1]
     forced = np.repeat(classes_like_speech(1, 15), streams, axis=0)
     many = Conditioning(
         *(
@@ -146,8 +106,8 @@ def test_draws_follow_the_model(make_model, output):
     sampler = Sampler(model, "float32")
     drawn = sampler.feed(sampler.start(streams, range(streams)), many, forced=forced)[:, 15]
     classes = torch.from_numpy(np.pad(forced[:1], [(0, 0), (0, 1)]))
-    with torch.no_grad():
-        expected = model.log_probabilities(classes, conditioning)[0, 15].double().exp().numpy()
+    expected = log_probabilities(model, raw_outputs(model, classes, conditioning), classes, conditioning)
+    expected = expected[0, 15].double().exp().numpy()
     assert chi_square(drawn, expected) > 1e-4
 
 
@@ -187,7 +147,7 @@ def test_temperature_sharpens(make_model):
     for temperature in (0.5, 1.5):
         drawn = sampler.feed(sampler.start(1, [1]), conditioning, temperature=temperature)[0].astype(np.int64)
         assert chi_square(drawn, (bias / temperature).softmax(0).numpy()) > 1e-4
-    cold = sampler.feed(sampler.start(1, [1]), part_of(conditioning, frames=slice(0, 4)), temperature=1e-3)
+    cold = sampler.feed(sampler.start(1, [1]), conditioning[:, :4], temperature=1e-3)
     assert (cold == int(bias.argmax())).all()
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="temperature"):
@@ -196,7 +156,7 @@ def test_temperature_sharpens(make_model):
 
 def test_a_cold_mixture_draws_the_likeliest_component(make_model):
     model = make_model()
-    conditioning = part_of(conditioning_of(model, streams=1, codes=1), frames=slice(0, 1))
+    conditioning = conditioning_of(model, streams=1, codes=1)[:, :1]
     sampler = Sampler(model, "float32")
     drawn, raw = sampler.feed(sampler.start(1, [0]), conditioning, temperature=1e-4, observe=True)
     classes = torch.from_numpy(drawn.astype(np.int64))
@@ -239,12 +199,7 @@ class _Stop(BaseException):
 def test_what_one_worker_raises_ends_the_others(make_model):
     sampler, drawn = Sampler(make_model(), "float32", threads=2), []
     conditioning = conditioning_of(make_model(), 2, 2000)
-    jobs = [
-        Job(
-            conditioning.frames[i].numpy(), conditioning.predictor[i].numpy(), conditioning.log_gain[i].exp().numpy(), i
-        )
-        for i in (0, 1)
-    ]
+    jobs = [job_of(conditioning, row, len(conditioning.frames[row]), seed=row) for row in (0, 1)]
     first, both = [], threading.Barrier(2, timeout=60)
 
     def progress(samples):

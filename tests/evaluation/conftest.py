@@ -1,7 +1,9 @@
-"""A toy corpus: eight voices that speak five vowels, with exact phone times, codes that know the vowel, and a converter."""
+"""A toy corpus: eight speakers of five vowels, with exact phone times, codes that know the vowel, and a converter."""
 
+import functools
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,12 @@ UNSEEN = ("p7", "p8")
 
 def synthesize(phones, speaker, seed):
     """(samples float32, segments as (start_s, duration_s, phone)): 120 ms for each phone, silence around."""
+    samples, segments = _synthesized(tuple(phones), speaker, seed)
+    return samples.copy(), list(segments)
+
+
+@functools.cache
+def _synthesized(phones, speaker, seed):
     rng = np.random.default_rng(seed)
     step, pieces, segments = int(0.12 * RATE), [], []
     pitch = PITCH_HZ[speaker]
@@ -39,7 +47,7 @@ def synthesize(phones, speaker, seed):
 
 
 class Toy:
-    """What ``vqvc.load`` gives, without a model: hears a recording by its bytes and says its phones in another voice."""
+    """What ``vqvc.load`` gives, without a model: knows a recording's phones by its bytes and synthesizes them as another speaker."""
 
     sample_rate, checksum = RATE, "abc"
     speakers = [name for name in PITCH_HZ if name not in UNSEEN]
@@ -48,7 +56,7 @@ class Toy:
         self.known = known  # samples as bytes -> phones
 
     def convert(self, sources, speakers, **_):
-        return [synthesize(self.known[samples.tobytes()], voice, 5)[0] for samples, voice in zip(sources, speakers)]
+        return [synthesize(self.known[samples.tobytes()], speaker, 5)[0] for samples, speaker in zip(sources, speakers)]
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,18 @@ class ToyRun:
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory) -> ToyRun:
-    """The run, for one module: what its tests write there is in nobody's way."""
+def toy(made_toy, tmp_path_factory) -> ToyRun:
+    """The run, copied for one module: what its tests write there is in nobody's way."""
     root = tmp_path_factory.mktemp("toy")
+    shutil.copytree(made_toy[0], root, dirs_exist_ok=True)
+    exp = root / "exp" / "<b>tag"
+    return ToyRun(root / "dump", exp / "codes.npz", root / "align" / "phones.ctm", exp, made_toy[1])
+
+
+@pytest.fixture(scope="session")
+def made_toy(tmp_path_factory) -> tuple[Path, Toy]:
+    """The folder of the run and its converter."""
+    root = tmp_path_factory.mktemp("made_toy")
     dump, align, exp = root / "dump", root / "align", root / "exp" / "<b>tag"
     for folder in (dump, align, exp):
         folder.mkdir(parents=True)
@@ -120,4 +137,4 @@ def toy(tmp_path_factory) -> ToyRun:
         "\n".join(map(json.dumps, events)) + '\n{"event": "train", "st'
     )  # killed while writing
     (exp / "config.yaml").write_text("audio:\n  sample_rate: 16000  # <script>alert(1)</script>\n")
-    return ToyRun(dump, exp / "codes.npz", align / "phones.ctm", exp, Toy(known))
+    return root, Toy(known)

@@ -1,4 +1,4 @@
-"""The fewest words: a command without options does what it can, or says in one sentence what to type."""
+"""The fewest words: a command without options does what it can, or message in one sentence what to type."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def test_a_run_folder_is_enough_for_the_probe(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("missing", "says"),
+    ("missing", "message"),
     [
         ("exp/small/codes.npz", "work/exp/small/codes.npz: no such file; make it with: vqvc-encode work/exp/small"),
         (
@@ -55,11 +55,11 @@ def test_a_run_folder_is_enough_for_the_probe(run, capsys):
         ("exp/small", "work/exp/small: no such folder; give the folder of a training run"),
     ],
 )
-def test_what_a_run_lacks_is_named_with_the_command_that_makes_it(run, capsys, missing, says):
+def test_what_a_run_lacks_is_named_with_the_command_that_makes_it(run, capsys, missing, message):
     path = run.parent.parent / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert probe.main(["work/exp/small"]) == 2
-    assert says in _error(capsys)
+    assert message in _error(capsys)
 
 
 def test_a_run_beside_its_store_is_found_too(tmp_path, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_run_beside_its_store_is_found_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (
             ["--codes", "a.npz"],
@@ -84,9 +84,9 @@ def test_a_run_beside_its_store_is_found_too(tmp_path, monkeypatch):
         (["--model", "m.safetensors", "--codes", "a.npz"], "--model: is for the built-in voices"),
     ],
 )
-def test_half_of_the_long_form_names_the_other_half(capsys, words, says):
+def test_half_of_the_long_form_names_the_other_half(capsys, words, message):
     assert probe.main(words) == 2
-    assert says in _error(capsys)
+    assert message in _error(capsys)
 
 
 @pytest.mark.slow
@@ -157,16 +157,16 @@ def test_a_run_folder_is_enough_for_encoding(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    ("command", "message"),
     [
         (evaluate, "give the folder of a run, as in vqvc-evaluate egs/vctk/exp/small"),
         (report, "give the folder of a run, as in vqvc-report egs/vctk/exp/small"),
         (prior, "give the folder of a run, as in vqvc-prior egs/vctk/exp/small"),
     ],
 )
-def test_no_words_at_all_are_answered_with_what_to_type(command, says, capsys):
+def test_no_words_at_all_are_answered_with_what_to_type(command, message, capsys):
     assert command.main([]) == 2
-    assert says in _error(capsys)
+    assert message in _error(capsys)
 
 
 def test_a_run_folder_is_enough_for_the_report(run, capsys):

@@ -1,4 +1,4 @@
-"""vqvc-prior as a command: trains, goes on, scores; says what does not fit."""
+"""vqvc-prior as a command: trains, goes on, scores; reports what does not fit."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_a_prior_of_other_codes_is_not_scored(given, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "says", "status"),
+    ("more", "message", "status"),
     [
         (["--max-minutes", "0"], "--max-minutes: must be above 0", 2),
         (["--set", "prior.layrs=3"], "did you mean prior.layers?", 2),
@@ -54,7 +54,7 @@ def test_a_prior_of_other_codes_is_not_scored(given, tmp_path, capsys):
         (["--score"], "prior.safetensors: no such file; train a prior with vqvc-prior", 1),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(given, capsys, more, says, status):
+def test_what_does_not_fit_is_one_sentence(given, capsys, more, message, status):
     assert prior.main([*given, *more]) == status
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and says in line
+    assert line.startswith("error: ") and message in line

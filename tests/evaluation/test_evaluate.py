@@ -1,4 +1,4 @@
-"""The evaluation with a converter whose answer is known: it says the same phones in the wanted voice."""
+"""The evaluation with a converter whose answer is known: the same phones as the wanted speaker."""
 
 import json
 from types import SimpleNamespace
@@ -8,8 +8,7 @@ import pytest
 
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, UsageError
-from vqvc.evaluation import evaluation_set as clips
-from vqvc.evaluation import suite, tables
+from vqvc.evaluation import evaluation_set, suite, tables
 from vqvc.evaluation.judges.recognisers import plain_words
 from vqvc.evaluation.metrics import pitch, speaker_mfcc, spectrum, words
 
@@ -36,31 +35,31 @@ def store(toy):
 
 @pytest.fixture(scope="module")
 def made(toy, store):
-    targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
-    sources = clips.choose_sources(store, toy.converter.speakers, targets, 6)
-    planned = clips.plan(store, toy.converter.speakers, sources, targets)
-    clips.make(toy.converter, store, planned, toy.exp / "eval")
+    targets = evaluation_set.choose_targets(store, toy.converter.speakers, None, 2)
+    sources = evaluation_set.choose_sources(store, toy.converter.speakers, targets, 6)
+    planned = evaluation_set.plan(store, toy.converter.speakers, sources, targets)
+    evaluation_set.make(toy.converter, store, planned, toy.exp / "eval")
     return planned
 
 
 def test_targets_are_of_both_genders_and_unknown_ones_are_named(toy, store):
-    targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
+    targets = evaluation_set.choose_targets(store, toy.converter.speakers, None, 2)
     genders = {item.speaker: item.gender for item in store.speakers}
     assert {genders[name] for name in targets} == {"f", "m"}
-    assert clips.choose_targets(store, toy.converter.speakers, ["p6"], 9) == ["p6"]
+    assert evaluation_set.choose_targets(store, toy.converter.speakers, ["p6"], 9) == ["p6"]
     with pytest.raises(UsageError, match="p5"):
-        clips.choose_targets(store, toy.converter.speakers, ["p55"], 1)
+        evaluation_set.choose_targets(store, toy.converter.speakers, ["p55"], 1)
 
 
 def test_sources_are_held_out_speech_and_leave_some_of_each_unseen_speaker(toy, store):
-    sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 100)
+    sources = evaluation_set.choose_sources(store, toy.converter.speakers, ["p1"], 100)
     assert {item.subset for item in sources} == {"dev", "test"}
     for name in ("p7", "p8"):
         chosen = [item for item in sources if item.speaker == name]
         assert 0 < len(chosen) <= len([item for item in store.subset("test") if item.speaker == name]) / 2
-    few = clips.choose_sources(store, toy.converter.speakers, ["p1"], 4)
+    few = evaluation_set.choose_sources(store, toy.converter.speakers, ["p1"], 4)
     assert len(few) == 4 and len({item.speaker for item in few}) == 4
-    assert few == clips.choose_sources(store, toy.converter.speakers, ["p1"], 4)
+    assert few == evaluation_set.choose_sources(store, toy.converter.speakers, ["p1"], 4)
 
 
 def test_every_clip_is_written_and_reconstructions_are_of_known_speakers(toy, made):
@@ -89,9 +88,9 @@ def test_a_converter_that_copies_is_named_as_the_source(toy, store, tmp_path):
         def convert(self, sources, speakers, **_):
             return sources
 
-    sources = clips.choose_sources(store, toy.converter.speakers, ["p1"], 6)
-    made = clips.plan(store, toy.converter.speakers, sources, ["p1", "p2"])
-    clips.make(Copy(toy.converter.known), store, made, tmp_path)
+    sources = evaluation_set.choose_sources(store, toy.converter.speakers, ["p1"], 6)
+    made = evaluation_set.plan(store, toy.converter.speakers, sources, ["p1", "p2"])
+    evaluation_set.make(Copy(toy.converter.known), store, made, tmp_path)
     found = speaker_mfcc.measure(made, store)
     assert found["conversion"]["named_source"].value > 90
     prosody = pitch.measure(made, 16000)
@@ -115,11 +114,11 @@ def test_pitch_reaches_that_of_the_target(made, store):
 def test_words_are_summed_over_clips_of_a_kind(made):
     answers = {"source": None, "reconstruction": "", "conversion": "see"}
 
-    def hear(samples):
+    def recognise(samples):
         clip = next(clip for clip in made if clip.samples is samples)
         return clip.text if answers[clip.kind] is None else answers[clip.kind]
 
-    found = words.measure(made, Recogniser(hear), 16000)
+    found = words.measure(made, Recogniser(recognise), 16000)
     assert found["source"]["word_error"].value == 0
     assert found["reconstruction"]["word_error"].value == 100
     assert found["source"]["word_error"].interval == (0, 0)

@@ -12,6 +12,8 @@ from vqvc.evaluation.judges.speaker_encoders import make_speaker_encoder
 from vqvc.evaluation.metrics import speaker
 from vqvc.evaluation.metrics.speaker import Embedded, EnrolledSpeakers
 
+pytestmark = pytest.mark.slow  # two encoders of others embed some hundred recordings
+
 RATE = 16000
 TARGETS = ("p225", "p226", "p227", "p232", "bdl", "slt")
 SOURCES = ("ls19", "ls26", "kathleen")  # never a target

@@ -66,16 +66,16 @@ def test_phone_runs_by_hand():
     assert phone_statistics.phone_runs(labels[:0], 25).tolist() == []
 
 
-def test_shuffled_codes_say_less_likely_phones_than_ordered_ones():
+def test_shuffled_codes_stand_for_less_likely_phones_than_ordered_ones():
     """A language of three phones that follow each other in a cycle, each two codes long; codes = phones."""
     rng = np.random.default_rng(0)
 
     def utterance() -> np.ndarray:
         return np.repeat((np.arange(30) + rng.integers(3)) % 3, 2)
 
-    spoken = [utterance() for _ in range(40)]
+    codes = [utterance() for _ in range(40)]
     train = LabelledCodes(
-        codes=np.concatenate(spoken), labels=np.concatenate(spoken), offsets=np.arange(41) * 60,
+        codes=np.concatenate(codes), labels=np.concatenate(codes), offsets=np.arange(41) * 60,
         utt_ids=tuple(map(str, range(40))), speakers=("p1",) * 40, codebook_size=3,
     )  # fmt: skip
     drawn = {"drawn": [utterance() for _ in range(10)]}

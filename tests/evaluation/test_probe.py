@@ -113,7 +113,7 @@ def test_neighbours_stay_inside_their_utterance():
     assert window.tolist() == [[9, 1, 2], [1, 2, 3], [2, 3, 9], [9, 4, 9]]
 
 
-def test_window_learns_what_a_single_code_cannot_say():
+def test_window_learns_what_a_single_code_does_not_hold():
     def rule(codes):
         return np.concatenate([codes[1:] % CLASSES, [0]])  # from the code after
 

@@ -38,6 +38,7 @@ def test_noise_costs_quality():
     assert 1 <= found["conversion"]["overall"].value < found["source"]["overall"].value <= 5
 
 
+@pytest.mark.slow
 def test_dnsmos_is_that_of_its_package():
     package = pytest.importorskip("speechmos.dnsmos")
     judge = Dnsmos()

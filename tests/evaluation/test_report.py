@@ -11,8 +11,7 @@ import pytest
 
 from vqvc.cli import probe, report
 from vqvc.errors import VqvcError
-from vqvc.evaluation import evaluation_set as clips
-from vqvc.evaluation import suite, tables
+from vqvc.evaluation import evaluation_set, suite, tables
 from vqvc.evaluation.judges.recognisers import plain_words
 from vqvc.evaluation.metrics import pitch, speaker_mfcc, words
 from vqvc.evaluation.page import render
@@ -39,11 +38,11 @@ def exp(toy):
     from vqvc.corpus.store import PackedStore
 
     store, folder = PackedStore(toy.store), toy.exp
-    targets = clips.choose_targets(store, toy.converter.speakers, None, 2)
-    sources = clips.choose_sources(store, toy.converter.speakers, targets, 4)
-    made = clips.plan(store, toy.converter.speakers, sources, targets)
-    clips.make(toy.converter, store, made, folder / "eval")
-    clips.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
+    targets = evaluation_set.choose_targets(store, toy.converter.speakers, None, 2)
+    sources = evaluation_set.choose_sources(store, toy.converter.speakers, targets, 4)
+    made = evaluation_set.plan(store, toy.converter.speakers, sources, targets)
+    evaluation_set.make(toy.converter, store, made, folder / "eval")
+    evaluation_set.annotate(made, CodeArchive.load(toy.codes), read_ctm(toy.align))
     speakers = suite.as_json(speaker_mfcc.measure(made, store))
     for kind, confusion in speaker_mfcc.confusions(made).items():
         speakers[kind]["confusion"] = confusion
@@ -208,7 +207,7 @@ def test_conversions_are_played_where_there_is_no_evaluation(exp, tmp_path):
 
 
 def test_evaluations_of_the_first_format_are_read(exp, tmp_path):
-    """Version 1 called a clip's transcript "heard"."""
+    """Version 1 has another key for a clip's transcript."""
     shutil.copytree(exp / "eval", tmp_path / "eval")
     path = tmp_path / "eval" / "evaluate.json"
     path.write_text(path.read_text().replace('"transcript":', '"heard":'))

@@ -106,7 +106,7 @@ def test_equal_error_is_chance_for_copies_and_worse_for_another_speaker(planted)
 
 
 def test_only_what_reaches_the_target_is_indistinguishable_from_it(planted):
-    found = values(planted, measures.told_apart)
+    found = values(planted, measures.equal_error_against_natural)
     assert found["copy"] < 5 and found["another"] < 5
     assert found["half"] < 25 < 35 < found["reached"] and found["reconstruction"] > 25
 

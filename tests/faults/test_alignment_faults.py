@@ -206,6 +206,7 @@ def test_row_71_an_alignment_does_not_depend_on_what_was_aligned_before(utteranc
             assert _phones(aligner, utterances[number]) == alone[number], (list(order), number)
 
 
+@pytest.mark.slow  # in two processes
 def test_row_71_neither_jobs_nor_a_kill_change_the_alignment(utterances, tmp_path):
     from vqvc.corpus import align_store
 

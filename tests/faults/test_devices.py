@@ -38,7 +38,7 @@ def test_row_60_a_device_that_is_there_is_used(only):
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cpu0", "$(touch x)"])
-def test_row_60_what_is_no_device_is_said(name):
+def test_row_60_what_is_no_device_is_reported(name):
     with pytest.raises(UsageError, match="give auto, cpu, cuda or mps"):
         devices.choose(name)
 

@@ -28,7 +28,7 @@ def _all_end_alike(found) -> bool:
 
 
 @pytest.mark.timeout(900)
-def test_row_31_training_killed_at_random_moments_ends_bit_for_bit_as_undisturbed(kills, tmp_path):
+def test_row_31_training_killed_at_random_moments_ends_bit_for_bit_as_uninterrupted(kills, tmp_path):
     store, settings = tiny_store(tmp_path / "dump"), tmp_path / "tiny.yaml"
     often = {"steps": 12, "checkpoint_minutes": 0.0, "decoder_warmup_fraction": 0.25, "optimizer": "muon_all"}
     settings.write_text(
@@ -38,7 +38,7 @@ def test_row_31_training_killed_at_random_moments_ends_bit_for_bit_as_undisturbe
 
 
 @pytest.mark.timeout(900)
-def test_row_40_packing_killed_at_random_moments_ends_byte_for_byte_as_undisturbed(kills, tmp_path, vctk_layout):
+def test_row_40_packing_killed_at_random_moments_ends_byte_for_byte_as_uninterrupted(kills, tmp_path, vctk_layout):
     corpus = vctk_layout("0.80", {f"p{n}": 6 for n in range(225, 231)})
     assert prepare.main(["--source", str(corpus), "--out", str(tmp_path / "data")]) == 0
     assert _all_end_alike(kills.trials(kills.packing(tmp_path / "data"), tmp_path / "whole", KILLS, 1, tmp_path))

@@ -128,7 +128,7 @@ def test_row_73_a_place_that_cannot_be_written_is_refused_before_the_work(run, h
 
 
 @no_root
-def test_row_52_a_folder_without_rights_is_said_before_the_work(run, here, monkeypatch):
+def test_row_52_a_folder_without_rights_is_reported_before_the_work(run, here, monkeypatch):
     (here / "locked").mkdir(mode=0o500)
     monkeypatch.setattr(vqvc, "load", None)
     status, _, err = run(convert, "--src", "a.wav", "--speaker", "p225", "--out", "locked/b.wav")

@@ -87,7 +87,7 @@ EVERY = [(kind, *setting) for kind in (Config, PriorSettings) for setting in _se
 
 
 @pytest.mark.parametrize(("kind", "key", "annotation"), EVERY, ids=[f"{kind.__name__}-{key}" for kind, key, _ in EVERY])
-def test_row_77_every_setting_has_a_type_and_a_range_that_are_said(tmp_path, kind, key, annotation):
+def test_row_77_every_setting_has_a_type_and_a_range_that_are_reported(tmp_path, kind, key, annotation):
     section, name = key.split(".")
     is_list = typing.get_origin(annotation) is tuple
     if is_list:
@@ -152,7 +152,7 @@ def test_row_77_settings_that_do_not_go_together_and_odd_yaml_are_one_sentence(t
     assert message in str(caught.value) and len(str(caught.value)) < 400
 
 
-def test_row_77_aliases_that_would_fill_the_memory_are_said_shortly(tmp_path):
+def test_row_77_aliases_that_would_fill_the_memory_are_reported_shortly(tmp_path):
     lists = [
         "&a [x, x, x, x, x, x, x, x]",
         *(f"&{b} [{', '.join([f'*{a}'] * 8)}]" for a, b in zip("abcdefgh", "bcdefghi")),

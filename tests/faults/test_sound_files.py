@@ -45,7 +45,7 @@ def test_row_51_every_format_takes_more_than_one_block(tmp_path, kind):
         assert found.sample_rate == rate and np.abs(found.samples - samples).max() < 1e-3
 
 
-def test_row_52_a_rate_that_the_format_lacks_is_said_with_those_that_it_has(tmp_path):
+def test_row_52_a_rate_that_the_format_lacks_is_reported_with_those_that_it_has(tmp_path):
     for name, rate in (("a.opus", 44100), ("a.mp3", 96000)):
         with pytest.raises(UsageError, match=rf"{name}: .* cannot hold {rate} Hz; it has .*48000"):
             io.write(tmp_path / name, np.zeros(100), rate)

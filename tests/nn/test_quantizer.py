@@ -43,7 +43,7 @@ def test_no_vectors_have_no_codes():
 
 
 def test_distances_are_float32_under_bfloat16():
-    """Two codes that bfloat16 cannot tell apart stay two."""
+    """Two codes that are equal in bfloat16 stay two."""
     quantizer = _quantizer(2, 1)
     quantizer.codebook.copy_(torch.tensor([[1.0], [1.002]]))
     with torch.autocast("cpu", torch.bfloat16):

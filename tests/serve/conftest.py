@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from browser import address, launch, open_page  # noqa: F401 (fixtures)
 from tiny_voice import SPEAKERS, model_with_mel
 
 from vqvc.cli import convert

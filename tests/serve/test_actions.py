@@ -49,8 +49,8 @@ def test_a_refused_upload_is_cleared_and_old_enough_to_be_swept(actions, recordi
     cleared, status = actions.check(str(upload))
     assert cleared is None and "Not taken: text.wav: not a readable" in status and 'role="alert"' in status
     assert upload.stat().st_mtime == 0
-    for nothing_to_say in (str(recordings / "good.wav"), None):  # its answer may come after that of the next button
-        assert actions.check(nothing_to_say) == (SAME, SAME)
+    for unchanged in (str(recordings / "good.wav"), None):  # its answer may come after that of the next button
+        assert actions.check(unchanged) == (SAME, SAME)
     assert "2 channels averaged" in actions.check(str(recordings / "stereo.wav"))[1]
 
 

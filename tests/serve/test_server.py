@@ -32,12 +32,12 @@ def test_any_free_port_and_an_address_that_is_none():
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [(["--port", "70000"], "0 to 65535"), (["--max-seconds", "0"], "above 0"), (["--max-mb", "-1"], "above 0")],
 )
-def test_options_out_of_range(options, says, capsys, caplog):
+def test_options_out_of_range(options, message, capsys, caplog):
     assert serve.main(options) == 2
-    assert says in capsys.readouterr().err + caplog.text
+    assert message in capsys.readouterr().err + caplog.text
 
 
 def test_temporary_files_go_also_after_an_error(tmp_path):

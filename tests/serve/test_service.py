@@ -32,18 +32,20 @@ def test_only_listed_speakers_are_offered(service):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("silence", "silence.wav: digital silence"), ("short", "shorter than one code"), ("text", "text.wav: not a readable audio file"),
         ("long", "long.wav: 24 s long, and this page takes 20 s"), ("huge", "huge.wav: "),
     ],
 )  # fmt: skip
-def test_what_cannot_be_converted_is_a_sentence_without_the_servers_folders(service, recordings, tmp_path, name, says):
+def test_what_cannot_be_converted_is_a_sentence_without_the_servers_folders(
+    service, recordings, tmp_path, name, message
+):
     path = recordings / f"{name}.wav"
     with pytest.raises(VqvcError) as caught:
         service.convert(path, "p225", tmp_path)
     text = sentence(caught.value, path)
-    assert says in text and str(recordings) not in text and text.endswith(".") and "\n" not in text
+    assert message in text and str(recordings) not in text and text.endswith(".") and "\n" not in text
     assert not list(tmp_path.iterdir())
 
 
@@ -64,11 +66,11 @@ def test_a_recording_that_was_removed_is_to_be_given_again(service, tmp_path):
 
 def test_enrolling_needs_a_recording_consent_and_a_new_name(service, recordings):
     voice = recordings / "voice.wav"
-    for path, name, agreed, says in (
+    for path, name, agreed, message in (
         (None, "me", True, "no recording"), (voice, "me", False, "owner of the voice agrees"), (voice, "p315", True, "another name"),
         (voice, "a\nb", True, "printable"), (recordings / "good.wav", "me", True, "too little"),
     ):  # fmt: skip
-        with pytest.raises(VqvcError, match=says):
+        with pytest.raises(VqvcError, match=message):
             service.enroll(path, name, agreed)
 
 

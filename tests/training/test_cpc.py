@@ -29,7 +29,7 @@ def test_equal_vectors_are_as_likely_as_each_other():
 
 
 def test_other_crops_are_no_wrong_answers():
-    """Negatives come from the same crop, so that telling speakers apart gains nothing."""
+    """Negatives come from the same crop, so that distinguishing speakers gains nothing."""
     cpc, z = _cpc(), _vectors(2)
     with torch.no_grad():
         alone = [float(cpc(z[i : i + 1])) for i in range(2)]
@@ -53,13 +53,13 @@ def test_what_can_be_predicted_is_learned():
     """A sequence whose next vectors follow from the last ones, against one of independent vectors."""
     steps = torch.arange(40) % 10
     turning = torch.stack([torch.cos(0.2 * math.pi * steps), torch.sin(0.2 * math.pi * steps)])
-    foretold = torch.cat([turning, torch.zeros(4, 40)])[None].repeat(2, 1, 1) + 0.3 * _vectors(2, 6, 40)
+    predictable = torch.cat([turning, torch.zeros(4, 40)])[None].repeat(2, 1, 1) + 0.3 * _vectors(2, 6, 40)
     found = []
-    for z in (foretold, _vectors(2, 6, 40, seed=3)):
+    for z in (predictable, _vectors(2, 6, 40, seed=3)):
         cpc = _cpc()
         optimizer = torch.optim.Adam(cpc.parameters(), 1e-2)
         for _ in range(40):
-            draw = z if z is foretold else torch.randn_like(z)
+            draw = z if z is predictable else torch.randn_like(z)
             optimizer.zero_grad()
             loss = cpc(draw)
             loss.backward()

@@ -89,7 +89,7 @@ def test_after_the_end_of_an_utterance_there_is_unscored_silence(tmp_path):
 
 @pytest.fixture(scope="module")
 def unequal(tmp_path_factory) -> PackedStore:
-    """p0 spoke four times as long as p1; p2 is in dev alone."""
+    """p0 has four times as much speech as p1; p2 is in dev alone."""
     path = tmp_path_factory.mktemp("unequal") / "dump"
     with StoreWriter(path, sample_rate=16000, level_rms=0.06) as writer:
         for name, length, subset in (

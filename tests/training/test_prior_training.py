@@ -9,11 +9,11 @@ import torch
 from tiny_prior import SIZE, tiny_archive, tiny_settings
 from tiny_training import before_step
 
+from vqvc._util.lock import lock_folder
 from vqvc.config import PriorSettings, from_dict
 from vqvc.errors import ConfigError, CorpusError, ModelError, TrainingError
 from vqvc.training import checkpoint
 from vqvc.training.code_crops import CodeCrops, train_speakers
-from vqvc.training.lock import lock_folder
 from vqvc.training.loop import Loop
 from vqvc.training.prior_task import PriorTask
 
@@ -46,7 +46,7 @@ def test_row_38_a_resumed_prior_equals_the_uninterrupted_one(archive, tmp_path, 
 
 
 def test_it_learns_what_pairs_of_codes_do_not_hold(tmp_path):
-    """Codes that the two before foretell: a bigram stays at 3 bits, the source's entropy is 0.89 bits."""
+    """Codes that follow from the two before: a bigram stays at 3 bits, the source's entropy is 0.89 bits."""
     archive = tiny_archive(utterances=240, length=60)
     settings = tiny_settings(
         prior={"residual_channels": 32, "gate_channels": 64, "skip_channels": 64},

@@ -1,11 +1,11 @@
-"""A lock on what a command writes: one process at a time."""
+"""Locks on what a command writes and on a run's folder: one process at a time."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from vqvc._util import platform
-from vqvc.errors import UsageError
+from vqvc.errors import TrainingError, UsageError
 
 
 class Lock:
@@ -44,3 +44,14 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def lock_folder(folder: Path, name: str = ".lock0") -> platform.Lock:
+    """Hold a run's folder for this process until the returned lock is closed; raises TrainingError when another one has it.
+
+    The file ``name`` in it stays.
+    """
+    try:
+        return platform.Lock(folder / name)
+    except platform.LockedError as error:
+        raise TrainingError(f"{folder}: {error}; wait for it or stop it") from None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -137,6 +137,15 @@ def write(path: str | Path, kind: Kind, tensors: Mapping[str, Tensor], metadata:
     metadata[CHECKSUM] = kind.checksum(tensors, metadata)
     write_bytes(path, save(tensors, metadata))
     return metadata[CHECKSUM]
+
+
+def is_one(path: str | Path, kind: Kind) -> bool:
+    """Whether a file's metadata names it one of a kind; nothing else is checked."""
+    try:
+        with safe_open(str(path), "pt") as file:
+            return kind.version_key in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def read_header(path: str | Path, kind: Kind) -> TensorFile:

@@ -4,8 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._arguments import require_possible
 from vqvc.cli._common import parser, refuse_overwrite, run
-from vqvc.cli._training import require_possible
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.prior")

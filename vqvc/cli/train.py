@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from vqvc._util import settings
+from vqvc.cli._arguments import require_possible
 from vqvc.cli._common import parser, run
-from vqvc.cli._training import require_possible
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.train")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vqvc import config as _config
@@ -59,11 +58,7 @@ def write(path: str | Path, model: CodeEncoder, training: dict) -> str:
 
 def is_one(path: str | Path) -> bool:
     """Whether a file's metadata names it a code encoder; nothing else is checked."""
-    try:
-        with safe_open(str(path), "pt") as file:
-            return KIND.version_key in (file.metadata() or {})
-    except (OSError, SafetensorError):
-        return False
+    return tensorfile.is_one(path, KIND)
 
 
 def read(path: str | Path) -> CodeEncoderFile:

@@ -1,7 +1,7 @@
 """What every corpus comes to when it is read: utterances, speakers, and a word on all that is not used."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,28 @@ class Source:
     speakers: dict[str, Speaker] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # known faults of the release, each counted
+
+    def add(self, utt_id: str, speaker: str, path: Path, text: str) -> None:
+        """One utterance, unless its path cannot stand in wav.scp; ``leave_out_rest`` lists that one."""
+        if not name_problem(path):
+            self.items.append(Item(utt_id, speaker, path, text))
+
+    def leave_out_texts(self, utt_ids: Iterable[str], where: str) -> None:
+        """List transcripts that no recording has, with the file in which they stand."""
+        self.left_out += [LeftOut(utt_id, "transcript without audio", where) for utt_id in sorted(utt_ids)]
+
+    def leave_out_rest(self, found: Found, used: Collection[Path] | None = None) -> None:
+        """List the recordings that are not ``used`` (not of ``items`` when None), and those that cannot be read with their remedy."""
+        used = {item.path for item in self.items} if used is None else used
+        for path in sorted(set(found.recordings) - set(used), key=os.fsencode):
+            problem = name_problem(path)
+            reason = "file name cannot be listed" if problem else OUTSIDE
+            self.left_out.append(LeftOut(self._relative(path), reason, problem or printable(path)))
+        for path, remedy in zip(found.foreign, found.remedies(), strict=True):
+            self.left_out.append(LeftOut(self._relative(path), FOREIGN, printable(remedy)))
+
+    def _relative(self, path: Path) -> str:
+        return "_".join(printable(path.relative_to(self.path) if path.is_relative_to(self.path) else path).split())
 
 
 def clean_text(text: str) -> str:
@@ -95,20 +117,6 @@ def require_root(source: Path, root: Path | None, corpus: str, picture: str) -> 
     if root is None:
         raise UsageError(f"{source}: is not laid out as {corpus} ({picture})")
     return root
-
-
-def leave_out_rest(result: Source, found: Found, used: Collection[Path]) -> None:
-    """List the recordings that are no utterances of the corpus, and those that cannot be read with their remedy."""
-    for path in sorted(set(found.recordings) - set(used), key=os.fsencode):
-        problem = name_problem(path)
-        reason = "file name cannot be listed" if problem else OUTSIDE
-        result.left_out.append(LeftOut(_relative(result, path), reason, problem or printable(path)))
-    for path, remedy in zip(found.foreign, found.remedies(), strict=True):
-        result.left_out.append(LeftOut(_relative(result, path), FOREIGN, printable(remedy)))
-
-
-def _relative(result: Source, path: Path) -> str:
-    return "_".join(printable(path.relative_to(result.path) if path.is_relative_to(result.path) else path).split())
 
 
 def printable(text: object) -> str:

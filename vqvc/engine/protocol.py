@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from vqvc.errors import UsageError
 from vqvc.nn.vqvae import Conditioning
 
 
@@ -22,6 +23,12 @@ class Job:
     gain: np.ndarray | None
     seed: int
     position: int = 0
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise UsageError for a temperature that draws cannot have."""
+    if not temperature > 0:
+        raise UsageError(f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)")
 
 
 @runtime_checkable

@@ -38,29 +38,20 @@ def mixture_parameters(raw: Tensor, prediction: Tensor, log_gain: Tensor) -> tup
 def mixture_nll(parameters: tuple[Tensor, Tensor, Tensor], classes: Tensor) -> Tensor:
     """Negative log-likelihood in nats, shape of ``classes``: minus the log mass that the mixture puts on the class."""
     edges = _edges(classes.device)
-    return -_log_mass(parameters, edges[classes], edges[classes + 1])
-
-
-def mixture_log_probabilities(parameters: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Log probabilities (..., 256) of every class; their exponentials sum to one."""
-    edges = _edges(parameters[0].device)
-    return torch.stack([_log_mass(parameters, edges[c], edges[c + 1]) for c in range(CLASSES)], dim=-1)
-
-
-@cache
-@torch.inference_mode(False)  # whoever asks first, training can use them
-def _edges(device: torch.device) -> Tensor:
-    return mulaw_edges().clamp(-FAR, FAR).to(device)
-
-
-def _log_mass(parameters: tuple[Tensor, Tensor, Tensor], low: Tensor, high: Tensor) -> Tensor:
+    low, high = edges[classes], edges[classes + 1]
     log_weight, mean, log_scale = parameters
     inverse = torch.exp(-log_scale)
     a = (low[..., None] - mean) * inverse
     b = (high[..., None] - mean) * inverse
     # sigmoid(b) - sigmoid(a) = sigmoid(b) * sigmoid(-a) * (1 - exp(a - b)), without cancellation
     inside = torch.log(-torch.expm1((a - b).clamp(max=-1e-6)))
-    return torch.logsumexp(log_weight + logsigmoid(b) + logsigmoid(-a) + inside, dim=-1)
+    return -torch.logsumexp(log_weight + logsigmoid(b) + logsigmoid(-a) + inside, dim=-1)
+
+
+@cache
+@torch.inference_mode(False)  # whoever asks first, training can use them
+def _edges(device: torch.device) -> Tensor:
+    return mulaw_edges().clamp(-FAR, FAR).to(device)
 
 
 def bits(nats: float) -> float:

@@ -145,15 +145,6 @@ class VQVAE(CodeEncoder):
         raw = self._raw(previous, lpc_inputs, conditioning, dtype, skip_decoder)
         return likelihood.mixture_nll(likelihood.mixture_parameters(raw, prediction, log_gain), classes)
 
-    def log_probabilities(self, classes: Tensor, conditioning: Conditioning, history: Tensor | None = None) -> Tensor:
-        """log p (B, T, 256) of every class at every sample, teacher-forced in float32: the distribution that engines sample from."""
-        quantized, before, previous = self._shift(classes, history)
-        if not self.mixture:
-            return self._raw(previous, None, conditioning).log_softmax(-1)
-        prediction, log_gain, lpc_inputs = self.lpc_inputs(quantized, conditioning, before)
-        raw = self._raw(previous, lpc_inputs, conditioning)
-        return likelihood.mixture_log_probabilities(likelihood.mixture_parameters(raw, prediction, log_gain))
-
     def _raw(
         self,
         previous: Tensor,

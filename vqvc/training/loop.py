@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqvc._util.atomic import write_text
+from vqvc._util.lock import lock_folder
 from vqvc.errors import ModelError, TrainingError
 from vqvc.training import checkpoint, distributed
 from vqvc.training.interrupt import Interrupt
-from vqvc.training.lock import lock_folder
 from vqvc.training.task import HeldOutFigures, Position, Settings, Task
 from vqvc.training.tracker import Tracker
 

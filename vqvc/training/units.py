@@ -13,7 +13,7 @@ from vqvc.nn.acoustic_units import COEFFICIENTS, DISCRIMINANTS, OFFSETS, Acousti
 from vqvc.nn.features import slope
 from vqvc.nn.quantizer import kmeans, nearest
 
-CLASSES = 256  # most clusters that the discriminant tells apart
+CLASSES = 256  # most clusters that the discriminant separates
 CLASS_FRAMES = 50  # fewest frames for each of them
 STATIC = 13  # cepstra that the clusters are of, with first and second differences
 FIT_ROWS = 150_000  # frames on which k-means and the discriminant are fitted

@@ -21,7 +21,6 @@ from vqvc.corpus.source import (
     Speaker,
     clean_text,
     gender_of,
-    leave_out_rest,
     name_problem,
     read_text_file,
     subfolders,
@@ -76,7 +75,7 @@ def read(source: str | Path, *, forced: bool = False) -> Source:
                 result.left_out.append(LeftOut(utt_ids[path], "file name cannot be listed", problem))
             else:
                 result.items.append(Item(utt_ids[path], speakers[folder.name], path, _text(source, path, trans)))
-    leave_out_rest(result, recordings_in(root), {path for paths in inside.values() for path in paths})
+    result.leave_out_rest(recordings_in(root), {path for paths in inside.values() for path in paths})
     _read_speakers(source, result, speakers)
     return result
 

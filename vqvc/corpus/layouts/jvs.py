@@ -13,19 +13,7 @@ from pathlib import Path
 from vqvc._util import textfile
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus import ids
-from vqvc.corpus.source import (
-    Item,
-    LeftOut,
-    Source,
-    Speaker,
-    clean_text,
-    find_root,
-    gender_of,
-    leave_out_rest,
-    name_problem,
-    require_root,
-    subfolders,
-)
+from vqvc.corpus.source import Source, Speaker, clean_text, find_root, gender_of, require_root, subfolders
 from vqvc.errors import CorpusError
 
 NAME = "jvs"
@@ -53,7 +41,7 @@ def read(source: str | Path) -> Source:
             _read_style(folder.name, style, result)
     if not result.items:
         raise CorpusError(f"{root}: holds no recordings; unpack the corpus again")
-    leave_out_rest(result, recordings_in(root), {item.path for item in result.items})
+    result.leave_out_rest(recordings_in(root))
     _read_speakers(root / GENDERS, result)
     return result
 
@@ -62,13 +50,9 @@ def _read_style(speaker: str, style: Path, result: Source) -> None:
     texts = _texts(style / TEXTS)
     takes = {path.stem: path for path in recordings_in(style / AUDIO).recordings} if (style / AUDIO).is_dir() else {}
     for stem, path in takes.items():
-        if not name_problem(path):
-            utt_id = ids.spell(f"{speaker}_{style.name}_{stem}")
-            result.items.append(Item(utt_id, speaker, path, texts.get(stem, "")))
-    for stem in sorted(set(texts) - set(takes)):
-        result.left_out.append(
-            LeftOut(f"{speaker}_{style.name}_{stem}", "transcript without audio", str(style / TEXTS))
-        )
+        result.add(ids.spell(f"{speaker}_{style.name}_{stem}"), speaker, path, texts.get(stem, ""))
+    alone = set(texts) - set(takes)
+    result.leave_out_texts((f"{speaker}_{style.name}_{stem}" for stem in alone), str(style / TEXTS))
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vqvc._util import textfile
 from vqvc.audio.folder import recordings_in
-from vqvc.corpus.source import Item, LeftOut, Source, Speaker, clean_text, gender_of, leave_out_rest, name_problem
+from vqvc.corpus.source import Source, Speaker, clean_text, gender_of
 from vqvc.errors import CorpusError
 
 NAME = "librispeech"
@@ -38,15 +38,11 @@ def read(source: str | Path) -> Source:
     takes = {path.stem: path for path in found.recordings if _is_utterance(path)}
     texts = _transcripts({path.parent for path in (*takes.values(), *in_chapters(source, TEXTS))})
     for utt_id, path in sorted(takes.items()):
-        if not name_problem(path):
-            result.items.append(Item(utt_id, utt_id.partition("-")[0], path, texts.get(utt_id, "")))
+        result.add(utt_id, utt_id.partition("-")[0], path, texts.get(utt_id, ""))
     if not result.items:
         raise CorpusError(f"{source}: holds no recordings of LibriSpeech ({PICTURE}); unpack the corpus again")
-    result.left_out += [
-        LeftOut(utt_id, "transcript without audio", "it stands in a .trans.txt")
-        for utt_id in sorted(set(texts) - set(takes))
-    ]
-    leave_out_rest(result, found, {item.path for item in result.items})
+    result.leave_out_texts(set(texts) - set(takes), "it stands in a .trans.txt")
+    result.leave_out_rest(found)
     read_speakers(source, result)
     return result
 

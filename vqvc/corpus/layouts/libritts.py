@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus.layouts.librispeech import chapter_of, in_chapters, read_speakers
-from vqvc.corpus.source import Item, Source, leave_out_rest, name_problem, read_text_file
+from vqvc.corpus.source import Source, read_text_file
 from vqvc.errors import CorpusError
 
 NAME = "libritts"
@@ -32,11 +32,11 @@ def read(source: str | Path) -> Source:
     found = recordings_in(source)
     for path in found.recordings:
         match = _UTTERANCE.fullmatch(path.stem)
-        if match and (path.parent.parent.name, path.parent.name) == match.groups() and not name_problem(path):
-            result.items.append(Item(path.stem, match["speaker"], path, _text(path)))
+        if match and (path.parent.parent.name, path.parent.name) == match.groups():
+            result.add(path.stem, match["speaker"], path, _text(path))
     if not result.items:
         raise CorpusError(f"{source}: holds no recordings of LibriTTS ({PICTURE}); unpack the corpus again")
-    leave_out_rest(result, found, {item.path for item in result.items})
+    result.leave_out_rest(found)
     read_speakers(source, result)
     return result
 

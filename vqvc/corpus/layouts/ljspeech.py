@@ -11,17 +11,7 @@ from pathlib import Path
 from vqvc._util import textfile
 from vqvc.audio.folder import recordings_in
 from vqvc.corpus import ids
-from vqvc.corpus.source import (
-    Item,
-    LeftOut,
-    Source,
-    Speaker,
-    clean_text,
-    find_root,
-    leave_out_rest,
-    name_problem,
-    require_root,
-)
+from vqvc.corpus.source import Source, Speaker, clean_text, find_root, require_root
 from vqvc.errors import CorpusError
 
 NAME = "ljspeech"
@@ -53,11 +43,9 @@ def read(source: str | Path) -> Source:
     last = {path: ids.with_hash(name, path.name) for path, name in names.items()}
     utt_ids = ids.first_unique({path: (names[path], last[path]) for path in takes})
     for path in takes:
-        if not name_problem(path):
-            result.items.append(Item(utt_ids[path], speaker, path, texts.get(path.stem, "")))
-    alone = sorted(set(texts) - {path.stem for path in takes})
-    result.left_out += [LeftOut(name, "transcript without audio", f"{root / 'metadata.csv'}") for name in alone]
-    leave_out_rest(result, found, {item.path for item in result.items})
+        result.add(utt_ids[path], speaker, path, texts.get(path.stem, ""))
+    result.leave_out_texts(set(texts) - {path.stem for path in takes}, f"{root / 'metadata.csv'}")
+    result.leave_out_rest(found)
     if is_lj:
         result.speakers["LJ"] = Speaker("LJ", "f", "American")
     return result

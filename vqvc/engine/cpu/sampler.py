@@ -23,9 +23,8 @@ from vqvc.engine import scheduler
 from vqvc.engine.cpu import kernels, units
 from vqvc.engine.cpu.blocks import COLUMNS, aligned, empty, pack, padded, to_bfloat16
 from vqvc.engine.cpu.tiles import SIDE, tile_palette
-from vqvc.engine.protocol import Job
+from vqvc.engine.protocol import Job, check_temperature
 from vqvc.engine.spec import Decoder
-from vqvc.errors import UsageError
 from vqvc.nn.linear_prediction import LPC_INPUTS
 from vqvc.nn.vqvae import VQVAE, Conditioning
 
@@ -93,21 +92,14 @@ class Sampler:
         forced: np.ndarray | None = None,
         observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Classes (streams, F * hop) uint8 for F more conditioning frames.
-
-        forced: (streams, up to F * hop) classes to take instead of drawing. With ``observe`` also the raw outputs
-        (streams, F * hop, outputs) float32 that the draws were made from.
-        """
+        """See ``Engine.feed``: classes (streams, F * hop) uint8, with ``observe`` also the raw outputs."""
         arrays = [conditioning.frames, conditioning.predictor, conditioning.log_gain.exp() if self.mixture else None]
         arrays = [None if tensor is None else tensor.detach().float().numpy() for tensor in arrays]
         return self._advance(state, *arrays, temperature, forced, observe)
 
     def _advance(self, state, frames, predictor, gain, temperature, forced=None, observe=False):
         streams, count, _ = frames.shape
-        if not temperature > 0:
-            raise UsageError(
-                f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)"
-            )
+        check_temperature(temperature)
         if predictor is None:
             predictor, gain = np.zeros((streams, 0, 1), np.float32), np.ones((streams, 0), np.float32)
         samples = count * self.hop

@@ -4,7 +4,8 @@ This is what ``kernel`` computes, for any device: slow on a GPU, as it launches 
 tap that looks back ``d`` samples is one product for the next ``d`` samples, as its inputs are known by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,28 @@ from vqvc.nn.features import CLASSES, SILENCE, mulaw_decode, mulaw_edges
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 from vqvc.nn.wavenet import WaveNet
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What some streams are advanced by: F conditioning frames and what is drawn with them, all on the streams' device.
+
+    frames: (count, F, C); predictor: (count, F, P) and gain: (count, F), None for the categorical output. forced:
+    (count, F * hop) int64, negative where a class is to be drawn.
+    """
+
+    frames: Tensor
+    predictor: Tensor | None
+    gain: Tensor | None
+    forced: Tensor
+    temperature: float
+
+    def cut(self, span: int, hop: int) -> Iterator["Inputs"]:
+        """The same in parts of up to ``span`` frames of ``hop`` samples."""
+        for begin in range(0, self.frames.shape[1], span):
+            frames, samples = slice(begin, begin + span), slice(begin * hop, (begin + span) * hop)
+            lpc = (None if each is None else each[:, frames] for each in (self.predictor, self.gain))
+            yield Inputs(self.frames[:, frames], *lpc, self.forced[:, samples], self.temperature)
 
 
 class Streams:
@@ -39,20 +62,8 @@ class Streams:
         self.seed[at] = torch.as_tensor(_signed(seeds), device=self.device)
         self.position[at] = torch.as_tensor(np.array(positions, np.int64), device=self.device)
 
-    def synthesize(
-        self,
-        frames: Tensor,
-        predictor: Tensor | None,
-        gain: Tensor | None,
-        forced: Tensor,
-        temperature: float,
-        observe: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Classes (count, F * hop) for F conditioning frames, and with ``observe`` the raw outputs (count, F * hop, O).
-
-        frames (count, F, C), predictor (count, F, P) and gain (count, F), forced (count, F * hop) int64, negative
-        where a class is to be drawn; all of them on the device.
-        """
+    def synthesize(self, inputs: Inputs, observe: bool) -> tuple[Tensor, Tensor | None]:
+        """Classes (count, F * hop) for F conditioning frames, and with ``observe`` the raw outputs (count, F * hop, O)."""
         raise NotImplementedError
 
     def _forget(self, at: Tensor) -> None:
@@ -82,22 +93,12 @@ class Rows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[:, at] = 0, 0
 
-    def synthesize(
-        self,
-        frames: Tensor,
-        predictor: Tensor | None,
-        gain: Tensor | None,
-        forced: Tensor,
-        temperature: float,
-        observe: bool,
-    ) -> tuple[Tensor, Tensor | None]:
+    def synthesize(self, inputs: Inputs, observe: bool) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``."""
-        classes, raw = [forced[:, :0]], []
-        for i in range(frames.shape[1]):
-            lpc_inputs = (predictor[:, i].flip(1).T, gain[:, i]) if self.order else (None, None)
-            drawn, outputs = self._frame(
-                frames[:, i], *lpc_inputs, forced[:, i * self.hop : (i + 1) * self.hop].T, temperature
-            )
+        classes, raw = [inputs.forced[:, :0]], []
+        for part in inputs.cut(1, self.hop):
+            lpc_inputs = (part.predictor[:, 0].flip(1).T, part.gain[:, 0]) if self.order else (None, None)
+            drawn, outputs = self._frame(part.frames[:, 0], *lpc_inputs, part.forced.T, part.temperature)
             classes.append(torch.stack(drawn, 1))
             raw += outputs if observe else []
         return torch.cat(classes, 1), torch.stack(raw, 1) if raw else None

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from vqvc.engine import scheduler
-from vqvc.engine.gpu.rows import Rows, Streams
-from vqvc.engine.protocol import Engine, Job
+from vqvc.engine.gpu.rows import Inputs, Rows, Streams
+from vqvc.engine.protocol import Engine, Job, check_temperature
 from vqvc.engine.spec import Decoder
 from vqvc.errors import UsageError
 from vqvc.nn.precision import has_bfloat16
@@ -92,18 +92,15 @@ class GpuSampler:
     @torch.inference_mode()
     def _advance(self, rows, frames, predictor, gain, temperature, forced=None, observe=False):
         """Frames (streams, F, C) and the rest as tensors or arrays on any device; see ``feed``."""
-        if not temperature > 0:
-            raise UsageError(
-                f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)"
-            )
+        check_temperature(temperature)
         streams, count = frames.shape[:2]
         given = np.full((streams, count * self.hop), -1, np.int64)
         if forced is not None:
             given[:, : forced.shape[1]] = forced
-        conditioning = (
+        placed = (
             None if part is None else torch.as_tensor(part).to(self.device) for part in (frames, predictor, gain, given)
         )
-        classes, raw = rows.synthesize(*conditioning, temperature, observe)
+        classes, raw = rows.synthesize(Inputs(*placed, temperature), observe)
         classes = classes.to(torch.uint8).cpu().numpy()
         return (classes, raw.cpu().numpy()) if observe else classes
 

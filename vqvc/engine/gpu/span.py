@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from vqvc.engine.gpu.rows import Streams, logistic, uniforms
+from vqvc.engine.gpu.rows import Inputs, Streams, logistic, uniforms
 from vqvc.engine.gpu.weights import NARROWEST, Packed, Widths, padded
 from vqvc.engine.spec import Decoder
 from vqvc.errors import VqvcError
@@ -89,29 +89,15 @@ class SpanRows(Streams):
     def _forget(self, at: Tensor) -> None:
         self.history[:, at], self.signal[at] = 0, 0
 
-    def synthesize(
-        self,
-        frames: Tensor,
-        predictor: Tensor | None,
-        gain: Tensor | None,
-        forced: Tensor,
-        temperature: float,
-        observe: bool,
-    ) -> tuple[Tensor, Tensor | None]:
+    def synthesize(self, inputs: Inputs, observe: bool) -> tuple[Tensor, Tensor | None]:
         """See ``Streams.synthesize``; raises VqvcError when programs that wait for each other do not run together."""
-        outputs, classes, raw = self.packed.widths.outputs, [forced[:, :0].int()], []
-        for begin in range(0, frames.shape[1], SPAN):
-            part = slice(begin, begin + SPAN)
-            given = forced[:, begin * self.hop : (begin + SPAN) * self.hop]
-            lpc_inputs = (predictor[:, part], gain[:, part]) if self.packed.widths.mixtures else (None, None)
-            samples = given.shape[1]
+        outputs, classes, raw = self.packed.widths.outputs, [inputs.forced[:, :0].int()], []
+        for part in inputs.cut(SPAN, self.hop):
+            samples = part.forced.shape[1]
             drawn = torch.empty(samples, self.count, dtype=torch.int32, device=self.device)
             made = torch.empty(samples if observe else 1, self.count, outputs, device=self.device)
-            conditioning = self._arguments(frames[:, part], *lpc_inputs, given, temperature) | {
-                "classes": drawn,
-                "raw": made,
-            }
-            self._launch(conditioning, temperature, samples // self.hop, made.stride(0) * observe)
+            conditioning = self._arguments(part) | {"classes": drawn, "raw": made}
+            self._launch(conditioning, part.temperature, samples // self.hop, made.stride(0) * observe)
             self.position += samples
             self.now.copy_((self.now + samples) % self.packed.lengths)
             classes.append(drawn.T)
@@ -120,20 +106,20 @@ class SpanRows(Streams):
             raise VqvcError("the GPU did not run all parts of the sampling loop at once; is it shared with other work?")
         return torch.cat(classes, 1), torch.cat(raw, 1) if observe and raw else None
 
-    def _arguments(self, frames, predictor, gain, forced, temperature) -> dict[str, Tensor]:
+    def _arguments(self, inputs: Inputs) -> dict[str, Tensor]:
         """The conditioning as the layers' gates take it, the linear prediction, and random numbers for the draws."""
         packed = self.packed
-        terms = torch.addmm(packed.frame_bias, frames.flatten(0, 1).to(packed.kind), packed.frame)
-        u, v = uniforms(self.seed, self.position, forced.shape[1])
-        mixture = packed.widths.mixtures
+        terms = torch.addmm(packed.frame_bias, inputs.frames.flatten(0, 1).to(packed.kind), packed.frame)
+        u, v = uniforms(self.seed, self.position, inputs.forced.shape[1])
+        mixture, predictor = packed.widths.mixtures, inputs.predictor
         predictor = torch.nn.functional.pad(predictor, (0, self.order - predictor.shape[2])) if mixture else self.signal
         return {
             "terms": terms,
             "predictor": predictor.contiguous(),
-            "gains": gain.float().contiguous() if mixture else self.lpc_residual,
+            "gains": inputs.gain.float().contiguous() if mixture else self.lpc_residual,
             "uniform": u,
-            "noise": logistic(v, temperature) if mixture else u,
-            "forced": forced.T.int().contiguous(),
+            "noise": logistic(v, inputs.temperature) if mixture else u,
+            "forced": inputs.forced.T.int().contiguous(),
         }
 
     def _launch(self, conditioning: dict[str, Tensor], temperature: float, frames: int, raw_step: int) -> None:

@@ -127,7 +127,9 @@ def equal_error(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: st
     )  # fmt: skip
 
 
-def told_apart(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
+def equal_error_against_natural(
+    items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
+) -> Metric:
     """Are they the target to the encoder? Equal error of natural speech of the target against ``items``: 50 is indistinguishable."""
     scores, natural = speakers.own(items), speakers.own(speakers.natural)
 
@@ -167,7 +169,7 @@ def conversion_metrics(
         similarity_to_source(items, judge, seed),
         way_to_target(items, speakers, judge, seed),
         equal_error(items, speakers, judge, seed),
-        told_apart(items, speakers, judge, seed),
+        equal_error_against_natural(items, speakers, judge, seed),
     ]
 
 
