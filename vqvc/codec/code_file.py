@@ -108,9 +108,11 @@ def unpack(data: bytes, coder: Coder, name: str | Path = "codes") -> tuple[np.nd
     if coding == UNDER_PRIOR and coder.prior is None:
         raise UsageError(f"{name}: was coded under a prior; name the prior.safetensors that was used with --prior")
     if made_with != coder.fingerprint(coding):
-        raise UsageError(
-            f"{name}: was made with another {('model', 'prior')[coding]}; name the one that it was made with"
-        )
+        remedy = (
+            "name that with --model; codes of an encoder without a decoder, such as phones, cannot be decoded",
+            "name that with --prior",
+        )[coding]
+        raise UsageError(f"{name}: was made with another {('model', 'prior')[coding]}; {remedy}")
     at = 2 + (data[0] & 3)
     length, payload = int.from_bytes(data[1:at], "little"), data[at:-CHECK]
     count = -(-length // coder.hop_length)
