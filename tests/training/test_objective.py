@@ -106,6 +106,13 @@ def test_the_adversary_learns_what_the_encoder_hides():
         assert adversary(z_q, speaker) < loss
 
 
+def test_a_crop_of_one_code_has_a_finite_adversary():
+    adversary, z_q = SpeakerAdversary(4, 2), torch.randn(2, 4, 1, requires_grad=True)
+    loss = adversary(z_q, torch.tensor([0, 1]))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(z_q.grad).all()
+
+
 def test_a_decoder_crop_is_scored_as_in_the_whole():
     """Where no conditioning frame looks at its neighbours the crop loses nothing, its history included."""
     plain, still = {"conditioning_layers": 0}, {"jitter": 0.0}
