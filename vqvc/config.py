@@ -229,6 +229,8 @@ class Config:
             raise ConfigError(
                 f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
             )
+        if t.consistency_weight and not t.perturbed_fraction:
+            raise ConfigError("training.consistency_weight: wants copies, and training.perturbed_fraction above 0")
         if t.wavenet_fraction < 1 and not t.mel_weight:
             raise ConfigError(
                 "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
