@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--converted", type=int, default=0, metavar="N",
         help="also N conversions of it by --model, each utterance in another voice; training.perturbed_fraction counts them too",
     )  # fmt: skip
-    add_model(result)
+    add_model(result, "for --converted: ")
     result.add_argument(
         "--jobs",
         type=int,
