@@ -47,6 +47,7 @@ class Phase:
     bypass_quantizer: bool = False
 
 
+WEIGHTS_WITH_LAYERS = ("cpc_weight", "units_weight", "adversary_weight")  # above 0 they add layers to the model
 TERMS = ("mel", "cpc", "units", "consistency", "adversary", "quantizer")
 
 
