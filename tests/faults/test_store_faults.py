@@ -23,7 +23,7 @@ def _contents(store: PackedStore) -> tuple:
     return store.sample_rate, store.level_rms, store.audio.tobytes(), store.utterances, store.speakers
 
 
-def test_row_65_the_level_is_part_of_the_store(tmp_path):
+def test_row_65_the_level_is_part_of_the_store_and_of_its_identity(tmp_path):
     store = _store(tmp_path / "a")
     assert json.loads((tmp_path / "a/store.json").read_text())["level_rms"] == store.level_rms == 0.06
     assert _contents(store) == _contents(_store(tmp_path / "b"))
