@@ -66,7 +66,9 @@ class ResidualStack(nn.Module):
 
     def frame_terms(self, frames: Tensor) -> Tensor:
         """Contribution of the frames (F, B, C) to every layer's gate: (L, F, B, G)."""
-        terms = frames @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
+        # flat: PyTorch would copy weights that do not learn for each frame, and make a product for each
+        rows = frames.flatten(0, 1)
+        terms = rows @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
