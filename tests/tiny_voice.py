@@ -45,9 +45,9 @@ def tiny_model(output: str = "mixture", seed: int = 0, **decoder) -> VQVAE:
     return model
 
 
-def model_with_mel(seed: int = 0) -> VQVAE:
+def model_with_mel(seed: int = 0, **decoder) -> VQVAE:
     """The tiny model with an F0 conditioner, the auxiliary log-mel head, and a global variance for each speaker."""
-    config = dataclasses.replace(tiny_model(f0=True).config, n_mels=20)
+    config = dataclasses.replace(tiny_model(f0=True, **decoder).config, n_mels=20)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(config, len(SPEAKERS)).eval()

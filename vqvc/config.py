@@ -82,9 +82,8 @@ class DecoderConfig:
     residual_channels: Width = 64
     gate_channels: Annotated[int, Range(2, 8192)] = 128  # tanh and sigmoid halves together
     skip_channels: Width = 128
-    output: Literal["categorical", "mixture"] = (
-        "categorical"  # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
-    )
+    # categorical: softmax over 256 classes; mixture: logistics around a linear prediction
+    output: Literal["categorical", "mixture"] = "categorical"
     mixtures: Annotated[int, Range(1, 64)] = 8  # logistics per sample, for output: mixture
     lpc_order: Annotated[int, Range(1, 256)] = 16  # samples that the linear prediction looks back, for output: mixture
     speaker_dim: Width = 64  # numbers per speaker
@@ -126,9 +125,8 @@ class TrainingConfig:
     )
     jitter: Share = 0.12  # probability that a code is replaced by a neighbour (Chorowski et al. 2019)
     f0_dropout: Share = 0.1  # share of crops whose decoder is not conditioned on F0 (decoder.f0 only)
-    input_noise: Annotated[float, Range(0, 128)] = (
-        0.0  # classes; most noise on the WaveNet's inputs, drawn for each crop
-    )
+    # classes; most noise on the WaveNet's inputs, drawn for each crop
+    input_noise: Annotated[float, Range(0, 128)] = 0.0
     perturbed_fraction: Share = 0.0  # share of crops whose encoder reads a copy (vqvc-pack --perturb, --converted)
     wavenet_fraction: Share = 1.0  # share of each batch's crops that the WaveNet learns from; all else learns from all
     teacher_weight: Weight = 0.0  # weight of the relative error from the conditioning frames of the --init model on the original; 0 turns it off
@@ -229,6 +227,8 @@ class Config:
             raise ConfigError(
                 f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
             )
+        if t.consistency_weight and not t.perturbed_fraction:
+            raise ConfigError("training.consistency_weight: wants copies, and training.perturbed_fraction above 0")
         if t.wavenet_fraction < 1 and not t.mel_weight:
             raise ConfigError(
                 "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"

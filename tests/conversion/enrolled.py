@@ -20,6 +20,6 @@ def row_as_voice(converter, row: int, **fields) -> EnrolledVoice:
 def an_adaptation(model: VQVAE, seed: int = 1) -> Adaptation:
     """One that changes every weight and bias of the conditioner's convolutions, in numbers of float16."""
     generator = torch.Generator().manual_seed(seed)
-    start = Adaptation.start(model.conditioning.blocks, 2, generator)
+    start = model.conditioning.new_adaptation(2, generator)
     drawn = (0.5 * torch.randn(part.shape, generator=generator) for part in start.parts().values())
     return Adaptation(*(part.half().float() for part in drawn))

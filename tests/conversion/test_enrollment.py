@@ -16,7 +16,6 @@ from vqvc.conversion import enrollment
 from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.errors import UsageError
-from vqvc.nn.adaptation import Adaptation
 from vqvc.nn.vqvae import VQVAE
 
 RATE = 16000
@@ -45,7 +44,7 @@ def test_an_adaptation_that_begins_changes_nothing_and_one_that_has_learned_does
     model = model_with_mel()
     z_q, speaker = torch.randn(2, 8, 5), torch.tensor([2, 0])
     plain = model.condition(z_q, speaker).frames
-    start = Adaptation.start(model.conditioning.blocks, 2, torch.Generator().manual_seed(0))
+    start = model.conditioning.new_adaptation(2, torch.Generator().manual_seed(0))
     assert torch.equal(model.condition(z_q, speaker, adaptation=start).frames, plain)
     assert not torch.allclose(model.condition(z_q, speaker, adaptation=an_adaptation(model)).frames, plain, atol=1e-3)
 
@@ -72,6 +71,27 @@ def test_steps_with_the_likelihood_make_the_samples_likelier():
             conditioning = model.condition(crops.z_q, vector.expand(len(crops), -1), crops.f0_contour, adaptation)
             nats.append(float(model.negative_log_likelihood(crops.classes, conditioning).mean()))
     assert nats[1] < nats[0]
+
+
+def test_a_model_whose_conditioner_has_no_convolutions_enrolls_a_vector():
+    model = model_with_mel(conditioning_layers=0)
+    crops = crops_of(model, model.conditioning.speaker.weight[1].detach())
+    vector, adaptation = enrollment.fit(model, crops, mel_steps=2, likelihood_steps=1)
+    assert torch.isfinite(vector).all() and adaptation.fits(0, 8, 24)
+    assert torch.isfinite(enrollment.mel_error(model, crops, vector, adaptation))
+
+
+def test_weights_learn_again_after_a_fit_also_one_that_is_interrupted():
+    model = model_with_mel()
+    crops, learning = crops_of(model, model.conditioning.speaker.weight[1].detach()), []
+
+    def stop(share):
+        learning.append(any(parameter.requires_grad for parameter in model.parameters()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        enrollment.fit(model, crops, progress=stop)
+    assert learning == [False] and all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_codes_may_be_those_of_other_recordings_than_the_frames(speechlike):

@@ -84,7 +84,7 @@ def test_a_stream_equals_the_conversion_of_the_whole_sample_for_sample(kind, siz
 
 def test_a_stream_to_an_enrolled_voice_equals_the_conversion_of_the_whole(speechlike):
     model, samples = model_of("deep"), speechlike(0.6)[:9000]
-    parts = Adaptation.start(model.conditioning.blocks, 2, torch.Generator().manual_seed(0)).parts()
+    parts = model.conditioning.new_adaptation(2, torch.Generator().manual_seed(0)).parts()
     adaptation = Adaptation(**{name: part + 0.3 for name, part in parts.items()})
     vector = model.conditioning.speaker.weight[1].detach()
     voice = EnrolledVoice("me", vector, None, (7.0, 0.3), "0" * 64, {}, adaptation)

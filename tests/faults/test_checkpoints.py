@@ -238,6 +238,14 @@ def test_row_37_a_model_of_other_settings_is_refused_by_name(store, tmp_path, ch
     assert _bytes(tmp_path / "run") == before  # its config.yaml too
 
 
+@pytest.mark.parametrize("before, now", [(0, 1), (1, 0)])
+def test_row_37_a_loss_with_layers_of_its_own_is_turned_neither_on_nor_off(store, tmp_path, before, now):
+    trainer(tiny_config(training={"steps": 1, "adversary_weight": before}), store, tmp_path / "run").run()
+    message = f"trained with training.adversary_weight = {before}, not {now}.* train in another folder"
+    with pytest.raises(ModelError, match=message):
+        trainer(tiny_config(training={"steps": 2, "adversary_weight": now}), store, tmp_path / "run").run()
+
+
 def test_row_37_other_speakers_are_another_model(store, tmp_path):
     trainer(tiny_config(training={"steps": 1}), store, tmp_path / "run").run()
     other = tiny_store(tmp_path / "more", speakers=3, utterances=3)

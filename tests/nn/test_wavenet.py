@@ -72,6 +72,14 @@ def test_one_sample_to_a_frame_leaves_the_frames_alone():
     _assert_close(_gradients(stack, ours, x, conditioning), _gradients(stack, theirs, x, conditioning), 1e-4)
 
 
+def test_weights_that_do_not_learn_leave_the_other_gradients_as_they_are():
+    stack, (x, conditioning) = _stack(), _inputs(5, 8)
+    output = stack(x, conditioning)
+    expected = torch.autograd.grad(output.square().sum(), [x, conditioning])
+    found = torch.autograd.grad(stack.requires_grad_(False)(x, conditioning).square().sum(), [x, conditioning])
+    assert all(map(torch.equal, found, expected))
+
+
 @pytest.mark.parametrize("rows", [1, 50, 10**9])
 def test_splitting_into_cached_groups_changes_nothing(monkeypatch, rows):
     stack, (x, conditioning) = _stack(), _inputs(5, 8)

@@ -63,7 +63,10 @@ def test_a_bypassed_quantizer_does_not_move_and_the_encoder_learns():
 
 @pytest.mark.parametrize("output", ["mixture", "categorical"])
 def test_every_part_learns_from_one_step(output):
-    model, objective = _built(output, training={"cpc_weight": 1.0, "adversary_weight": 1.0, "consistency_weight": 1.0})
+    model, objective = _built(
+        output,
+        training={"cpc_weight": 1.0, "adversary_weight": 1.0, "consistency_weight": 1.0, "perturbed_fraction": 1.0},
+    )
     wave = _wave(samples=160 * HOP)  # longer than the distances of contrastive prediction
     losses = objective(model.train(), wave, SPEAKERS, source=0.5 * wave, generator=torch.Generator().manual_seed(0))
     objective.total(losses.nll.mean(), losses.terms).backward()
@@ -74,7 +77,8 @@ def test_every_part_learns_from_one_step(output):
 def test_a_weighted_term_counts_as_often_as_its_weight():
     weights = {"mel": 3.0, "cpc": 5.0, "units": 0.0, "consistency": 7.0, "adversary": 9.0}
     _, objective = _built(
-        training={"decoder_weight": 2.0} | {f"{name}_weight": weight for name, weight in weights.items()}
+        training={"decoder_weight": 2.0, "perturbed_fraction": 1.0}
+        | {f"{name}_weight": weight for name, weight in weights.items()}
     )
     terms = {name: torch.tensor(10.0**power) for power, name in enumerate(TERMS, 1)}
     expected = 2 * (1 + 3 * 1e1) + 5 * 1e2 + 7 * 1e4 + 9 * 1e5 + 1e6
@@ -82,7 +86,7 @@ def test_a_weighted_term_counts_as_often_as_its_weight():
 
 
 def test_consistency_commits_the_original_to_the_codes_of_its_copy():
-    (model, objective), wave = _built(training={"consistency_weight": 1.0}), _wave()
+    (model, objective), wave = _built(training={"consistency_weight": 1.0, "perturbed_fraction": 1.0}), _wave()
     cost = model.config.quantizer.commitment_cost
     same = objective(model.train(), wave, SPEAKERS, source=wave).terms
     assert torch.isclose(cost * same["consistency"], same["quantizer"], rtol=1e-3)  # its own codes: the commitment loss
@@ -104,6 +108,13 @@ def test_the_adversary_learns_what_the_encoder_hides():
         for parameter in adversary.parameters():
             parameter -= 0.01 * parameter.grad
         assert adversary(z_q, speaker) < loss
+
+
+def test_a_crop_of_one_code_has_a_finite_adversary():
+    adversary, z_q = SpeakerAdversary(4, 2), torch.randn(2, 4, 1, requires_grad=True)
+    loss = adversary(z_q, torch.tensor([0, 1]))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(z_q.grad).all()
 
 
 def test_a_decoder_crop_is_scored_as_in_the_whole():

@@ -21,6 +21,7 @@ VARIANTS = {
         "encoder": {"input": "units", "channels": [], "strides": [], "feature_hop": 160, "n_mels": 20, "units": 16},
         "training": {"crop_samples": 320},
     },
+    "adversary": {"training": {"adversary_weight": 1.0}},
     "warm-up": {"training": {"decoder_warmup_fraction": 0.5, "precision": "bfloat16", "speaker_balance": 1.0}},
 }
 

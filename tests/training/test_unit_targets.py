@@ -165,6 +165,7 @@ def test_a_model_gives_the_units_of_the_next(speech, tmp_path):
     [
         ({"units_weight": 0.0, "hidden_share": 0.0}, "decoder_weight"),
         ({"units_weight": 0.0, "decoder_weight": 1.0}, "hidden_share"),
+        ({"consistency_weight": 1.0}, "consistency_weight"),
     ],
 )
 def test_settings_that_teach_nothing_are_refused(training, names):

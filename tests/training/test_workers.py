@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny_training import before_step, start, status, tiny_config, trainer
+from tiny_training import before_step, start, status, tiny_config, tiny_store, trainer
 
+from vqvc.corpus import perturbation
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import TrainingError
 from vqvc.training import checkpoint
@@ -38,6 +39,17 @@ CONFIGS = {
         "decoder": {"f0": True},
         "quantizer": {"restart_below": 0.5},
         "training": TRAINING | {"jitter": 0.5, "batch_size": 3, "input_noise": 2.0, "decoder_crop_samples": 128},
+    },
+    "copies": {
+        "quantizer": {"restart_below": 0.0},
+        "training": TRAINING
+        | {
+            "batch_size": 5,
+            "quantizer_start_step": 2,
+            "perturbed_fraction": 0.7,
+            "consistency_weight": 1.0,
+            "adversary_weight": 1.0,
+        },
     },
 }
 
@@ -105,6 +117,13 @@ def test_row_45_two_workers_learn_what_one_does(store, tmp_path):
 @pytest.mark.timeout(600)
 def test_row_47_an_uneven_last_share_is_no_deadlock_and_counts_as_much(store, tmp_path):
     _two_learn_what_one_does(store, tmp_path, "uneven")
+
+
+@pytest.mark.timeout(600)
+def test_row_45_copies_and_an_adversary_teach_two_workers_what_they_teach_one(tmp_path):
+    copied = tiny_store(tmp_path / "dump")
+    list(perturbation.add_copies(copied, 1))
+    _two_learn_what_one_does(copied, tmp_path, "copies")
 
 
 @pytest.mark.timeout(600)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from vqvc.conversion.voice_file import EnrolledVoice
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """``--model``."""
-    parser.add_argument("--model", type=Path, default=RELEASED, help="model file of vqvc-train; the released one")
+def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
+    """``--model``; purpose: what it is for, where that is not all that the command does, as ``for --converted: ``."""
+    parser.add_argument(
+        "--model", type=Path, default=RELEASED, help=f"{purpose}model file of vqvc-train; the released one"
+    )
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:

@@ -36,14 +36,16 @@ def make_parser() -> argparse.ArgumentParser:
         "--converted", type=int, default=0, metavar="N",
         help="also N conversions of it by --model, each utterance in another voice; training.perturbed_fraction counts them too",
     )  # fmt: skip
-    add_model(result)
+    add_model(result, "for --converted: ")
     result.add_argument(
         "--jobs",
         type=int,
         default=2,
         help="threads (processes for --perturb); the result does not depend on their number",
     )
-    result.add_argument("--overwrite", action="store_true", help="replace a store of other inputs")
+    result.add_argument(
+        "--overwrite", action="store_true", help="replace a store of other inputs, or conversions by another model"
+    )
     return result
 
 
@@ -94,9 +96,10 @@ def _copy_and_report(args: argparse.Namespace) -> int:
                 import vqvc
 
                 converter = vqvc.load(args.model)
-                if converter.sample_rate != packed.sample_rate:
+                other = packed.copies_facts[store.CONVERTED].get("model", converter.checksum) != converter.checksum
+                if other and not args.overwrite:
                     raise UsageError(
-                        f"--model {args.model}: converts at {converter.sample_rate} Hz, {args.out} is at {packed.sample_rate} Hz"
+                        f"{args.out}: its converted copies are by another model than {args.model}; give --overwrite to replace them"
                     )
                 make(store.CONVERTED, args.converted, converted_copies.add_copies(packed, args.converted, converter))
     return _report(args.out)
@@ -112,6 +115,15 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"--{option} {getattr(args, option)}: must be 0 to 100 copies")
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    if args.converted:
+        from vqvc.conversion import model_file
+
+        header = model_file.read_header(args.model)  # before anything is packed
+        header.require_decoder()
+        if header.config.audio.sample_rate != args.sample_rate:
+            raise UsageError(
+                f"--model {args.model}: converts at {header.config.audio.sample_rate} Hz, the store is to have {args.sample_rate} Hz"
+            )
 
 
 def _progress(items, total: int, done: int):

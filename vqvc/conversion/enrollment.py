@@ -15,7 +15,8 @@ Compare Arik et al. 2018 (Neural Voice Cloning with a Few Samples), Chen et al. 
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -223,6 +224,19 @@ def _negative_log_likelihood(model: VQVAE, crops: Crops, conditioning: Condition
     return (nll * counted).sum() / counted.sum().clamp(min=1)
 
 
+@contextmanager
+def _frozen(model: VQVAE) -> Iterator[None]:
+    """The model's weights without gradients: they stay as they are, and to find them takes as long as what is wanted."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()
+
+
 def _mixed(model: VQVAE) -> torch.autocast:
     device = device_of(model)
     dtype = working_dtype(model.config.precision, device)
@@ -261,29 +275,30 @@ def fit(
     seconds = float(crops.counted.sum()) * frame_s / copies
     mean, factor = whitening(model.conditioning.speaker.weight)
     u = torch.zeros_like(mean).requires_grad_()
-    adaptation = Adaptation.start(model.conditioning.blocks, RANK, generator)
+    adaptation = model.conditioning.new_adaptation(RANK, generator)
     parts = [part.requires_grad_() for part in adaptation.parts().values()]
     optimizer = torch.optim.Adam([{"params": [u], "lr": VECTOR_RATE}, {"params": parts, "lr": ADAPTATION_RATE}])
     steps, count = mel_steps + likelihood_steps, min(round(LIKELIHOOD_S / frame_s), crops.counted.shape[1])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - (1 - LAST_RATE) * step / max(steps, 1))
     order, done = torch.zeros(0, dtype=torch.int64), 0
-    for step in range(steps):
-        if progress is not None:
-            progress(done / (mel_steps + LIKELIHOOD_COST * likelihood_steps))
-        if len(order) < min(BATCH, len(crops)):
-            order = torch.cat([order, torch.randperm(len(crops), generator=generator)])
-        batch, order = crops[order[:BATCH]], order[BATCH:]
-        conditioning = _condition(model, batch, mean + factor @ u, adaptation)
-        loss = _mel_error(model, batch, conditioning) + ridge / seconds * u.square().mean()
-        if step >= mel_steps:
-            first = int(torch.randint(batch.counted.shape[1] - count + 1, (), generator=generator))
-            some = slice(LIKELIHOOD_CROPS)
-            loss = loss + _negative_log_likelihood(model, batch[some], conditioning[some], first, count)
-        for parameter, gradient in zip([u, *parts], torch.autograd.grad(loss, [u, *parts])):
-            parameter.grad = gradient
-        optimizer.step()
-        schedule.step()
-        done += 1 if step < mel_steps else LIKELIHOOD_COST
+    with _frozen(model):
+        for step in range(steps):
+            if progress is not None:
+                progress(done / (mel_steps + LIKELIHOOD_COST * likelihood_steps))
+            if len(order) < min(BATCH, len(crops)):
+                order = torch.cat([order, torch.randperm(len(crops), generator=generator)])
+            batch, order = crops[order[:BATCH]], order[BATCH:]
+            conditioning = _condition(model, batch, mean + factor @ u, adaptation)
+            loss = _mel_error(model, batch, conditioning) + ridge / seconds * u.square().mean()
+            if step >= mel_steps:
+                first = int(torch.randint(batch.counted.shape[1] - count + 1, (), generator=generator))
+                some = slice(LIKELIHOOD_CROPS)
+                loss = loss + _negative_log_likelihood(model, batch[some], conditioning[some], first, count)
+            for parameter, gradient in zip([u, *parts], torch.autograd.grad(loss, [u, *parts], materialize_grads=True)):
+                parameter.grad = gradient
+            optimizer.step()
+            schedule.step()
+            done += 1 if step < mel_steps else LIKELIHOOD_COST
     if progress is not None:
         progress(1.0)
     kept = (part.detach().half().float().cpu() for part in parts)

@@ -1,4 +1,4 @@
-"""Converted copies of a packed store: every utterance as a trained model says it in another voice.
+"""Converted copies of a packed store: every utterance in another voice, by a trained model.
 
 Where the encoder reads a conversion while the decoder predicts the original, the codes that a model makes of another speaker's
 sentence are those of the sentence: conversions fed back, as the cycle of Kaneko & Kameoka 2018 does, but without an adversary and

@@ -10,7 +10,6 @@
 A sample is int16 / 32768. Needs NumPy alone. The writer is in ``store_writer``.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -135,12 +134,6 @@ class PackedStore:
             if name not in (UTTERANCES, SPEAKERS) or sha256_of_file(self.path / name) != checksum:
                 raise CorpusError(f"{self.path / name}: is not the one that was packed; run vqvc-pack again")
 
-    @property
-    def identity(self) -> str:
-        """A checksum of all that a model learns from: samples, rate, level, utterances, speakers. Equal stores share it."""
-        parts = [self.sample_rate, self.level_rms, self.sha256, self.utterances, self.speakers]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
     @cached_property
     def audio(self) -> np.ndarray:
         """(total_samples,) int16, mapped read-only."""
@@ -229,8 +222,8 @@ def _are_facts(facts: dict) -> bool:
     )
 
 
-def copy_name(kind: str, number: int) -> str:
-    """The file of copy 1, 2, ... of a kind of ``COPIES``."""
+def copy_name(kind: str, number: int | str) -> str:
+    """The file of copy 1, 2, ... of a kind of ``COPIES``; of ``*``, the pattern of all of them."""
     return f"{kind}-{number}.s16"
 
 

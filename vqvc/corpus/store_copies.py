@@ -17,13 +17,15 @@ def write_copies(
 ) -> Iterator[int]:
     """Have ``copies`` copies of a kind of ``store.COPIES``; yields 1 for each utterance and copy when it is made.
 
-    made_by: what a copy depends on beside the audio; copies that are there already and were made by the same are kept.
-    make: the samples (T,) int16 of every utterance for copy 1, 2, ..., in the store's order. A copy that was interrupted begins again.
+    made_by: what a copy depends on beside the audio; copies that are there already and were made by the same are kept, others are
+    removed. make: the samples (T,) int16 of every utterance for copy 1, 2, ..., in the store's order. A copy that was interrupted
+    begins again.
     """
     known = {**made_by, "audio_sha256": store.sha256}
-    facts = store.copies_facts[kind]
-    digests = facts["sha256"] if facts and facts.items() >= known.items() else ()
+    digests = kept(store, kind, made_by)
     atomic.remove_stale_partials(store.path)
+    if not digests:
+        _remove(store, kind)
     for copy in range(len(digests) + 1, copies + 1):
         logger.info("%s: %s copy %d of %d", store.path, kind, copy, copies)
         target = store.path / copy_name(kind, copy)
@@ -33,3 +35,17 @@ def write_copies(
                 yield 1
         digests = (*digests, sha256_of_file(target))
         atomic.write_json(store.path / copies_table(kind), {**known, "sha256": list(digests)})
+
+
+def kept(store: PackedStore, kind: str, made_by: dict) -> tuple[str, ...]:
+    """Checksums of the copies of a kind that are there already and were made by the same; none where something differs."""
+    facts = store.copies_facts[kind]
+    same = facts.items() >= {**made_by, "audio_sha256": store.sha256}.items()
+    return tuple(facts["sha256"]) if same else ()
+
+
+def _remove(store: PackedStore, kind: str) -> None:
+    """Remove all copies of a kind, their table first, so that it never lists what is not there."""
+    (store.path / copies_table(kind)).unlink(missing_ok=True)
+    for path in store.path.glob(copy_name(kind, "*")):
+        path.unlink()

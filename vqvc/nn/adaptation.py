@@ -29,12 +29,14 @@ class Adaptation:
     offset: Tensor
 
     @classmethod
-    def start(cls, blocks: Sequence[Convolution], rank: int, generator: torch.Generator) -> "Adaptation":
-        """One that changes nothing; ``down`` is drawn."""
-        channels, inputs = blocks[0].weight.shape
-        down = torch.randn(len(blocks), rank, inputs, generator=generator) / math.sqrt(inputs)
-        parts = torch.zeros(len(blocks), channels, rank), down, torch.zeros(len(blocks), channels)
-        return cls(*(part.to(blocks[0].weight.device) for part in parts))
+    def start(cls, layers: int, channels: int, inputs: int, rank: int, generator: torch.Generator) -> "Adaptation":
+        """One of so many convolutions (channels, inputs), which changes nothing, on the CPU; ``down`` is drawn."""
+        down = torch.randn(layers, rank, inputs, generator=generator) / math.sqrt(inputs)
+        return cls(torch.zeros(layers, channels, rank), down, torch.zeros(layers, channels))
+
+    def to(self, device: torch.device) -> "Adaptation":
+        """The same on a device."""
+        return Adaptation(*(part.to(device) for part in self.parts().values()))
 
     def parts(self) -> dict[str, Tensor]:
         """The tensors by name."""
@@ -48,8 +50,8 @@ class Adaptation:
 
     def blocks(self, blocks: Sequence[Convolution]) -> list[Convolution]:
         """The convolutions with their weights changed; gradients flow to both."""
-        up, down, offset = (part.to(blocks[0].weight) for part in self.parts().values())
-        return [
-            block.with_weights(block.weight + up[layer] @ down[layer], block.bias + offset[layer])
-            for layer, block in enumerate(blocks)
-        ]
+        changed = []
+        for layer, block in enumerate(blocks):
+            up, down, offset = (part[layer].to(block.weight) for part in self.parts().values())
+            changed.append(block.with_weights(block.weight + up @ down, block.bias + offset))
+        return changed

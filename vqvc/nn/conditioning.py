@@ -47,6 +47,11 @@ class Conditioner(nn.Module):
         """The smoothing convolutions, as a voice's adaptation changes them."""
         return self.blocks if adaptation is None else adaptation.blocks(self.blocks)
 
+    def new_adaptation(self, rank: int, generator: torch.Generator) -> Adaptation:
+        """One that changes nothing, for a voice to begin with, on the conditioner's device."""
+        weight, layers = self.enter.weight, len(self.blocks)  # which may be none
+        return Adaptation.start(layers, len(weight), TAPS * len(weight), rank, generator).to(weight.device)
+
     def join(self, z_q: Tensor, vector: Tensor) -> Tensor:
         """Frames (B, T * repeat, C) before they are smoothed, of codes' vectors (B, D, T) and speakers' (B, speaker_dim)."""
         frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)

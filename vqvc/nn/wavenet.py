@@ -66,7 +66,9 @@ class ResidualStack(nn.Module):
 
     def frame_terms(self, frames: Tensor) -> Tensor:
         """Contribution of the frames (F, B, C) to every layer's gate: (L, F, B, G)."""
-        terms = frames @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
+        # flat: PyTorch would copy weights that do not learn for each frame, and make a product for each
+        rows = frames.flatten(0, 1)
+        terms = rows @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
@@ -98,11 +100,12 @@ class _Stack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_out):
-        parts = zip(grad_out.split(ctx.group, dim=1), ctx.groups)
-        work = partial(_backward, weights=ctx.weights, dilations=ctx.dilations)
+        parts, learn = zip(grad_out.split(ctx.group, dim=1), ctx.groups), any(ctx.needs_input_grad[2:6])
+        work = partial(_backward, weights=ctx.weights, dilations=ctx.dilations, learn=learn)
         found = _side_by_side(lambda part: work(*part), parts, grad_out.is_cuda)
-        g_x, g_terms, *g_weights = zip(*found)
-        return torch.cat(g_x, dim=1), torch.cat(g_terms, dim=2), *(sum(parts) for parts in g_weights), None
+        g_x, g_terms, g_weights = zip(*found)
+        sums = [sum(parts) for parts in zip(*g_weights)] if learn else [None] * 4
+        return torch.cat(g_x, dim=1), torch.cat(g_terms, dim=2), *sums, None
 
 
 def _forward(x, terms, tap, residual, residual_bias, skip, dilations, keep):
@@ -129,8 +132,8 @@ def _forward(x, terms, tap, residual, residual_bias, skip, dilations, keep):
     return (z @ skip.reshape(layers * half, -1)).view(time, batch, -1), (z, xs, gated, terms.shape[1])
 
 
-def _backward(grad_out, kept, weights, dilations):
-    """Gradients of one group's x and terms, and its share of those of tap, residual, its bias, and skip."""
+def _backward(grad_out, kept, weights, dilations, learn):
+    """Gradients of one group's x and terms, and, where weights ``learn``, its share of those of tap, residual, its bias, and skip."""
     (z, xs, gated, frames), (tap, residual, _, skip) = kept, weights
     time, batch, _ = grad_out.shape
     layers, kernel, width, gates = tap.shape
@@ -139,7 +142,7 @@ def _backward(grad_out, kept, weights, dilations):
     g_tap, g_residual = (torch.zeros(w.shape, dtype=torch.float32, device=z.device) for w in (tap, residual))
     g_bias = torch.zeros(layers, width, dtype=torch.float32, device=z.device)
     g_terms = z.new_empty(layers, frames, batch, gates)
-    g_skip = _over_rows(z, g_skip_out).view(skip.shape)
+    g_skip = _over_rows(z, g_skip_out).view(skip.shape) if learn else None
     g_x = None  # gradient of the layer's output x; the last layer has none
     ga, gz, ones = z.new_empty(rows, gates), z.new_empty(rows, half), z.new_ones(1, rows)
     for layer in reversed(range(layers)):
@@ -147,17 +150,22 @@ def _backward(grad_out, kept, weights, dilations):
         torch.mm(g_skip_out, skip[layer].T, out=gz)
         if g_x is not None:
             gz.addmm_(g_x, residual[layer].T)
-            g_residual[layer] = _over_rows(zl, g_x)
-            g_bias[layer] = g_x.sum(0, dtype=torch.float32) if g_x.is_cuda else (ones @ g_x)[0]  # the faster on each
+            if learn:
+                g_residual[layer] = _over_rows(zl, g_x)
+                g_bias[layer] = (
+                    g_x.sum(0, dtype=torch.float32) if g_x.is_cuda else (ones @ g_x)[0]
+                )  # the faster on each
         gate_gradient(gz, gated[layer], ga, g_terms[layer])
         g_x = ga @ tap[layer, -1].T if g_x is None else g_x.addmm_(ga, tap[layer, -1].T)
-        g_tap[layer, -1] = _over_rows(h, ga)
+        if learn:
+            g_tap[layer, -1] = _over_rows(h, ga)
         for k in range(kernel - 1):
             shift = (kernel - 1 - k) * dilations[layer] * batch
             if shift < rows:
                 g_x[: rows - shift].addmm_(ga[shift:], tap[layer, k].T)
-                g_tap[layer, k] = _over_rows(h[: rows - shift], ga[shift:])
-    return g_x.view(time, batch, width), g_terms, g_tap, g_residual, g_bias, g_skip
+                if learn:
+                    g_tap[layer, k] = _over_rows(h[: rows - shift], ga[shift:])
+    return g_x.view(time, batch, width), g_terms, (g_tap, g_residual, g_bias, g_skip)
 
 
 def _over_rows(a: Tensor, b: Tensor) -> Tensor:

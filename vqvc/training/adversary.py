@@ -27,7 +27,7 @@ class SpeakerAdversary(nn.Module):
         for block in self.blocks:
             x = x + block(torch.relu(x))
         x = torch.relu(self.norm(x).float())
-        pooled = torch.cat([x.mean(1), x.std(1)], dim=1)
+        pooled = torch.cat([x.mean(1), x.std(1, correction=0)], dim=1)
         return nn.functional.cross_entropy(self.classify(pooled).float(), speaker)
 
 

@@ -14,7 +14,7 @@ from vqvc.training.unit_targets import UnitTargets
 @dataclass(frozen=True)
 class Batch:
     """waveform (B, T) and history (B, P) float32, the P samples before each crop (0 where there are none);
-    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a perturbed copy; speaker (B,) int64; scored (B, T) bool, False in the context and where an utterance had ended; utt_ids."""
+    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a copy; speaker (B,) int64; scored (B, T) bool, False in the context and where an utterance had ended; utt_ids."""
 
     step: int
     waveform: np.ndarray
@@ -54,7 +54,7 @@ class Crops:
         self.perturbed_fraction = perturbed_fraction
         if perturbed_fraction and not store.copies:
             raise CorpusError(
-                f"{store.path}: has no copies, which training.perturbed_fraction wants; run vqvc-pack --perturb"
+                f"{store.path}: has no copies, which training.perturbed_fraction wants; run vqvc-pack --perturb or --converted"
             )
         self.batch_size, self.crop_samples = batch_size, crop_samples
         self.context_samples, self.history_samples = context_samples, history_samples
@@ -110,7 +110,7 @@ class Crops:
         )
 
     def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int, int]:
-        """Speaker, utterance, start, and which audio is the source: 0 the original, 1, 2, ... a perturbed copy."""
+        """Speaker, utterance, start, and which audio is the source: 0 the original, 1, 2, ... a copy."""
         speaker = int(rng.choice(len(self.weights), p=self.weights))
         lengths = self.lengths[speaker]
         utterance = self.by_speaker[speaker][int(rng.choice(len(lengths), p=lengths / lengths.sum()))]

@@ -9,8 +9,8 @@ mel        log-mel frames estimated from the conditioning frames: a dense gradie
 cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
-consistency  commitment of z_e of the original to the codes of its perturbed copy, so that both get the same codes
-adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides him, see ``adversary``
+consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
+adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see ``adversary``
 teacher    conditioning frames of a trained model, see ``teacher``
 
 In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
@@ -47,6 +47,7 @@ class Phase:
     bypass_quantizer: bool = False
 
 
+WEIGHTS_WITH_LAYERS = ("cpc_weight", "units_weight", "adversary_weight")  # above 0 they add layers to the model
 TERMS = ("mel", "cpc", "units", "consistency", "adversary", "quantizer")
 
 
@@ -104,7 +105,7 @@ class Objective:
         """The terms of the loss for waveforms (B, T) of speakers (B,).
 
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
-        source: (B, T) float, what the encoder reads instead of ``waveform``: a perturbed copy of it.
+        source: (B, T) float, what the encoder reads instead of ``waveform``: a copy of it in another voice.
         units: (B, T / hop_length) int64, the acoustic units to predict; -1 where there are none.
         dtype: of the layers; the quantizer and the losses are float32.
         """

@@ -22,7 +22,7 @@ from vqvc.training import distributed, final_codebook, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
-from vqvc.training.objective import Objective, Phase
+from vqvc.training.objective import WEIGHTS_WITH_LAYERS, Objective, Phase
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
 from vqvc.training.teacher import Teacher
@@ -262,6 +262,13 @@ class VQVAETask:
 
     def require_same(self, facts: dict, path: Path) -> None:
         require_same_model(self.config.model, facts["config"], path, "train in another folder")
+        for name in WEIGHTS_WITH_LAYERS:
+            before, now = facts["config"].get("training", {}).get(name, 0.0), getattr(self.settings, name)
+            if bool(before) != bool(now):
+                raise ModelError(
+                    f"{path}: was trained with training.{name} = {before:g}, not {now:g}, and holds other layers; "
+                    "train in another folder, from its model with --init"
+                )
         if facts["speakers"] != list(self.speakers):
             raise ModelError(f"{path}: was made for other speakers; train in another folder")
         if facts.get("store", self._store_identity()) != self._store_identity():  # older ones do not have it
