@@ -19,6 +19,8 @@ run_options() {
   option prior-minutes number "" "end the training of stage 9 after so many minutes"
   option ngpu int:0: "$(gpus)" "GPUs to train on; 0 is the CPU"
   option jobs int:1: "$(cores)" "processes for preparing, packing and aligning"
+  option perturb int:0: 0 "perturbed copies that stage 1 makes; training.perturbed_fraction lets the encoder read them"
+  option converted int:0: 0 "converted copies that stage 1 makes with the included model, likewise"
   option conversions text "$4" "held-out speakers x target voices of stage 5"
   option results path "" "Markdown file that gets this run's section (exp/<tag>/RESULTS.md when not given)"
   option work path "$here" "folder for downloads, data, dump, align and exp"
@@ -70,7 +72,10 @@ stage_prepare() { # 0: corpora -> data/{train,dev,test}
 
 stage_pack() { # 1: data -> one 16 kHz int16 store
   inputs=("$work"/data/{train,dev,test}) outputs=("$work/dump/store.json" "$work/dump/audio.s16") resumes=yes
-  step pack vqvc-pack --data "$work/data" --out "$work/dump" --jobs "$opt_jobs" --overwrite
+  local -a command=(vqvc-pack --data "$work/data" --out "$work/dump" --jobs "$opt_jobs")
+  ((opt_perturb == 0)) || command+=(--perturb "$opt_perturb")
+  ((opt_converted == 0)) || command+=(--converted "$opt_converted")
+  step pack "${command[@]}" --overwrite
 }
 
 stage_align() { # 2: phone segments, from TextGrids or by aligning the transcripts

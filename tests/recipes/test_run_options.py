@@ -174,6 +174,13 @@ def test_sources_settings_and_configuration_reach_their_commands(recipe, tmp_pat
     assert (tmp_path / "work/exp/my/model.safetensors").exists()
 
 
+def test_copies_of_the_store_are_made_where_they_are_asked_for(recipe):
+    pack = recipe("--stop-stage", 1)[1][1]
+    assert "--perturb" not in pack and "--converted" not in pack
+    again = recipe("--stop-stage", 1, "--perturb", 4, "--converted", 1)[1]
+    assert names(again) == ["pack"] and "--perturb 4 --converted 1" in " ".join(again[0])
+
+
 def test_pairs_are_the_same_every_time_and_survive_blanks_in_paths(recipe, tmp_path):
     recipe("--stop-stage", 5)
     pairs = (tmp_path / "work/exp/small/pairs.tsv").read_text()
