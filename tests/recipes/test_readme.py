@@ -114,7 +114,7 @@ def test_the_python_examples_run(tmp_path, monkeypatch, speechlike):
             soundfile.info("a.wav").frames,
         ) and "speaker me" in sound.comment
     assert len(found["units"]) == -(-len(samples) // 640)  # 25 a second
-    assert found["voice"].name == "me" and (tmp_path / "me.voice").stat().st_size < 10_000
+    assert found["voice"].name == "me" and (tmp_path / "me.voice").stat().st_size < 150_000
 
 
 def test_the_example_of_units_runs(tmp_path, monkeypatch, speechlike):
