@@ -5,14 +5,14 @@ sentence are those of the sentence: conversions fed back, as the cycle of Kaneko
 with copies that are made once. A conversion keeps timing and length, so that a copy is laid out as the audio is.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from vqvc.corpus.perturbation import rms
 from vqvc.corpus.store import CONVERTED, FULL_SCALE, PackedStore, Utterance
-from vqvc.corpus.store_copies import write_copies
+from vqvc.corpus.store_copies import draw_key, write_copies
 from vqvc.corpus.store_writer import quantise
 from vqvc.errors import AudioError
 
@@ -67,11 +67,9 @@ def _copies_of(store: PackedStore, copy: int, converter: Converter, seed: int) -
 def voice_of(utterance: Utterance, copy: int, speakers: Sequence[str], seed: int) -> str:
     """The voice that an utterance has in a copy: any of ``speakers`` but its own, unless there is no other."""
     others = [speaker for speaker in speakers if speaker != utterance.speaker] or list(speakers)
-    digest = hashlib.sha256(f"{seed}\t{copy}\t{utterance.utt_id}".encode()).digest()
-    return others[int.from_bytes(digest[:8], "little") % len(others)]
+    return others[draw_key(seed, copy, utterance.utt_id) % len(others)]
 
 
 def _at_level_of(original: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """samples (T,) at the RMS of the original (T,)."""
-    wanted, found = (float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) for x in (original, samples))
-    return (samples * (wanted / max(found, 1 / FULL_SCALE))).clip(-1, 1).astype(np.float32)
+    return (samples * (rms(original) / max(rms(samples), 1 / FULL_SCALE))).clip(-1, 1).astype(np.float32)

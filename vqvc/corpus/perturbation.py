@@ -11,7 +11,6 @@ codes keep the content and lose the speaker (NANSY, Choi et al. 2021; ContentVec
 ``perturbed.json``. A copy of an utterance is a function of (seed, copy, utterance id and samples) alone.
 """
 
-import hashlib
 import math
 import multiprocessing
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vqvc.corpus.store import PERTURBED, PackedStore
-from vqvc.corpus.store_copies import write_copies
+from vqvc.corpus.store_copies import draw_key, write_copies
 from vqvc.corpus.store_writer import quantise
 
 RULE_VERSION = 2  # changes when the same arguments give other samples
@@ -42,14 +41,14 @@ LOW_PASS_SHARE, LOW_PASS_HZ = 0.15, (3400.0, 7000.0)
 def perturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """A copy of samples (T,) float32 in another voice and room: (T,) float32 at the same RMS, its events at the same times."""
     result = equalize(change_voice(samples, sample_rate, rng), sample_rate, rng)
-    level = _rms(samples)
+    level = rms(samples)
     if rng.random() < ROOM_SHARE:
         result = add_room(result, sample_rate, rng)
     if rng.random() < NOISE_SHARE:
-        result = result + _rms(result) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20) * _noise(len(result), rng)
+        result = result + rms(result) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20) * _noise(len(result), rng)
     if rng.random() < LOW_PASS_SHARE:
         result = low_pass(result, sample_rate, rng.uniform(*LOW_PASS_HZ))
-    return (result * (level / max(_rms(result), 1e-9))).clip(-1, 1).astype(np.float32)
+    return (result * (level / max(rms(result), 1e-9))).clip(-1, 1).astype(np.float32)
 
 
 def change_voice(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -114,10 +113,11 @@ def _noise(length: int, rng: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft(rng.standard_normal(length))
     spectrum /= np.maximum(np.arange(len(spectrum)), length / 200) ** rng.uniform(0, 1)
     noise = np.fft.irfft(spectrum, length)
-    return (noise / max(_rms(noise), 1e-9)).astype(np.float32)
+    return (noise / max(rms(noise), 1e-9)).astype(np.float32)
 
 
-def _rms(samples: np.ndarray) -> float:
+def rms(samples: np.ndarray) -> float:
+    """Root mean square of samples (T,)."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
@@ -152,6 +152,5 @@ def _copy_of(task: tuple[str, str, int, int]) -> np.ndarray:
     if path not in _opened:
         _opened[path] = PackedStore(Path(path))
     store = _opened[path]
-    key = int.from_bytes(hashlib.sha256(f"{seed}\t{copy}\t{utt_id}".encode()).digest()[:8], "little")
-    rng = np.random.Generator(np.random.Philox(key=key))
+    rng = np.random.Generator(np.random.Philox(key=draw_key(seed, copy, utt_id)))
     return quantise(perturb(store.waveform(utt_id), store.sample_rate, rng))

@@ -1,5 +1,6 @@
 """Writing copies of a store's audio beside it: other samples, laid out as ``audio.s16`` is, and a table of how they were made."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 
@@ -49,3 +50,8 @@ def _remove(store: PackedStore, kind: str) -> None:
     (store.path / copies_table(kind)).unlink(missing_ok=True)
     for path in store.path.glob(copy_name(kind, "*")):
         path.unlink()
+
+
+def draw_key(seed: int, copy: int, utt_id: str) -> int:
+    """64 bits by which whatever is drawn for an utterance of a copy depends on these three alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\t{copy}\t{utt_id}".encode()).digest()[:8], "little")
