@@ -287,17 +287,19 @@ class VoiceConverter:
         recordings: "Given | list[Given]",
         *,
         name: str = "enrolled",
+        seed: int = 0,
         progress: Callable[[float], object] | None = None,
     ) -> "EnrolledVoice":
         """A voice that the model was not trained on, from recordings of one person: good from 30 s, possible from 10 s.
 
-        recordings: a source, see the module, or a list of them; progress: called with the share that is done. Enroll only voices
-        whose owners agree. Raises AudioError for recordings that are too short or hold no speech. ``EnrolledVoice.save`` writes it.
+        recordings: a source, see the module, or a list of them; seed: of the draws of the fit, from 0 on; progress: called with the share
+        that is done. Enroll only voices whose owners agree. Raises AudioError for recordings that are too short or hold no speech.
+        ``EnrolledVoice.save`` writes it.
         """
         from vqvc.conversion import enrollment
 
         given = [self._source(each) for each in (recordings if isinstance(recordings, list) else [recordings])]
-        return enrollment.enroll(self.model, given, name, self.checksum, progress=progress)
+        return enrollment.enroll(self.model, given, name, self.checksum, seed=seed, progress=progress)
 
     def read_voice(self, path: PathLike) -> "EnrolledVoice":
         """An enrolled voice from its file; raises ModelError for a damaged file and for a voice of another model."""

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from enrolled import row_as_voice
 from tiny_voice import SPEAKERS, model_with_mel
 
-from vqvc.cli import convert, enroll
+from vqvc.cli import convert, enroll, evaluate, prior, probe, sample
 from vqvc.conversion import model_file, voice_file
 from vqvc.conversion.disclosure import CONSENT
 
@@ -57,6 +58,26 @@ def test_enroll_replaces_nothing_unasked(run, wav):
     status, _, err = run(enroll, "--src", wav)
     assert status == 2 and "--overwrite" in err and Path("me.voice").read_text() == "mine"
     assert run(enroll, "--src", wav, "--overwrite")[0] == 0
+
+
+def test_a_seed_repeats_a_voice_and_another_seed_makes_another(run, wav, mel_converter):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        status, _, err = run(enroll, "--src", wav, "--name", name, "--seed", str(seed))
+        assert status == 0, err
+    one, again, other = (voice_file.read(f"{name}.voice") for name in "abc")
+    assert one.provenance["seed"] == again.provenance["seed"] == 3
+    assert torch.equal(one.vector, again.vector) and not torch.equal(one.vector, other.vector)
+    assert torch.equal(one.vector, mel_converter.enroll(wav, seed=3).vector)
+
+
+@pytest.mark.parametrize(
+    "command", [enroll, evaluate, prior, probe, sample], ids=lambda one: one.__name__.split(".")[-1]
+)
+def test_a_seed_that_no_generator_takes_is_wrong_usage(command, capsys):
+    for seed in ("-1", str(1 << 63), "two"):
+        with pytest.raises(SystemExit, match="2"):
+            command.main([f"--seed={seed}"])
+        assert "a whole number from 0 on" in capsys.readouterr().err
 
 
 def test_enroll_refuses_in_one_sentence_and_writes_nothing(run, tmp_path):

@@ -19,6 +19,17 @@ def positive(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """The type of ``--seed`` where NumPy or PyTorch draws: what both take. Synthesis alone takes any whole number."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 0 on, below 2^63")
+    return number
+
+
 def require_possible(max_minutes: float | None, threads: int | None) -> None:
     """Raise UsageError for a limit in minutes or a number of threads that no run can have."""
     if max_minutes is not None and not (0 < max_minutes < math.inf):

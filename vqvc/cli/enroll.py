@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from vqvc.cli import _outputs
+from vqvc.cli._arguments import seed
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model
 from vqvc.conversion.disclosure import CONSENT
@@ -28,6 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--src", action="append", help="a recording, or a folder of them; may be given several times")
     p.add_argument("--name", help="of the voice; the first recording's when not given")
     p.add_argument("--out", help="the voice file, or a folder for it; NAME.voice in the current folder when not given")
+    p.add_argument("--seed", type=seed, default=0, help="of the draws of the fit")
     p.add_argument("--overwrite", action="store_true", help="replace a voice file that exists")
     return p
 
@@ -56,7 +58,7 @@ def work(args: argparse.Namespace) -> None:
         for note in io.notes_on(path, converter.sample_rate):
             logger.info("%s: %s", path, note)
     with _bar() as bar:
-        voice = converter.enroll(sources, name=name, progress=bar)
+        voice = converter.enroll(sources, name=name, seed=args.seed, progress=bar)
     for warning in voice.provenance["warnings"]:
         logger.warning("%s", warning)
     voice.save(out)

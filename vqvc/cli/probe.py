@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from vqvc.cli import _outputs
+from vqvc.cli._arguments import seed
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import read_encoder
 from vqvc.errors import UsageError
@@ -46,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--baseline-minutes", type=float, default=60.0, help="most speech (per subset) for k-means on MFCC"
     )
     result.add_argument("--no-picture", action="store_true", help="do not draw the heat map (needs no matplotlib)")
-    result.add_argument("--seed", type=int, default=0, help="of random codes, k-means, subsampling and intervals")
+    result.add_argument("--seed", type=seed, default=0, help="of random codes, k-means, subsampling and intervals")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier probe.json")
     return result
 

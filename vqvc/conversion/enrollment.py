@@ -90,7 +90,7 @@ def enroll(
 ) -> EnrolledVoice:
     """The voice of recordings of one person.
 
-    checksum: of the model file; seed: of the copies and of the order of the crops; progress: called with the share that is done.
+    checksum: of the model file; seed: of the copies, of the order of the crops and of the adaptation's start; progress: called with the share that is done.
     Raises UsageError for a model without the auxiliary log-mel head and AudioError for recordings that hold too little speech,
     noise or music; what is doubtful stands in ``provenance["warnings"]``.
     """
@@ -125,6 +125,7 @@ def enroll(
         "seconds": round(seconds, 3),
         "speech_s": round(found.speech_s, 3),
         "mel_error": round(error, 5),
+        "seed": seed,
         "warnings": list(found.warnings),
         "vqvc": __version__,
     }
