@@ -175,6 +175,16 @@ def test_row_56_everything_readable_in_a_folder_is_taken_and_the_rest_named(mess
     assert [path.name for path in folder.recordings_in(messy, [messy / "deep"]).foreign] == ["f.m4a"]
 
 
+def test_row_56_prompts_of_telephone_systems_are_named_with_their_remedy(tmp_path):
+    names = ["a.g722", "b.gsm", "c.sln", "d.g729"]  # streams without a header, which are known by their names alone
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(range(256)))
+    found = folder.recordings_in(tmp_path)
+    assert [path.name for path in found.foreign] == names
+    with pytest.raises(AudioError, match="ffmpeg -i .*a.g722 .*a.wav"):
+        io.read(tmp_path / "a.g722")
+
+
 @pytest.mark.parametrize("head", [b"\0\0\0\x1cftypM4A ", b"\x1aE\xdf\xa3webm", b"#!AMR-WB\n"])
 def test_row_56_a_foreign_file_by_another_name_has_the_same_remedy(tmp_path, head):
     (tmp_path / "a.wav").write_bytes(head + bytes(100))

@@ -16,11 +16,11 @@ READABLE_SUFFIXES = (
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif", ".aifc", ".au", ".snd", ".w64",
     ".rf64", ".caf", ".nist", ".sph", ".voc", ".avr", ".pvf", ".paf", ".svx", ".8svx", ".ircam", ".sf", ".wve",
 )  # fmt: skip
-# Sound that libsndfile does not read: phones, chats and video.
+# Sound that libsndfile does not read: phones, telephone systems, chats and video.
 FOREIGN_SUFFIXES = (
     ".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".aac", ".webm", ".weba", ".mkv", ".mka", ".wma", ".wmv", ".asf", ".amr",
     ".awb", ".3gp", ".3gpp", ".3ga", ".3g2", ".ac3", ".ape", ".wv", ".tta", ".mpc", ".spx", ".shn", ".ra", ".rm", ".avi",
-    ".flv", ".mpg", ".mpeg", ".dts", ".qcp", ".dss", ".slk", ".silk",
+    ".flv", ".mpg", ".mpeg", ".dts", ".qcp", ".dss", ".slk", ".silk", ".g722", ".g729", ".gsm", ".sln",
 )  # fmt: skip
 FOREIGN_BEGINNINGS = ((4, b"ftyp"), (0, b"\x1aE\xdf\xa3"), (0, b"#!AMR"), (0, b"0&\xb2u"), (0, b"\x02#!SILK"))
 ALIASES = {"OPUS": ("OGG", "OPUS"), "OGA": ("OGG", None), "AIF": ("AIFF", None), "AIFC": ("AIFF", None), "WAVE": ("WAV", None),
