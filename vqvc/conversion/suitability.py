@@ -19,6 +19,10 @@ LEAST_GLIDE = (
     0.4  # share of voiced frames whose pitch moves: 0.77 to 0.94 in reading, under 0.1 in notes, chords and hum
 )
 GLIDE_S, GLIDE_OCTAVES = 0.04, 0.008  # a frame's pitch moves when it differs by so much from that so much later
+TELEPHONE_HZ, ABOVE_HZ = 4000.0, 4500.0  # where a telephone's band ends, and from where on nothing of it is left
+LEAST_ABOVE_DB = (
+    -45.0
+)  # of power per band there over that within: -36 to 0 in wide-band speech, under -47 in upsampled speech
 TURN_S = 1.5  # of voiced speech whose median pitch is one observation of "who speaks"
 TWO_VOICES_OCTAVES = 0.45  # distance of the two groups of observations that one person rarely has
 SMALLER_SHARE = 0.2  # of observations that the smaller group has at least
@@ -38,11 +42,13 @@ def assess(recordings: Sequence[np.ndarray], sample_rate: int) -> Suitability:
     """Raise AudioError with the reason, for recordings (T,) float32 at the level of training, that cannot be enrolled."""
     track, mel = PitchTracker(sample_rate, FRAME_HOP), LogMel(sample_rate, FRAME_HOP, 40)
     cepstra = Cepstra(40)
-    pitches, voiced, louds = [], [], []
+    pitches, voiced, louds, power = [], [], [], torch.zeros(mel.filters.shape[0])
     for samples in recordings:
         waveform = torch.from_numpy(np.pad(samples, (0, -len(samples) % FRAME_HOP)))[None]
         pitch, voicing = track(waveform)
-        loud = cepstra.loud(cepstra(mel(waveform)[0].T))
+        log_mel = mel(waveform)[0].T
+        loud = cepstra.loud(cepstra(log_mel))
+        power += (log_mel[loud] * mel.SCALE - mel.SHIFT).exp().sum(0)
         pitches.append(pitch[0].numpy())
         louds.append(loud.numpy())
         voiced.append((voicing[0] > VOICED).numpy() & louds[-1])
@@ -64,6 +70,11 @@ def assess(recordings: Sequence[np.ndarray], sample_rate: int) -> Suitability:
     warnings = []
     if speech_s < FEW_S:
         warnings.append(f"{speech_s:.1f} s of speech are few; 30 s give a voice that is closer")
+    if _above_db(power, mel, sample_rate) < LEAST_ABOVE_DB:
+        warnings.append(
+            f"the recordings hold nothing above {TELEPHONE_HZ / 1000:.0f} kHz, as those of a telephone, and the voice will sound like "
+            "them; record at 16 kHz or more"
+        )
     distance = two_voices(heights, round(TURN_S / frame_s))
     if distance is not None:
         warnings.append(
@@ -71,6 +82,14 @@ def assess(recordings: Sequence[np.ndarray], sample_rate: int) -> Suitability:
             "enroll recordings of one person"
         )
     return Suitability(speech_s, (float(np.median(heights)), float(heights.std())), tuple(warnings))
+
+
+def _above_db(power: torch.Tensor, mel: LogMel, sample_rate: int) -> float:
+    """Power per band above a telephone's band over that within it, in dB; power: (bands,)."""
+    bins_hz = torch.linspace(0, sample_rate / 2, mel.filters.shape[1])
+    centres_hz = mel.filters @ bins_hz / mel.filters.sum(1)
+    above, within = power[centres_hz > ABOVE_HZ], power[centres_hz < TELEPHONE_HZ]
+    return float(10 * (above.mean() / within.mean()).log10()) if len(above) else 0.0
 
 
 def _glide(pitches: Sequence[np.ndarray], voiced: Sequence[np.ndarray], lag: int) -> float:
