@@ -292,9 +292,8 @@ class VoiceConverter:
     ) -> "EnrolledVoice":
         """A voice that the model was not trained on, from recordings of one person: good from 30 s, possible from 10 s.
 
-        recordings: a source, see the module, or a list of them; seed: of the draws of the fit, from 0 on; progress: called with the share
-        that is done. Enroll only voices whose owners agree. Raises AudioError for recordings that are too short or hold no speech.
-        ``EnrolledVoice.save`` writes it.
+        recordings: a source, see the module, or a list of them; seed: of the draws, from 0 on; progress: called with the share done.
+        Enroll only voices whose owners agree. Raises AudioError for recordings too short or without speech. ``EnrolledVoice.save`` writes it.
         """
         from vqvc.conversion import enrollment
 
