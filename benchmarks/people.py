@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Eight people for benchmarks/enrollment.py, from recordings in packages of Debian 12: another corpus than those of training, and other languages.
+"""Eight people for benchmarks/enrollment.py, from packages of Debian 12: other microphones and languages than those of training.
 
     apt-get download asterisk-core-sounds-{en,fr,it,ru}-g722=1.6.1-1 fillets-ng-data-{cs,nl}=1.0.1-1.1
     for package in *.deb; do dpkg -x $package packages; done
     python benchmarks/people.py --packages packages --out people
 
 --out gets a folder for each person with WAV files of 8 s or more: the prompts or lines of 3 s or more, in the order of their names,
-put one after the other until there are --seconds of them. Prompts in G.722 are decoded by PyAV, which extra `whisper` brings.
+put one after the other until there are --seconds of them. Prompts in G.722, which holds 7 kHz, are decoded by PyAV (extra `whisper`).
 
-All are recordings of a person, none is synthesized. The licences (CC BY-SA 3.0, for Russian CC BY 3.0; GPL 2 of the two of the
-game Fish Fillets, whose actors the packages do not name) allow to process them and to publish figures; recordings are not in this
-repository.
+The prompts of Asterisk are read by professional speakers, whom the packages name. The lines of the game Fish Fillets are acted; the
+packages do not name the actors of its two fish. Nothing is synthesized. Recordings are not in this repository.
 """
 
 import argparse
@@ -31,29 +30,32 @@ ASTERISK, FILLETS = "usr/share/asterisk/sounds", "usr/share/games/fillets-ng/sou
 
 @dataclass(frozen=True)
 class Person:
-    """Who reads which files of a package."""
+    """Who reads which files of a package, and the files' licence."""
 
     package: str
     folder: str
     pattern: str  # of paths below the folder
-    description: str
+    who: str
+    licence: str
+
+
+def _asterisk(language: str, folder: str, who: str, licence: str) -> Person:
+    return Person(f"asterisk-core-sounds-{language}-g722", f"{ASTERISK}/{folder}", "*.g722", who, licence)
+
+
+def _fillets(language: str, fish: str, who: str) -> Person:
+    return Person(f"fillets-ng-data-{language}", FILLETS, f"*/{language}/*-{fish}-*.ogg", who, "GPL 2")
 
 
 PEOPLE = {
-    "en_allison": Person(
-        "asterisk-core-sounds-en-g722", f"{ASTERISK}/en_US_f_Allison", "*.g722", "Allison Smith, US English"
-    ),
-    "fr_june": Person(
-        "asterisk-core-sounds-fr-g722", f"{ASTERISK}/fr_CA_f_June", "*.g722", "June Wallack, French of Canada"
-    ),
-    "it_carlo": Person("asterisk-core-sounds-it-g722", f"{ASTERISK}/it_IT_m_Carlo", "*.g722", "Carlo Flora, Italian"),
-    "ru_ivrvoice": Person(
-        "asterisk-core-sounds-ru-g722", f"{ASTERISK}/ru_RU_f_IvrvoiceRU", "*.g722", "a woman of ivrvoice.ru, Russian"
-    ),
-    "cs_small": Person("fillets-ng-data-cs", FILLETS, "*/cs/*-m-*.ogg", "the small fish, Czech"),
-    "cs_big": Person("fillets-ng-data-cs", FILLETS, "*/cs/*-v-*.ogg", "the big fish, Czech"),
-    "nl_small": Person("fillets-ng-data-nl", FILLETS, "*/nl/*-m-*.ogg", "the small fish, Dutch"),
-    "nl_big": Person("fillets-ng-data-nl", FILLETS, "*/nl/*-v-*.ogg", "the big fish, Dutch"),
+    "en_allison": _asterisk("en", "en_US_f_Allison", "Allison Smith, English of the US", "CC BY-SA 3.0"),
+    "fr_june": _asterisk("fr", "fr_CA_f_June", "June Wallack, French of Canada", "CC BY-SA 3.0"),
+    "it_carlo": _asterisk("it", "it_IT_m_Carlo", "Carlo Flora, Italian", "CC BY 3.0"),
+    "ru_ivrvoice": _asterisk("ru", "ru_RU_f_IvrvoiceRU", "a woman of ivrvoice.ru, Russian", "CC BY 3.0"),
+    "cs_small": _fillets("cs", "m", "the small fish, Czech"),
+    "cs_big": _fillets("cs", "v", "the big fish, Czech"),
+    "nl_small": _fillets("nl", "m", "the small fish, Dutch"),
+    "nl_big": _fillets("nl", "v", "the big fish, Dutch"),
 }
 
 
@@ -112,7 +114,7 @@ def work(args: argparse.Namespace) -> None:
         for number, (samples, rate) in enumerate(recordings(paths, args.seconds)):
             io.write(args.out / name / f"{name}_{number:02}.wav", samples, rate, "FLOAT")
             total += len(samples) / rate
-        logger.info("%s: %.0f s of %s (%s)", name, total, person.description, person.package)
+        logger.info("%s: %.0f s of %s (%s, %s)", name, total, person.who, person.package, person.licence)
 
 
 if __name__ == "__main__":
