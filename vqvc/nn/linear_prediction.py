@@ -7,9 +7,7 @@ synthesis filter is therefore stable. The WaveNet models what the prediction lea
 import torch
 from torch import Tensor
 
-LPC_INPUTS = (
-    2  # further inputs of the WaveNet: the sample's prediction, and the normalised residual of the sample before
-)
+LPC_INPUTS = 2  # further inputs of the WaveNet: the prediction, and the normalised residual of the sample before
 LPC_INPUT_GAIN = 10.0  # factor on the prediction: brings amplitudes at an RMS of 0.06 to about unit size
 LPC_RESIDUAL_LIMIT = 8.0  # the normalised residual is clipped to this magnitude, in units of the gain
 
