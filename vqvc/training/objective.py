@@ -7,8 +7,8 @@ nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_s
 quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
 mel        log-mel frames estimated from the conditioning frames: a dense gradient for encoder and codebook
 cpc        contrastive prediction of z_e, see ``cpc``
-units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while
-           the encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
+units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
+           encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
 adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see
 ``adversary`` teacher    conditioning frames of a trained model, see ``teacher``
@@ -75,9 +75,8 @@ class Losses:
 class Objective:
     """The losses of a model under training settings.
 
-    A contrastive loss, the prediction of units and the adversary need layers of their own. ``prepare`` adds them to the
-    model as ``cpc``, ``unit_head`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files
-    do not.
+    A contrastive loss, the prediction of units and the adversary need layers of their own. ``prepare`` adds them to the model as
+    ``cpc``, ``unit_head`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
     """
 
     def __init__(self, settings: TrainingConfig):

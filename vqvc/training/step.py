@@ -26,8 +26,8 @@ FIGURES = ("nll", *TERMS, "teacher", "gradient_norm")
 class TrainingStep:
     """Steps of one worker (rank, workers) on the model's device; ``optimizers`` have the state that has to be kept.
 
-    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes
-    from a generator of that device, seeded by the step's number alone, by position in the batch of all workers.
+    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes from
+    a generator of that device, seeded by the step's number alone, by position in the batch of all workers.
     """
 
     def __init__(

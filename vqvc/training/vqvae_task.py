@@ -218,11 +218,11 @@ class VQVAETask:
 
     def figures(self, result: dict) -> tuple[dict, str]:
         others = {name: float(value) for name, value in result.items() if name not in ("nll", "counts")}
-        bits, codes_in_use = float(result["nll"]) / math.log(2), perplexity(result["counts"])
-        values = {"loss_bits": bits, **others, "perplexity": codes_in_use}
+        bits, effective = float(result["nll"]) / math.log(2), perplexity(result["counts"])
+        values = {"loss_bits": bits, **others, "perplexity": effective}
         if not self.settings.decoder_weight:
-            return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {codes_in_use:.0f}"
-        return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {codes_in_use:.0f}"
+            return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {effective:.0f}"
+        return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
 
     @torch.no_grad()
     def unseen_bits(self, model: VQVAE, position: Position) -> float:
