@@ -22,9 +22,8 @@ class SharedGenerator:
     workers: int = 1
 
 
-AnyGenerator = (
-    Generator | SharedGenerator | None
-)  # not shared: this worker has the whole batch; None: PyTorch's default
+# a plain generator, or None for PyTorch's default one, is for a worker that has the whole batch
+AnyGenerator = Generator | SharedGenerator | None
 
 
 def rand(shape: tuple[int, ...], generator: AnyGenerator, device: torch.device) -> Tensor:

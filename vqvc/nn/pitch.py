@@ -34,9 +34,7 @@ class PitchTracker(nn.Module):
         self.sample_rate, self.hop = sample_rate, hop
         self.size = round(WINDOW_S * sample_rate)
         self.shortest, self.longest = math.floor(sample_rate / HIGHEST_HZ), math.ceil(sample_rate / LOWEST_HZ)
-        self.n_fft = 2 ** math.ceil(
-            math.log2(self.size + self.longest + 2)
-        )  # long enough: the correlation is not circular
+        self.n_fft = 2 ** math.ceil(math.log2(self.size + self.longest + 2))  # so long that no correlation is circular
         self.median = round(MEDIAN_S * sample_rate / hop) // 2 * 2 + 1
         window = torch.hann_window(self.size)
         own = torch.fft.irfft(torch.fft.rfft(window, self.n_fft).abs().square(), self.n_fft)

@@ -18,9 +18,7 @@ ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
 SIZE = 2.5  # of a step of the WaveNet's layers, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
 SIZE_AROUND = 1.0  # of a step of the convolutions before the WaveNet, which diverge with 2.5
-DECAY = (
-    2.0  # weight decay per step, in learning rates; without it, steps of constant size let weights grow without bound
-)
+DECAY = 2.0  # weight decay per step, in learning rates; without it, steps of constant size let weights grow for ever
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

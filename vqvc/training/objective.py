@@ -10,11 +10,11 @@ cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
-adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see
-``adversary`` teacher    conditioning frames of a trained model, see ``teacher``
+adversary  cross entropy of a speaker classifier on z_q, whose gradient reaches the encoder reversed, see ``adversary``
+teacher    squared error of the conditioning frames against those of a trained model, see ``teacher``
 
-In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and
-the WaveNet a part of the batch; in evaluation mode none of this happens.
+In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder gets a crop of the encoder's crop, and the
+WaveNet gets a part of the batch. In evaluation mode none of this happens.
 """
 
 from dataclasses import dataclass
@@ -190,9 +190,8 @@ class Objective:
         """The weighted sum of the scalars ``nll`` and ``terms`` (one for each of ``TERMS``), without the teacher's."""
         settings = self.settings
         decoder = settings.decoder_weight * (nll + settings.mel_weight * terms["mel"])
-        others = (
-            getattr(settings, f"{name}_weight") * terms[name] for name in TERMS[1:-1]
-        )  # all but mel and quantizer
+        # all terms but mel and quantizer have a weight of their own
+        others = (getattr(settings, f"{name}_weight") * terms[name] for name in TERMS[1:-1])
         return decoder + sum(others) + terms["quantizer"]
 
 
