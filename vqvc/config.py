@@ -155,10 +155,6 @@ class ModelConfig:
         settings.check(self)
         if len(self.encoder.channels) != len(self.encoder.strides):
             raise ConfigError("encoder.channels and encoder.strides: give one channel number for each stride")
-        if min(self.encoder.strides, default=2) < 2:
-            raise ConfigError("encoder.strides: must be at least 2; a window is twice its stride")
-        if self.encoder.context_layers and self.encoder.context_kernel % 2 == 0:
-            raise ConfigError("encoder.context_kernel: must be odd, so that a window has a centre")
         if self.encoder.context_layers and not self.encoder.context_dilations:
             raise ConfigError("encoder.context_dilations: give at least one, or set encoder.context_layers to 0")
         if self.hop_length > 65536:

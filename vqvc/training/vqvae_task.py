@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vqvc._util import model_limits
 from vqvc.config import Config
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, ModelError, TrainingError
@@ -45,8 +46,9 @@ class VQVAETask:
     """The model of a Config on the subset ``train`` of a store.
 
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
-    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies. targets_from:
-    the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra.
+    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies.
+    targets_from: the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that
+        are found in cepstra.
     """
 
     unit = "samples"
@@ -68,6 +70,7 @@ class VQVAETask:
         self.device = torch.device(device)
         self.rank, self.workers = worker
         self.dtype = working_dtype(settings.precision, self.device)
+        model_limits.require_possible(config.model)  # as when the model's file is read
         _require_same_audio(config, store)
         if settings.batch_size < self.workers:
             raise TrainingError(
