@@ -1,4 +1,4 @@
-"""The evaluation's section on codes: usage, probes for the speaker and ABX, with k-means on MFCC and random codes beside them."""
+"""The evaluation's section on codes: usage, speaker and gender probes, and ABX; also for k-means and random codes."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ HISTOGRAMS = {
 
 
 def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
-    """(all codes of an archive with label 0 everywhere, subset of each utterance)."""
+    """All codes of an archive with label 0, and the subset of each utterance (U,)."""
     return (
         LabelledCodes(
             codes=np.asarray(archive.codes),
@@ -39,7 +39,7 @@ def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
 def measure(
     archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0
 ) -> dict[str, Metric | ByKind | dict[str, str]]:
-    """All figures on the codes of the whole corpus. alignment: None leaves ABX out; vectors: (K, D) codebook, if known."""
+    """All figures on the codes of a corpus. alignment: None leaves ABX out. vectors: (K, D), the codebook, or None."""
     data, subsets = unlabelled(archive)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
     picked = _some(data, subsets, rate_hz, seed)
@@ -85,7 +85,7 @@ def _try(make: Callable, *given: object):
 
 
 def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
-    """Utterances (sorted) for measures that need the audio too: all of dev and test, and as much training speech as fits."""
+    """Utterances for metrics that need audio, as sorted indices: dev and test first, then train, up to a limit."""
     order = np.random.default_rng(seed).permutation(len(subsets))
     order = order[np.argsort(subsets[order] == "train", kind="stable")]
     frames = np.cumsum(np.diff(data.offsets)[order])
@@ -93,17 +93,17 @@ def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -
 
 
 def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, seed) -> dict:
-    """ABX on utterances outside training; on all of them when those hold too few triples."""
-    fresh = np.flatnonzero(subsets != "train")
-    for picked, where in ((fresh, "subsets dev and test"), (np.arange(len(subsets)), "all subsets, training included")):
+    """ABX on the utterances that are not in training; on all utterances if these have too few triples."""
+    held_out, everything = np.flatnonzero(subsets != "train"), np.arange(len(subsets))
+    for picked, where in ((held_out, "subsets dev and test"), (everything, "all subsets, training included")):
         chosen = {name: data.pick(picked) for name, data in systems.items()}
         aligned = [utt_id for utt_id in next(iter(chosen.values())).utt_ids if utt_id in alignment]
         if not aligned:
             continue
-        own = {utt_id: alignment[utt_id] for utt_id in aligned}
+        segments = {utt_id: alignment[utt_id] for utt_id in aligned}
         frames_of = abx.standardised_mfcc(waveform, sample_rate, aligned)
         try:
-            return {"on": where} | abx.measure(chosen, own, rate_hz, vectors, frames_of, seed)
+            return {"on": where} | abx.measure(chosen, segments, rate_hz, vectors, frames_of, seed)
         except CorpusError:
             continue
     raise CorpusError(
