@@ -151,7 +151,7 @@ def write(
 
 
 def read_header(path: str | Path) -> Header:
-    """Read settings and speakers of a model file, without the weights. Raises ModelError if it is damaged or foreign."""
+    """Read settings and speakers of a model file, without its weights. Raises ModelError if it is not sound."""
     return _header(tensorfile.read_header(path, KIND))
 
 

@@ -181,7 +181,7 @@ class State:
 
 
 def predict(state: State, predictor: np.ndarray) -> np.ndarray:
-    """The linear prediction (B,) of the next amplitude. predictor: (B, P), with the latest sample's coefficient first."""
+    """The linear prediction (B,) of the next amplitude. predictor: (B, P), for the latest sample first."""
     return (predictor * state.past).sum(1)
 
 

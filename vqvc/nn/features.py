@@ -77,7 +77,7 @@ class Mfcc(nn.Module):
 
 
 def cosines(coefficients: int, bands: int) -> Tensor:
-    """Basis (coefficients, bands) of the discrete cosine transform: orthonormal, except that row 0 has length sqrt(2)."""
+    """Basis (coefficients, bands) of the discrete cosine transform: orthonormal, but row 0 has length sqrt(2)."""
     order = torch.arange(coefficients)[:, None]
     return torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
 

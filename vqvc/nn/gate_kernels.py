@@ -38,7 +38,7 @@ def _tanh(x):
 
 @triton.jit
 def _places(start, batch, half, HOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Rows and columns of the tile that begins at row ``start`` of this program's frame, and a mask of the valid ones."""
+    """Rows and columns of the tile that begins at row ``start`` of this program's frame, and the mask of valid ones."""
     program = tl.program_id(0).to(tl.int64)
     within = start + tl.arange(0, ROWS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]

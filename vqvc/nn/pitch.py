@@ -73,7 +73,7 @@ class PitchTracker(nn.Module):
         return pitch.unfold(-1, self.median, 1).median(-1).values
 
     def _strongest(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """The strongest lag in fractional samples, and the autocorrelation there: (B, F) each, of frames (B, F, size)."""
+        """The strongest lag in fractional samples and the autocorrelation there, (B, F) each. frames: (B, F, size)."""
         frames = (frames - frames.mean(-1, keepdim=True)) * self.window
         spectrum = torch.fft.rfft(frames, self.n_fft)
         r = torch.fft.irfft(spectrum.real.square() + spectrum.imag.square(), self.n_fft)[..., : self.longest + 2]

@@ -173,7 +173,7 @@ class Quantizer(nn.Module):
 
 
 def count(codes: Tensor, size: int) -> Tensor:
-    """How often each of ``size`` codes occurs, (size,) float32; unlike ``torch.bincount``, without synchronising a GPU."""
+    """How often each of ``size`` codes occurs, (size,) float32; does not wait for a GPU as ``torch.bincount`` does."""
     codes = codes.flatten()
     return torch.zeros(size, device=codes.device).index_add_(0, codes, torch.ones(len(codes), device=codes.device))
 

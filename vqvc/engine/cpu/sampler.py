@@ -1,4 +1,4 @@
-"""The engine for a CPU: the WaveNet generates one sample after another for one or many streams, from cached activations.
+"""The engine for a CPU: the WaveNet generates sample after sample for one or many streams, from cached activations.
 
     sampler = Sampler(model)
     state = sampler.start(streams=2, seeds=[1, 2])

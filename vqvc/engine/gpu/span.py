@@ -130,7 +130,7 @@ class SpanRows(Streams):
         state = ("now", "history", "gated", "head", "counters", "failed", "lpc_residual", "signal")
         own = {name: getattr(self, name) for name in state}
         own["previous_at"], own["lpc_residual_at"] = self.previous, own.pop("lpc_residual")
-        # one stage: pipelined loads could read values that are not written yet; maxnreg: else too few registers are used
+        # one stage: pipelined loads could read values that are not yet written; maxnreg: else too few registers are used
         options = {"num_warps": plan.warps, "num_stages": 1, "maxnreg": 255}
         if plan.team > 1:
             options["launch_cooperative_grid"] = True
