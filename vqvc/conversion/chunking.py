@@ -170,10 +170,10 @@ def analyse(recording: Given, model: VQVAE) -> Analysis:
     source = Source.of(recording, rate)
     whole, parts, length = survey(source, model), [], 0
     for window in windows(levelled(source, whole, rate), rate, hop, context(model)):
-        one = analysis.analyse(model, window.samples, f0_centre=whole.pitch)
+        piece = analysis.analyse(model, window.samples, f0_centre=whole.pitch)
         span = slice(window.begin // hop, -(-window.end // hop))
-        contour = one.f0_contour[:, span] if one.f0_contour is not None else None
-        parts.append((one.codes[span], one.loudness[span], contour))
+        contour = piece.f0_contour[:, span] if piece.f0_contour is not None else None
+        parts.append((piece.codes[span], piece.loudness[span], contour))
         length += window.end - window.begin
     codes, loudness, contours = zip(*parts)
     contour = np.concatenate(contours, axis=1) if model.f0_conditioner is not None else None

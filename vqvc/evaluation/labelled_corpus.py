@@ -68,7 +68,7 @@ def find(folder: str | Path) -> list[Labelled]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in READERS and not path.name.startswith("."):
             beside[path.parent, path.stem.lower()] = path
-    found = {}
+    by_id = {}
     for recording in sorted(recordings_in(folder).recordings):
         labels = beside.get((recording.parent, recording.stem.lower()))
         if labels is None:
@@ -77,17 +77,17 @@ def find(folder: str | Path) -> list[Labelled]:
         part = next((one for one in above if one in PARTS), "")
         speaker, sentence = ids.spell(recording.parent.name), recording.stem.lower()
         utt_id = ids.spell(f"{speaker}_{sentence}")
-        if utt_id in found:
+        if utt_id in by_id:
             raise CorpusError(
-                f"{recording}: {found[utt_id].recording} is also sentence {sentence} of {speaker}; give one corpus at a time"
+                f"{recording}: {by_id[utt_id].recording} is also sentence {sentence} of {speaker}; give one corpus at a time"
             )
-        found[utt_id] = Labelled(utt_id, speaker, sentence, part, recording, labels)
-    if not found:
+        by_id[utt_id] = Labelled(utt_id, speaker, sentence, part, recording, labels)
+    if not by_id:
         raise CorpusError(
             f"{folder}: holds no recording with labels beside it; give the folder of TIMIT, or of recordings with NAME.phn or "
             "NAME.TextGrid"
         )
-    return [found[utt_id] for utt_id in sorted(found, key=str.encode)]
+    return [by_id[utt_id] for utt_id in sorted(by_id, key=str.encode)]
 
 
 def subsets(items: list[Labelled]) -> dict[str, str]:
@@ -102,12 +102,12 @@ def subsets(items: list[Labelled]) -> dict[str, str]:
         unseen = set(splits.choose_unseen((item.speaker for item in items), UNSEEN_SPEAKERS))
     seen = [item for item in items if item.speaker not in unseen]
     held_out = splits.choose_held_out((item.sentence for item in seen), HELD_OUT_SENTENCES)
-    found = {item.utt_id: "dev" if item.sentence in held_out else "train" for item in seen}
-    trained = {item.sentence for item in seen if found[item.utt_id] == "train"}
+    subset_of = {item.utt_id: "dev" if item.sentence in held_out else "train" for item in seen}
+    trained = {item.sentence for item in seen if subset_of[item.utt_id] == "train"}
     for item in items:
         if item.speaker in unseen:
-            found[item.utt_id] = "" if item.sentence in trained else "test"
-    return found
+            subset_of[item.utt_id] = "" if item.sentence in trained else "test"
+    return subset_of
 
 
 def encode(model_file, folder: str | Path, jobs: int | None = None) -> EncodedCorpus:

@@ -43,20 +43,20 @@ def measure(
     data, subsets = unlabelled(archive)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
     picked = _some(data, subsets, rate_hz, seed)
-    some, some_subsets = data.pick(picked), subsets[picked]
-    systems = {"codes": some, "random": baselines.random_codes(some, seed)}
+    sample, sample_subsets = data.pick(picked), subsets[picked]
+    systems = {"codes": sample, "random": baselines.random_codes(sample, seed)}
 
     def waveform(utt_id: str) -> np.ndarray:
         return store.waveform(store.utterance(utt_id))
 
     logger.info("k-means on MFCC of %d utterances", len(picked))
-    model = baselines.KMeansCodes(some.codebook_size, int(archive.hop_length), int(archive.sample_rate), seed)
+    model = baselines.KMeansCodes(sample.codebook_size, int(archive.hop_length), int(archive.sample_rate), seed)
     try:
-        rows = model.features(some, waveform, lambda count: None)
-        train = np.repeat(some_subsets == "train", np.diff(some.offsets))
+        rows = model.features(sample, waveform, lambda count: None)
+        train = np.repeat(sample_subsets == "train", np.diff(sample.offsets))
         codes = model.fit(rows[train]).encode(rows)
         systems["kmeans"] = LabelledCodes(
-            codes, some.labels, some.offsets, some.utt_ids, some.speakers, some.codebook_size
+            codes, sample.labels, sample.offsets, sample.utt_ids, sample.speakers, sample.codebook_size
         )
     except CorpusError as error:
         logger.warning("k-means left out: %s", error)
@@ -65,14 +65,14 @@ def measure(
     result: dict = {"usage": _try(lambda: by_name(code_metrics.usage_metrics(unseen, rate_hz)))}
     for system, own in systems.items():
         result[f"{system}_speaker_probe"] = _try(
-            speaker_probe.speaker_probe, own, some_subsets, HISTOGRAMS[system], seed
+            speaker_probe.speaker_probe, own, sample_subsets, HISTOGRAMS[system], seed
         )
         result[f"{system}_gender_probe"] = _try(speaker_probe.gender_probe, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}
     else:
         result["abx"] = _try(
-            _abx, systems, some_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed
+            _abx, systems, sample_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed
         )
     return result
 

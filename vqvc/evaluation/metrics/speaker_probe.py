@@ -23,18 +23,18 @@ def speaker_probe(data: LabelledCodes, subsets: Sequence[str], what: str, seed: 
     subsets, speakers = np.asarray(subsets), np.asarray(data.speakers)
     train = _few_each(speakers, np.flatnonzero(subsets == "train"), seed)
     test = np.flatnonzero((subsets == "dev") & np.isin(speakers, speakers[train]))
-    found = probe(rows[train], speakers[train], rows[test], speakers[test])
-    low, high = mean_interval(found.right, seed)
+    result = probe(rows[train], speakers[train], rows[test], speakers[test])
+    low, high = mean_interval(result.right, seed)
     return Metric(
         "speaker_probe",
-        100 * found.accuracy,
+        100 * result.accuracy,
         "%",
         f"share of dev utterances (known speakers, unseen sentences) whose speaker a logistic regression on {what} names, "
         f"fitted on at most {MOST_PER_SPEAKER} training utterances per speaker; lower means less identity in the codes",
         interval=(100 * low, 100 * high),
-        chance=100 * found.chance,
-        speakers=found.classes,
-        n=len(found.right),
+        chance=100 * result.chance,
+        speakers=result.classes,
+        n=len(result.right),
     )
 
 
@@ -55,9 +55,9 @@ def gender_probe(data: LabelledCodes, genders: Mapping[str, str], what: str, see
         inside = np.isin(names, order[fold::5])
         if len(set(labels[~inside])) < 2:
             continue
-        found = probe(rows[~inside], labels[~inside], rows[inside], labels[inside])
+        result = probe(rows[~inside], labels[~inside], rows[inside], labels[inside])
         for name in order[fold::5]:
-            shares[name] = float(found.right[names[inside] == name].mean())
+            shares[name] = float(result.right[names[inside] == name].mean())
     low, high = mean_interval(list(shares.values()), seed)
     commonest = max(np.mean(labels == label) for label in set(labels))
     return Metric(
