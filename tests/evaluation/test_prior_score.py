@@ -43,6 +43,20 @@ def test_bits_are_sums_over_the_set(result, package):
         assert abs(found["files"]["payload_over_cross_entropy_percent"]) < 8  # a byte more in 20
 
 
+def test_bits_with_the_speaker_are_per_code_of_known_speakers(package):
+    archive = tiny_archive()
+    dev = np.flatnonzero(archive.subsets == "dev")
+    known = archive.speakers[dev[-1]]
+    object.__setattr__(archive, "speakers", np.where(archive.speakers == known, archive.speakers, "stranger"))
+    own = [archive.codes_of(utt_id) for utt_id in archive.subset("dev") if archive.speaker_of(utt_id) == known]
+    assert 0 < len(own) < len(dev)
+    index = torch.tensor([package.speaker_index(str(known))])
+    with torch.inference_mode():
+        nats = sum(float(package.model.nll(torch.from_numpy(c)[None], index).double().sum()) for c in own)
+    bits = prior_score.score(archive, package)["sets"]["dev"]["bits_per_code"]
+    assert bits["prior, with the speaker"] == pytest.approx(nats / math.log(2) / sum(map(len, own)))
+
+
 def test_the_bound_states_and_adds_its_terms(result):
     bound = result["bound"]
     bits = result["sets"]["dev"]["bits_per_code"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_training import tiny_config, trainer
 
-from vqvc.errors import ModelError
+from vqvc.errors import ConfigError, ModelError
 from vqvc.nn.builder import build_model
 from vqvc.training.initialization import Initialization, require_same_model
 from vqvc.training.objective import Phase
@@ -19,6 +19,18 @@ def _model(speakers, config=CONFIG):
         model.f0_conditioner.f0_sums += 1 + torch.arange(speakers)[:, None]
     model.global_variance += 1 + torch.arange(speakers)[:, None]
     return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ({"strides": [16, 1]}, r"encoder\.strides: must be at least 2"),
+        ({"context_kernel": 2, "context_dilations": [2]}, r"encoder\.context_kernel: must be odd"),
+    ],
+)
+def test_a_model_whose_file_could_not_be_read_is_not_trained(store, tmp_path, encoder, message):
+    with pytest.raises(ConfigError, match=message):
+        trainer(tiny_config(encoder=encoder), store, tmp_path / "run")
 
 
 def test_weights_are_taken_and_speakers_follow_their_names(store, tmp_path):

@@ -45,6 +45,15 @@ def test_bits_are_those_of_whole_utterances(model, store, monkeypatch, window_fr
     assert 1 <= held_out.codes_used <= held_out.codebook_size == 8 and held_out.perplexity <= held_out.codes_used + 1e-6
 
 
+def test_windows_that_begin_within_the_prediction_order_have_their_history(store, monkeypatch):
+    monkeypatch.setattr(validation, "WINDOW_FRAMES", 3)
+    torch.manual_seed(0)
+    model = build_model(tiny_config(decoder={"lpc_order": 16, "conditioning_hop": 4}).model, len(SPEAKERS)).eval()
+    with torch.no_grad():
+        expected = _by_hand(model, store, store.subset("dev"))
+    assert validate(model, store, "dev", SPEAKERS).bits_per_sample == pytest.approx(expected, abs=1e-4)
+
+
 def test_bits_without_f0_show_what_f0_is_worth(store):
     torch.manual_seed(0)
     model = build_model(tiny_config(decoder={"f0": True}).model, len(SPEAKERS)).eval()

@@ -1,4 +1,4 @@
-"""All that is taken from a source: codes, loudness and F0 contour, at the level of training."""
+"""Analysis of a source recording: codes, loudness and F0 contour, at the level of training."""
 
 import math
 from dataclasses import dataclass
@@ -11,28 +11,29 @@ from vqvc.conversion.encoding import device_of, encode
 from vqvc.nn.pitch import HIGHEST_HZ, LOWEST_HZ
 from vqvc.nn.vqvae import VQVAE
 
-PITCH_RANGE = (math.log2(LOWEST_HZ) - 0.1, math.log2(HIGHEST_HZ) + 0.1)  # of the tracker, which looks between lags
-PITCH_BINS = 600  # of a twentieth of a semitone
-VOICED = 0.5  # voicing above which a frame's pitch counts
-UNVOICED = 1e-6  # weight of the others, where no frame is voiced
+PITCH_RANGE = (math.log2(LOWEST_HZ) - 0.1, math.log2(HIGHEST_HZ) + 0.1)  # with a margin, as the tracker interpolates
+PITCH_BINS = 600  # of a histogram over PITCH_RANGE; each is about a twentieth of a semitone
+VOICED = 0.5  # voicing above which a frame counts as voiced
+UNVOICED = 1e-6  # weight of other frames, which matter only if no frame is voiced
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a conversion needs of a recording. T codes stand for T * hop samples at the model's rate."""
+    """What a conversion needs from a recording of T codes, that is, T * hop samples at the model's rate."""
 
     codes: np.ndarray  # (T,) int64
     loudness: np.ndarray  # (T,) energy at each code
-    f0_contour: np.ndarray | None  # (3, T), see ``nn.pitch.F0Conditioner``; None for a model that takes none
-    gain_db: float  # what brought the recording to the level of training
+    f0_contour: np.ndarray | None  # (3, T), see ``nn.pitch.F0Conditioner``; None if the model is not conditioned on F0
+    gain_db: float  # the gain that brought the recording to the level of training
     length_samples: int  # of the recording, at the model's rate
 
 
 def analyse(model: VQVAE, samples: np.ndarray, gain_db: float = 0.0, f0_centre: float | None = None) -> Analysis:
-    """The analysis of samples (T,) float32 at the model's rate and at the level of training.
+    """Analyse samples (T,) float32 at the model's rate and at the level of training.
 
-    gain_db: what brought them there, kept in the result. f0_centre: median pitch (log2 of Hz) of the recording that the samples
-    are a part of; their own when None. Raises AudioError for fewer samples than one code stands for.
+    gain_db: the gain that brought them to this level, for the result. f0_centre: median pitch (log2 of Hz) of the
+    recording that the samples are a part of; their own when None. Raises AudioError for fewer samples than one code
+    has.
     """
     padded = np.pad(np.asarray(samples, np.float32), (0, -len(samples) % model.hop_length))
     codes = encode(model, padded if len(samples) >= model.hop_length else samples)
@@ -41,7 +42,7 @@ def analyse(model: VQVAE, samples: np.ndarray, gain_db: float = 0.0, f0_centre: 
 
 
 def levelled(model: VQVAE, samples: np.ndarray) -> level.Levelled:
-    """Samples (T,) at the level of training, their length kept; raises AudioError for silence."""
+    """Scale samples (T,) to the level of training, without trimming them; raises AudioError for silence."""
     settings = model.config.audio
     return level.normalise(samples, settings.sample_rate, settings.level_rms, trim=False)
 
@@ -49,7 +50,7 @@ def levelled(model: VQVAE, samples: np.ndarray) -> level.Levelled:
 def loudness(samples: np.ndarray, hop: int) -> np.ndarray:
     """Energy (ceil(T / hop),) of each code's samples, smoothed over five codes."""
     frames = np.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
-    return np.convolve((frames**2).mean(1), np.ones(5) / 5)[2:-2]  # mode "same" would make five of fewer
+    return np.convolve((frames**2).mean(1), np.ones(5) / 5)[2:-2]  # mode "same" returns at least five numbers
 
 
 @torch.inference_mode()
@@ -69,10 +70,10 @@ def f0_contour(model: VQVAE, samples: np.ndarray, centre: float | None = None) -
 
 @torch.inference_mode()
 def pitch_counts(model: VQVAE, samples: np.ndarray, first: int = 0, last: int | None = None) -> np.ndarray:
-    """How much voicing (PITCH_BINS,) codes first to last of samples (T,) have at each pitch; those of parts add up.
+    """A histogram (PITCH_BINS,) of pitch over codes [first, last) of samples (T,), weighted by voicing.
 
-    Frames that are less likely voiced than not count only where no other does, since their pitch means little. Zeros for a
-    model that is not conditioned on F0.
+    Histograms of parts of a recording can be added up. Unvoiced frames have a tiny weight: they matter only if no frame
+    is voiced, since their pitch is unreliable. Zeros for a model that is not conditioned on F0.
     """
     if model.f0_conditioner is None:
         return np.zeros(PITCH_BINS)
@@ -83,16 +84,19 @@ def pitch_counts(model: VQVAE, samples: np.ndarray, first: int = 0, last: int | 
 
 
 def pitch_bins(pitch: np.ndarray) -> np.ndarray:
-    """The bins (T,) int64 of a histogram of PITCH_BINS that pitch (T,), log2 of Hz, falls in."""
+    """The histogram bins (T,) int64, from 0 to PITCH_BINS - 1, of pitch (T,) in log2 of Hz."""
     place = (pitch - PITCH_RANGE[0]) * PITCH_BINS / (PITCH_RANGE[1] - PITCH_RANGE[0])
     return np.clip(place, 0, PITCH_BINS - 1).astype(np.int64)
 
 
 def median_pitch(counts: np.ndarray) -> float:
-    """The median (log2 of Hz) of ``pitch_counts``; the mean would follow the octave errors of a tracker, and noise."""
-    reached = np.cumsum(counts)
-    place = int(np.searchsorted(reached, reached[-1] / 2))
-    inside = (reached[-1] / 2 - (reached[place] - counts[place])) / max(counts[place], 1e-300)
+    """The median in log2 of Hz of a histogram of ``pitch_counts``, interpolated within a bin.
+
+    Octave errors of the tracker and noise change a median less than a mean.
+    """
+    cumulative = np.cumsum(counts)
+    place = int(np.searchsorted(cumulative, cumulative[-1] / 2))
+    inside = (cumulative[-1] / 2 - (cumulative[place] - counts[place])) / max(counts[place], 1e-300)
     return float(PITCH_RANGE[0] + (place + inside) * (PITCH_RANGE[1] - PITCH_RANGE[0]) / PITCH_BINS)
 
 

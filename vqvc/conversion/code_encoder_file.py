@@ -1,7 +1,9 @@
-"""The file of an encoder and its codebook alone, without a decoder; its codes are units of speech.
+"""The file of an encoder and its codebook without a decoder.
 
-weights      the CodeEncoder's state_dict; matrices of the encoder as int8 with a float32 scale for each row, the rest as float32
-metadata     format version; config (a ModelConfig), training (JSON); checksum (SHA-256 over all of these and the weights)
+weights      the CodeEncoder's state_dict; matrices of the encoder as int8 with a float32 scale for each row, the rest
+             as float32
+metadata     code_encoder_version; config (a ModelConfig) and training as JSON; checksum (SHA-256 over all of these and
+             the weights)
 """
 
 import json
@@ -21,7 +23,7 @@ from vqvc.nn.code_encoder import CodeEncoder
 
 FORMAT_VERSION = 1
 TRAINING_ONLY = ("quantizer.counts", "quantizer.sums")
-SCALE, LEVELS = "_scale", 127  # suffix of the scales' name; the largest int8 value
+SCALE, LEVELS = "_scale", 127  # suffix of the names of scales; the largest int8 value
 KIND = tensorfile.Kind(
     what="a code encoder",
     version_key="code_encoder_version",
@@ -35,7 +37,7 @@ KIND = tensorfile.Kind(
 
 @dataclass(frozen=True)
 class CodeEncoderFile:
-    """A whole file; ``model`` is in evaluation mode."""
+    """The contents of a file. ``model`` is in evaluation mode."""
 
     path: Path
     config: ModelConfig
@@ -45,24 +47,27 @@ class CodeEncoderFile:
 
 
 def write(path: str | Path, model: CodeEncoder, training: dict) -> str:
-    """Write the parts of a model that make codes, atomically; returns the checksum. training: any JSON value that describes the run."""
-    whole = build_code_encoder(model.config)
+    """Write the parts of a model that compute codes, atomically; returns the checksum.
+
+    training: any JSON value that describes the run.
+    """
+    code_encoder = build_code_encoder(model.config)
     weights = model.state_dict()
-    whole.load_state_dict({name: weights[name] for name in whole.state_dict()})
+    code_encoder.load_state_dict({name: weights[name] for name in code_encoder.state_dict()})
     metadata = {
         "config": json.dumps(model.config.to_dict()),
         "training": json.dumps(training, ensure_ascii=False, allow_nan=False),
     }
-    return tensorfile.write(path, KIND, _stored(whole), metadata)
+    return tensorfile.write(path, KIND, _stored(code_encoder), metadata)
 
 
 def is_one(path: str | Path) -> bool:
-    """Whether a file's metadata names it a code encoder; nothing else is checked."""
+    """Whether the metadata of a file say that it is a code encoder; nothing else is checked."""
     return tensorfile.is_one(path, KIND)
 
 
 def read(path: str | Path) -> CodeEncoderFile:
-    """The whole file, checksum verified. Raises ModelError for one that is damaged, forged, foreign or of another format."""
+    """Read a file and verify its checksum. Raises ModelError if it is damaged, forged, foreign or of another format."""
     file = tensorfile.read_header(path, KIND)
     try:
         config = _config.model_from_dict(json.loads(file.metadata["config"]))
@@ -90,14 +95,15 @@ def _build(config: ModelConfig) -> CodeEncoder:
 
 
 def _stored(model: CodeEncoder) -> dict[str, Tensor]:
-    """What the file holds of a code encoder, in the formats of the file."""
-    found = {}
+    """The tensors of the file for a code encoder."""
+    stored = {}
     for name, tensor in model.state_dict().items():
         if name in TRAINING_ONLY:
             continue
         if name.startswith("encoder.") and tensor.ndim == 2:
             scale = tensor.abs().amax(1).clamp(min=1e-12) / LEVELS
-            found[name], found[name + SCALE] = (tensor / scale[:, None]).round().to(torch.int8), scale
+            stored[name] = (tensor / scale[:, None]).round().to(torch.int8)
+            stored[name + SCALE] = scale
         else:
-            found[name] = tensor
-    return found
+            stored[name] = tensor
+    return stored

@@ -1,4 +1,4 @@
-"""What converted speech says about itself in its metadata, and whose voices may be enrolled."""
+"""Metadata that mark a sound file as converted speech, and the note on consent for enrolling voices."""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ CONSENT = "Enroll only voices whose owners agree to it, and say that converted s
 
 
 def tags_of(model: "Header", target: "int | EnrolledVoice") -> dict[str, str]:
-    """libsndfile's strings by name for speech as ``target``, an index of the model's table or an enrolled voice."""
-    software, speaker = f"vqvc {__version__}", model.speakers[target].name if isinstance(target, int) else target.name
+    """Tags by libsndfile's names for speech as ``target``, an index in the model's table or an enrolled voice."""
+    software = f"vqvc {__version__}"
+    speaker = model.speakers[target].name if isinstance(target, int) else target.name
     return {
         "software": software,
         "comment": f"{software}, model {model.path.stem} {model.checksum[:8]}, speaker {speaker}",

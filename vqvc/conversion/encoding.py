@@ -1,7 +1,7 @@
-"""Codes of recordings of any length, in bounded memory: pieces that overlap by what the encoder looks at.
+"""Encoding of recordings of any length in overlapping pieces, in bounded memory.
 
-A code depends on its own samples and on so much on either side as the encoder's layers see. A piece is therefore encoded
-with that much more at its ends, whose codes are thrown away: the codes are those of the whole.
+A code depends on its own samples and on the receptive field of the encoder on either side. Each piece is encoded with
+that much context, and the codes of the context are dropped. The codes are therefore those of the whole recording.
 """
 
 import math
@@ -16,21 +16,20 @@ from vqvc.errors import AudioError
 from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.precision import working_dtype
 
-PIECE_S = 30.0  # of speech that is encoded at a time
-SLOPE_FRAMES = 4  # that the differences of MFCC look at, on either side
+PIECE_S = 30.0  # length of a piece
+SLOPE_FRAMES = 4  # frames on either side that the second differences of MFCC depend on
 
 
 def context_codes(model: CodeEncoder) -> int | None:
-    """Codes on either side that can influence a code; None where the whole recording does (``encoder.input: units``)."""
+    """How many codes on either side influence a code; None if the whole recording does (``encoder.input: units``)."""
     settings, hop = model.config.encoder, model.hop_length
     if settings.input == "units":
         return None
     frames, samples_per_frame = 0, 1  # of the strided layers' input, on either side
     if settings.input != "waveform":
         samples_per_frame = settings.feature_hop
-        frames = math.ceil(model.encoder_window_samples / 2 / samples_per_frame) + (
-            SLOPE_FRAMES if settings.input == "mfcc" else 0
-        )
+        frames = math.ceil(model.encoder_window_samples / 2 / samples_per_frame)
+        frames += SLOPE_FRAMES if settings.input == "mfcc" else 0
     step = 1
     for stride in settings.strides:
         frames += stride * step
@@ -39,12 +38,12 @@ def context_codes(model: CodeEncoder) -> int | None:
 
 
 def device_of(model: CodeEncoder) -> torch.device:
-    """Where the network is."""
+    """The device of the network."""
     return model.quantizer.codebook.device
 
 
 def encoder_precision(model: CodeEncoder) -> torch.autocast:
-    """Context in which the encoder runs as it was trained: bfloat16 where the device has it, else float32."""
+    """The autocast context of the encoder: the precision of training, but float32 if the device lacks bfloat16."""
     device = device_of(model)
     dtype = working_dtype(model.config.precision, device)
     return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
@@ -52,14 +51,14 @@ def encoder_precision(model: CodeEncoder) -> torch.autocast:
 
 @torch.inference_mode()
 def encode_blocks(model: CodeEncoder, blocks: Iterable[np.ndarray], piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
-    """Codes (int64, in order) of samples that come in blocks (T,) float32, at the model's rate and level.
+    """Encode a signal of T samples that comes in float32 blocks, at the model's rate and level; yields int64 codes.
 
-    Together ceil(T / hop) codes; the end is padded with silence. piece_s: seconds that are encoded at a time; the codes do
-    not depend on it. Raises AudioError for fewer samples than one code stands for.
+    There are ceil(T / hop) codes in all; the end is padded with silence. piece_s: length of the pieces in seconds; the
+    codes do not depend on it. Raises AudioError for fewer samples than one code has.
     """
     hop, context = model.hop_length, context_codes(model)
     piece = max(1, round(piece_s * model.config.audio.sample_rate / hop)) if context is not None else None
-    held, skip, length = np.zeros(0, np.float32), 0, 0  # skip: codes at the start of ``held`` that were given already
+    held, skip, length = np.zeros(0, np.float32), 0, 0  # skip: codes at the start of ``held`` that were yielded already
     for block in blocks:
         length += len(block)
         held = np.concatenate([held, np.asarray(block, np.float32)])
@@ -84,18 +83,18 @@ def _encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
 
 
 def encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
-    """Codes (ceil(T / hop),) int64 of samples (T,) float32 at the model's rate and level, padded with silence.
+    """Encode samples (T,) float32 at the model's rate and level: codes (ceil(T / hop),) int64.
 
-    Raises AudioError for fewer samples than one code stands for.
+    The end is padded with silence. Raises AudioError for fewer samples than one code has.
     """
     return np.concatenate(list(encode_blocks(model, [samples])))
 
 
 def encode_recording(model: CodeEncoder, recording: Given, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
-    """Codes (ceil(T / hop),) int64 of a recording of any length, and T, its length at the model's rate.
+    """Encode a recording of any length: codes (ceil(T / hop),) int64, and its length T at the model's rate.
 
-    It is read twice, for its level and for its codes, a block at a time. Raises AudioError for a recording that is
-    unreadable, silent, not finite or shorter than one code.
+    It is read twice in blocks, first for its level. Raises AudioError if it is unreadable, silent, not finite or
+    shorter than one code.
     """
     settings = model.config.audio
     source = Source.of(recording, settings.sample_rate)
@@ -111,6 +110,8 @@ def encode_recording(model: CodeEncoder, recording: Given, piece_s: float = PIEC
         levelled = ((block - np.float32(dc)) * np.float32(gain) for block in blocks())
         parts = list(encode_blocks(model, levelled, piece_s))
     except AudioError as error:
-        text, name = str(error), f"{source.name}: "
-        raise AudioError(text if source.path is None or text.startswith(name) else name + text) from None
+        message, prefix = str(error), f"{source.name}: "
+        if source.path is not None and not message.startswith(prefix):
+            message = prefix + message
+        raise AudioError(message) from None
     return np.concatenate(parts), meter.length

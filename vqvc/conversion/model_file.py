@@ -1,9 +1,11 @@
 """The released model file: weights, settings, speaker table and checksum in one safetensors file.
 
     weights      the VQVAE's state_dict without the modules cpc, unit_head and adversary, which only training uses
-    metadata     format_version; config (a ModelConfig), speakers, training (JSON; a speaker with "listed": false is not offered); checksum (SHA-256 over all of these and the weights)
+    metadata     format_version; config (a ModelConfig), speakers and training as JSON; checksum (SHA-256 over all of
+                 these and the weights); a speaker with "listed": false is not offered to users
 
-Nothing in it is ever run: pickles are refused. The header alone holds speakers and settings, read before weights are read.
+No code in a file is ever run: pickles are refused. Settings and speakers are in the header and can be read without the
+weights.
 """
 
 import dataclasses
@@ -41,7 +43,7 @@ KIND = tensorfile.Kind(
 
 
 class NamedSpeaker(Protocol):
-    """What ``write`` needs of a speaker: the lines of a store's speakers.tsv have it."""
+    """The fields of a speaker that ``write`` needs; the rows of a store's speakers.tsv have them."""
 
     speaker: str
     gender: str
@@ -55,7 +57,7 @@ class Speaker:
     name: str
     gender: str = ""  # f or m
     accent: str = ""
-    listed: bool = True  # False: trained on, but not offered by --list-speakers and suggestions
+    listed: bool = True  # False: not offered by --list-speakers and in suggestions
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,21 @@ class Header:
     @property
     def listed_speakers(self) -> tuple[Speaker, ...]:
         """The speakers that are offered, in the table's order."""
-        return tuple(one for one in self.speakers if one.listed)
+        return tuple(speaker for speaker in self.speakers if speaker.listed)
 
     @property
     def has_decoder(self) -> bool:
-        """Whether the decoder was trained; what it synthesizes is noise otherwise."""
+        """Whether the decoder was trained; otherwise it synthesizes noise."""
         settings = self.training.get("settings")
         return not (isinstance(settings, dict) and settings.get("decoder_weight") == 0)
 
     def require_decoder(self) -> None:
-        """Raise ModelError for a model whose decoder was left out of training."""
+        """Raise ModelError if the model was trained without its decoder."""
         if not self.has_decoder:
             raise ModelError(f"{self.path}: was trained without a decoder; it makes codes alone, with vqvc-encode")
 
     def speaker_index(self, name: str) -> int:
-        """The table's index of a speaker, listed or not; raises UsageError with the nearest listed names."""
+        """The index of a speaker in the table, listed or not. Raises UsageError with similar names if there is none."""
         names = [one.name for one in self.speakers]
         if name in names:
             return names.index(name)
@@ -104,21 +106,21 @@ class ModelFile(Header):
 
 
 def match_speakers(names: Sequence[str], patterns: Sequence[str]) -> frozenset[str]:
-    """The names that a pattern (fnmatch, upper and lower case distinct) matches: speakers that are not to be listed.
+    """The names that match a pattern (fnmatch, case-sensitive), for the speakers that are not to be listed.
 
-    Raises UsageError for a pattern that matches none, and where no name would be left.
+    Raises UsageError if a pattern matches no name, and if the patterns match all names.
     """
-    found: set[str] = set()
+    unlisted: set[str] = set()
     for pattern in patterns:
         matched = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
         if not matched:
             raise UsageError(
                 f"--unlisted {pattern}: matches no speaker; the nearest are {', '.join(nearest(pattern, names))}"
             )
-        found.update(matched)
-    if patterns and len(found) == len(set(names)):
+        unlisted.update(matched)
+    if patterns and len(unlisted) == len(set(names)):
         raise UsageError(f"--unlisted {' '.join(patterns)}: matches all speakers; leave one to convert to")
-    return frozenset(found)
+    return frozenset(unlisted)
 
 
 def write(
@@ -129,9 +131,10 @@ def write(
     *,
     unlisted: Collection[str] = (),
 ) -> str:
-    """Write the model file atomically; returns its checksum.
+    """Write a model file atomically; returns its checksum.
 
-    training: any JSON value that describes the run. unlisted: names of speakers that are not offered.
+    speakers: the rows of the speaker table, in order. training: a JSON object that describes the run. unlisted: names
+    of speakers that are not offered to users.
     """
     weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(TRAINING_ONLY)}
     table = [
@@ -148,14 +151,15 @@ def write(
 
 
 def read_header(path: str | Path) -> Header:
-    """Settings and speakers of a model file, without its weights. Raises ModelError."""
+    """Read settings and speakers of a model file, without its weights. Raises ModelError if it is not sound."""
     return _header(tensorfile.read_header(path, KIND))
 
 
 def read(path: str | Path) -> ModelFile:
-    """The whole model file, checksum verified. Raises ModelError for one that is damaged, forged, foreign or of another format.
+    """Read a model file and verify its checksum.
 
-    Shapes are compared with the settings before a weight is read or a network is built.
+    Raises ModelError if it is damaged, forged, foreign or of another format. Shapes are compared with the settings
+    before weights are read and memory is allocated.
     """
     file = tensorfile.read_header(path, KIND)
     header = _header(file)
@@ -189,14 +193,15 @@ def _header(file: TensorFile) -> Header:
 
 
 def _speakers(table: list) -> tuple[Speaker, ...]:
-    """The speaker table; raises ValueError, KeyError or TypeError for what is none."""
+    """Parse the speaker table; raises ValueError, KeyError or TypeError if it is not valid."""
     if not isinstance(table, list) or not 1 <= len(table) <= MOST_SPEAKERS:
         raise ValueError("a list of speakers")
-    found = tuple(Speaker(one["name"], one["gender"], one["accent"], one.get("listed", True)) for one in table)
-    if not all(isinstance(text, str) for one in found for text in (one.name, one.gender, one.accent)):
-        raise TypeError("names are text")
-    if not all(isinstance(one.listed, bool) for one in found):
-        raise TypeError("a speaker is listed or not")
-    if len({one.name for one in found}) < len(found):
-        raise ValueError("a speaker stands twice")
-    return found
+    speakers = tuple(Speaker(row["name"], row["gender"], row["accent"], row.get("listed", True)) for row in table)
+    for speaker in speakers:
+        if not all(isinstance(text, str) for text in (speaker.name, speaker.gender, speaker.accent)):
+            raise TypeError("names are text")
+        if not isinstance(speaker.listed, bool):
+            raise TypeError("a speaker is listed or not")
+    if len({speaker.name for speaker in speakers}) < len(speakers):
+        raise ValueError("two speakers have the same name")
+    return speakers

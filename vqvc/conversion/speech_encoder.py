@@ -1,4 +1,4 @@
-"""What makes codes of speech and needs no decoder: an encoder and its codebook, alone in their file or in a model's."""
+"""Encoding of speech without a decoder, by an encoder and its codebook from a code encoder's or a model's file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def read_file(path: str | Path) -> "CodeEncoderFile | ModelFile":
-    """The whole file; both kinds have ``path``, ``config``, ``checksum`` and ``model``, which is a ``CodeEncoder``.
+    """Read the file of a code encoder or of a model.
 
-    Raises ModelError for a file that is missing, damaged or of neither kind.
+    Both have ``path``, ``config``, ``checksum`` and ``model``, a ``CodeEncoder``. Raises ModelError if the file is
+    missing, damaged or neither of the two.
     """
     return code_encoder_file.read(path) if code_encoder_file.is_one(path) else model_file.read(path)
 
@@ -26,8 +27,9 @@ def read_file(path: str | Path) -> "CodeEncoderFile | ModelFile":
 class SpeechEncoder:
     """An encoder and its codebook. Make one with :func:`vqvc.load_encoder`.
 
-    sample_rate: Hz, of samples that are given without a rate; hop_length: samples per code; checksum: of its file; device: where
-    it runs; model: the network, in evaluation mode.
+    sample_rate: in Hz, also of samples that are given without a rate. hop_length: samples per code. checksum: of the
+        file.
+    device: of the network. model: the network, in evaluation mode.
     """
 
     def __init__(self, file: "CodeEncoderFile | ModelFile", device: str | None = None) -> None:
@@ -39,17 +41,18 @@ class SpeechEncoder:
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None) -> "SpeechEncoder":
-        """Read a file of either kind; raises ModelError as ``read_file`` does."""
+        """Read a code encoder or a model file. Raises ModelError as ``read_file`` does."""
         return cls(read_file(path), device)
 
     @property
     def codebook(self) -> np.ndarray[Any, Any]:
-        """(K, D) float32."""
+        """The vectors of the codes, (K, D) float32."""
         return self.model.quantizer.codebook.detach().cpu().numpy()
 
     def encode(self, source: "Given") -> np.ndarray[Any, Any]:
-        """Codes (ceil(T / hop_length),) int64 of a recording of any length: a path, samples (T,), or samples and their rate in Hz.
+        """Encode a recording of any length: codes (ceil(T / hop_length),) int64.
 
-        Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
+        source: a path; samples (T,); or samples and their rate in Hz. Raises AudioError if the recording is unreadable,
+        silent, not finite or shorter than one code.
         """
         return encoding.encode_recording(self.model, Source.of(source, self.sample_rate))[0]

@@ -1,4 +1,4 @@
-"""What every engine of the sampling loop offers, whatever it runs on."""
+"""The interface of the engines that run the sampling loop on a CPU or a GPU."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from vqvc.nn.vqvae import Conditioning
 
 @dataclass(frozen=True)
 class Job:
-    """One stretch of speech to be synthesized from a cold start.
+    """A stretch of speech to synthesize, with silence before it.
 
-    frames: (F, C); predictor: (F, P) and gain: (F,) or None for the categorical output; float32.
-    seed: of its draws; position: of its first sample in the recording, so that draws belong to places.
+    frames: (F, C) float32, conditioning. predictor: (F, P) and gain: (F,) float32; None for the categorical output.
+    seed: of the random draws. position: of the first sample in the recording; a draw depends on seed and position.
     """
 
     frames: np.ndarray
@@ -26,7 +26,7 @@ class Job:
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise UsageError for a temperature that draws cannot have."""
+    """Raise UsageError unless the temperature is above 0."""
     if not temperature > 0:
         raise UsageError(f"temperature {temperature}: must be above 0 (1 samples from the model's own distribution)")
 
@@ -35,8 +35,8 @@ def check_temperature(temperature: float) -> None:
 class Engine(Protocol):
     """A model's decoder, ready to sample.
 
-    precision: "float32" or "bfloat16", of the layers; mixture: whether the output is one of logistics; hop: samples per
-    conditioning frame; receptive_field: samples; streams: how many ``run`` works on at a time.
+    precision: of the layers, "float32" or "bfloat16". mixture: whether the output is a mixture of logistics. hop:
+    samples per conditioning frame. receptive_field: in samples. streams: how many ``run`` works on at a time.
     """
 
     precision: str
@@ -46,9 +46,9 @@ class Engine(Protocol):
     streams: int
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Any:
-        """State of ``streams`` streams with silence before them; what ``feed`` advances.
+        """Make the state of ``streams`` streams with silence before them, for ``feed``.
 
-        seeds: of the draws of each; positions: of its first sample in the recording, 0 when None.
+        seeds: of the draws of each stream. positions: of its first sample in the recording, 0 when None.
         """
 
     def feed(
@@ -59,10 +59,10 @@ class Engine(Protocol):
         forced: np.ndarray | None = None,
         observe: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Classes (streams, F * hop) uint8 for F more conditioning frames.
+        """Generate the samples of F more conditioning frames: classes (streams, F * hop) uint8. Updates ``state``.
 
-        forced: (streams, up to F * hop) classes to take instead of drawing. With ``observe`` also the raw outputs
-        (streams, F * hop, outputs) float32 that the draws were made from.
+        forced: (streams, N) classes, N up to F * hop, that are used for the first N samples instead of drawing.
+        observe: also return the raw outputs (streams, F * hop, outputs) float32.
         """
 
     def run(
@@ -72,7 +72,8 @@ class Engine(Protocol):
         lanes: int | None = None,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
-        """Classes (F * hop,) uint8 of every job, up to ``lanes`` of them at a time.
+        """Generate the classes (F * hop,) uint8 of every job.
 
-        progress: called with the number of samples that were just made.
+        lanes: how many jobs are worked on at a time; the engine's own choice when None. progress: called with the
+        number of samples that were just generated.
         """

@@ -1,7 +1,7 @@
-"""Jobs of any length on a fixed number of streams: which job a stream works on, and how far all of them advance at once.
+"""Schedules jobs of any length on a fixed number of streams, for every engine.
 
-The same for every engine. The longest jobs begin first; a stream whose job has ended takes the next one. Several
-workers, each with streams of its own, may share the jobs.
+The longest jobs begin first. A stream whose job has ended takes the next one. Several workers, each with its own
+streams, may share the jobs.
 """
 
 import threading
@@ -14,31 +14,31 @@ import numpy as np
 
 from vqvc.engine.protocol import Job
 
-SPAN = 8  # frames that streams advance between two looks at the list of jobs
+SPAN = 8  # frames that streams advance before finished jobs are replaced
 
 
 class Streams(Protocol):
-    """The state of ``count`` streams, which are begun again for one job after the other.
+    """The state of ``count`` streams, each of which is reset for one job after another.
 
-    move: lets stream ``target`` go on as ``source`` would, so that the streams in use are the first ones; None where an
-    idle stream costs nothing.
+    move: ``move(source, target)`` copies the state of a stream, so that the streams in use can be kept first; None for
+    an engine in which idle streams cost nothing.
     """
 
     count: int
     move: Callable[[int, int], None] | None
 
     def begin(self, rows: Sequence[int], seeds: Sequence[int], positions: Sequence[int]) -> None:
-        """Silence before these streams; seeds of their draws and positions of their first samples."""
+        """Reset streams ``rows`` to silence. seeds: of their draws. positions: of their first samples."""
 
 
-# (streams, frames (B, F, C), predictor (B, F, P), gain (B, F), temperature) -> classes (B, F * hop) uint8; predictor and
-# gain are None for the categorical output
+# (streams, frames (B, F, C), predictor (B, F, P), gain (B, F), temperature) -> classes (B, F * hop) uint8;
+# predictor and gain are None for the categorical output
 Advance = Callable[[Streams, np.ndarray, np.ndarray | None, np.ndarray | None, float], np.ndarray]
 
 
 @dataclass
 class _Lane:
-    """A job under way; ``classes`` are filled up to ``done`` frames."""
+    """A job in progress. ``classes`` is filled up to ``done`` frames."""
 
     job: Job
     classes: np.ndarray
@@ -58,13 +58,16 @@ def run(
     workers: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> list[np.ndarray]:
-    """Classes (F * hop,) uint8 of every job.
+    """Generate the classes (F * hop,) uint8 of every job.
 
-    start: makes the streams of one worker. progress: called from the workers with the number of samples that were just
-    made. What one worker raises, and Ctrl-C, ends the others within a span.
+    hop: samples per frame. start: makes the streams of one worker. advance: generates some frames of all streams.
+    progress: called from the workers with the number of samples that were just generated.
+
+    Raises what a worker raises; the other workers then stop within ``SPAN`` frames, as they do on Ctrl-C.
     """
     results = [np.zeros(len(job.frames) * hop, np.uint8) for job in jobs]
-    longest_first = sorted((i for i in range(len(jobs)) if len(jobs[i].frames)), key=lambda i: -len(jobs[i].frames))
+    not_empty = [i for i, job in enumerate(jobs) if len(job.frames)]
+    longest_first = sorted(not_empty, key=lambda i: len(jobs[i].frames), reverse=True)
     if not longest_first:
         return results
     waiting = iter([_Lane(jobs[i], results[i]) for i in longest_first])
@@ -85,7 +88,7 @@ def run(
             for done in as_completed([pool.submit(work) for _ in range(workers)]):
                 done.result()
         finally:
-            stop.set()  # the pool waits for all of its threads
+            stop.set()  # leaving the context waits for all threads
     return results
 
 
@@ -98,16 +101,16 @@ def _work(
     progress: Callable[[int], None],
     stop: threading.Event,
 ) -> None:
-    """One worker's share: its streams take the next job when they have finished one, until there are no more or ``stop``."""
+    """One worker: each stream takes another job when it has finished one, until none is left or ``stop`` is set."""
     lanes: dict[int, _Lane] = {}  # by stream
-    idle = list(reversed(range(streams.count)))  # the next one to be used last
+    idle = list(reversed(range(streams.count)))  # a stack: the first stream is used first
     while not stop.is_set():
-        fresh = {}
+        new_lanes = {}
         while idle and (lane := next_lane()) is not None:
-            fresh[idle.pop()] = lane
-        jobs = [lane.job for lane in fresh.values()]
-        streams.begin(list(fresh), [job.seed for job in jobs], [job.position for job in jobs])
-        lanes |= fresh
+            new_lanes[idle.pop()] = lane
+        jobs = [lane.job for lane in new_lanes.values()]
+        streams.begin(list(new_lanes), [job.seed for job in jobs], [job.position for job in jobs])
+        lanes |= new_lanes
         if not lanes:
             return
         span = min(SPAN, *(lane.left for lane in lanes.values()))
@@ -119,7 +122,7 @@ def _work(
         progress(span * hop * len(lanes))
         for row in sorted((row for row, lane in lanes.items() if not lane.left), reverse=True):
             del lanes[row]
-            if streams.move is not None and row < len(lanes):  # the last one in use takes its place
+            if streams.move is not None and row < len(lanes):  # the last stream in use moves to the free row
                 streams.move(len(lanes), row)
                 lanes[row] = lanes.pop(len(lanes))
                 row = len(lanes)
@@ -129,17 +132,18 @@ def _work(
 def _conditioning(
     lanes: dict[int, _Lane], width: int, span: int
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """The next ``span`` frames of every stream's job, for ``width`` streams; zeros, and a gain of 1, for idle ones."""
+    """Frames, predictor and gain of the next ``span`` frames for ``width`` streams; zeros, and a gain of 1, if idle."""
+    first_job = next(iter(lanes.values())).job
 
     def gathered(name: str, idle: float = 0.0) -> np.ndarray | None:
-        if getattr(some, name) is None:
+        example = getattr(first_job, name)
+        if example is None:
             return None
-        result = np.full((width, span, *getattr(some, name).shape[1:]), idle, np.float32)
+        result = np.full((width, span, *example.shape[1:]), idle, np.float32)
         for row, lane in lanes.items():
             result[row] = getattr(lane.job, name)[lane.done : lane.done + span]
         return result
 
-    some = next(iter(lanes.values())).job
     frames = gathered("frames")
     assert frames is not None
     return frames, gathered("predictor"), gathered("gain", 1.0)

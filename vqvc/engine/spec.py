@@ -1,17 +1,17 @@
-"""The WaveNet's arithmetic in plain NumPy, a sample at a time: the specification that every engine is tested against.
+"""The WaveNet in plain NumPy, one sample at a time: the specification that every engine is tested against.
 
-It is written to be read, not to be fast. One sample of B streams, from top to bottom:
+This code is written to be read, not to be fast. The steps for one sample of B streams are
 
-    class and LPC residual before it -> x                ``enter``
+    previous class and LPC residual -> x                 ``enter``
     x and the conditioning frame -> z of every layer     ``layers``
     z of every layer -> raw outputs                      ``head``
     raw outputs and two uniform numbers -> class         ``choose``
-    class -> what the next sample looks back at          ``remember``
+    class -> state for the next sample                   ``remember``
 
-B: streams, L: layers, K: taps, R, G, S: residual, gate and skip channels, H = G / 2, C: conditioning channels, P: order of
-the linear prediction, M: logistics of the mixture.
+B: streams, L: layers, K: taps, R, G, S: residual, gate and skip channels, H = G / 2, C: conditioning channels, P: order
+of the linear prediction, M: logistics of the mixture.
 
-``layers`` asks a ``Network`` for the numbers: ``Decoder`` here in float32, ``codec.integer_prior`` in whole numbers.
+``layers`` works on any ``Network``: ``Decoder`` here computes in float32, ``codec.integer_prior`` in integers.
 """
 
 from collections import deque
@@ -29,51 +29,52 @@ from vqvc.nn.wavenet import WaveNet
 WORD = 2**64
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64 (Steele et al. 2014)
 
-Taps = Callable[[int, np.ndarray], list[np.ndarray]]  # of a layer with the present input: K inputs, the present last
+Taps = Callable[[int, np.ndarray], list[np.ndarray]]  # (layer, its present input) -> its K inputs, the present one last
 
 
 class Network(Protocol):
-    """A stack of gated layers, in whatever numbers. Rows (..., C) may be streams or samples."""
+    """A stack of gated layers in any arithmetic. Leading dimensions (...) may be streams or samples."""
 
     kernel: int
     dilations: tuple[int, ...]
 
     def gated(self, layer: int, taps: list[np.ndarray], condition: Any) -> np.ndarray:
-        """z (..., H): tanh times sigmoid of the K taps (..., R) and of what the layers are conditioned on."""
+        """z (..., H): the gated activation of a layer, for its K inputs (..., R) and its conditioning."""
 
     def onward(self, layer: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(..., R): the next layer's input."""
+        """The input (..., R) of the next layer, from a layer's input x (..., R) and its z (..., H)."""
 
 
 def layers(net: Network, x: np.ndarray, condition: Any, taps: Taps) -> list[np.ndarray]:
     """z (..., H) of every layer, for the first layer's input x (..., R)."""
-    found = []
+    gated = []
     for layer in range(len(net.dilations)):
-        found.append(net.gated(layer, taps(layer, x), condition))
-        x = net.onward(layer, x, found[-1])
-    return found
+        z = net.gated(layer, taps(layer, x), condition)
+        gated.append(z)
+        x = net.onward(layer, x, z)
+    return gated
 
 
 class Past:
-    """``Taps`` one sample after the other: each layer's inputs are remembered as far as it looks back.
+    """``Taps`` for one sample after another. It stores the inputs of each layer as far as the layer looks back.
 
-    shape: of an input, (B, R) for streams; zeros stand before the first sample.
+    shape: of an input, (B, R) for streams. Inputs before the first sample are zeros.
     """
 
     def __init__(self, net: Network, shape: tuple[int, ...], dtype: type = np.float32):
         self._back = [[(net.kernel - 1 - k) * dilation for k in range(net.kernel - 1)] for dilation in net.dilations]
-        nothing = np.zeros(shape, dtype)
-        self._inputs = [deque([nothing] * max(back, default=0), maxlen=max(back, default=0)) for back in self._back]
+        zeros = np.zeros(shape, dtype)
+        self._inputs = [deque([zeros] * max(back, default=0), maxlen=max(back, default=0)) for back in self._back]
 
     def __call__(self, layer: int, x: np.ndarray) -> list[np.ndarray]:
         inputs = self._inputs[layer]
-        found = [inputs[-back] for back in self._back[layer]] + [x]
+        taps = [*(inputs[-back] for back in self._back[layer]), x]
         inputs.append(x)
-        return found
+        return taps
 
 
 def shifted(net: Network) -> Taps:
-    """``Taps`` of a whole sequence at once: x (T, R) as it was so many samples before, zeros before the first."""
+    """``Taps`` for a whole sequence at once: x (T, R) shifted in time, with zeros before the first sample."""
 
     def taps(layer: int, x: np.ndarray) -> list[np.ndarray]:
         back = [(net.kernel - 1 - k) * net.dilations[layer] for k in range(net.kernel)]
@@ -84,9 +85,9 @@ def shifted(net: Network) -> Taps:
 
 @dataclass(frozen=True)
 class Decoder:
-    """The WaveNet's weights as float32 arrays. ``lpc_input`` is None for the categorical output, which has no LPC inputs.
+    """The WaveNet's weights as float32 arrays, from which every engine builds its own layout.
 
-    Every engine takes its weights from here, in the layout that it needs.
+    ``lpc_input`` is None for the categorical output, which has no LPC inputs.
     """
 
     tap: np.ndarray  # (L, K, R, G); tap K - 1 is the present
@@ -161,7 +162,7 @@ class Decoder:
 
 @dataclass
 class State:
-    """What B streams remember between two samples."""
+    """The state of B streams between two samples."""
 
     inputs: Past  # of the layers
     previous: np.ndarray  # (B,) int64, the class before
@@ -170,7 +171,7 @@ class State:
 
     @classmethod
     def silent(cls, decoder: Decoder, streams: int, order: int) -> "State":
-        """Nothing but silence before."""
+        """The state after silence."""
         return cls(
             inputs=Past(decoder, (streams, decoder.tap.shape[2])),
             previous=np.full(streams, mulaw.SILENCE),
@@ -180,12 +181,12 @@ class State:
 
 
 def predict(state: State, predictor: np.ndarray) -> np.ndarray:
-    """(B,): the linear prediction of the next amplitude, for coefficients (B, P), the latest sample's first."""
+    """The linear prediction (B,) of the next amplitude. predictor: (B, P), for the latest sample first."""
     return (predictor * state.past).sum(1)
 
 
 def enter(decoder: Decoder, state: State, prediction: np.ndarray | None) -> np.ndarray:
-    """(B, R): what the first layer takes."""
+    """The first layer's input (B, R). prediction: (B,), or None for the categorical output."""
     x = decoder.embed[state.previous]
     if decoder.lpc_input is not None:
         x = x + np.stack([LPC_INPUT_GAIN * prediction, state.lpc_residual], axis=1) @ decoder.lpc_input
@@ -195,7 +196,10 @@ def enter(decoder: Decoder, state: State, prediction: np.ndarray | None) -> np.n
 def step(
     decoder: Decoder, state: State, frame: np.ndarray, predictor: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Raw outputs (B, outputs) for the next sample, and its linear prediction (B,), None for the categorical output."""
+    """Raw outputs (B, outputs) for the next sample, and its linear prediction (B,) or None.
+
+    frame: (B, C), the conditioning frame. predictor: (B, P), or None for the categorical output.
+    """
     prediction = None if decoder.lpc_input is None else predict(state, predictor)
     x = enter(decoder, state, prediction)
     return decoder.head(layers(decoder, x, frame, state.inputs)), prediction
@@ -208,23 +212,25 @@ def choose(
     prediction: np.ndarray | None = None,
     gain: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Classes (B,) int64 drawn with two uniform numbers (B, 2) for each stream.
+    """Draw classes (B,) int64 with two numbers uniform (B, 2) from (0, 1) for each stream.
 
-    A mixture of logistics lies around the linear prediction (B,) and is scaled by the gain (B,): a component is drawn by
-    the first number, an amplitude from it by the second. Without prediction a class is drawn by the first.
+    raw: (B, outputs). prediction, gain: (B,) each, of the mixture; None for the categorical output. temperature divides
+    the logits and multiplies the scale of the logistics. For a mixture the first number selects a component and the
+    second an amplitude from it, by the inverse of the logistic's cumulative distribution. For the categorical output
+    the first number selects a class.
     """
     raw, rows = raw.astype(np.float64), np.arange(len(raw))
     if prediction is None:
         return _index(raw / temperature, uniform[:, 0])
     logit, offset, log_scale = np.split(raw, 3, axis=1)
-    chosen = _index(logit / temperature, uniform[:, 0])
-    scale = np.exp(np.maximum(np.log(gain) + log_scale[rows, chosen], MIN_LOG_SCALE))
+    component = _index(logit / temperature, uniform[:, 0])
+    scale = np.exp(np.maximum(np.log(gain) + log_scale[rows, component], MIN_LOG_SCALE))
     logistic = np.log(uniform[:, 1]) - np.log1p(-uniform[:, 1])
-    return mulaw.encode(prediction + gain * offset[rows, chosen] + temperature * scale * logistic)
+    return mulaw.encode(prediction + gain * offset[rows, component] + temperature * scale * logistic)
 
 
 def remember(state: State, classes: np.ndarray, prediction: np.ndarray | None, gain: np.ndarray | None) -> None:
-    """Go on to the next sample after ``classes`` (B,), drawn or given."""
+    """Update the state with the ``classes`` (B,) of the sample, drawn or given."""
     state.previous = classes
     if prediction is not None:
         amplitude = mulaw.decode(classes)
@@ -233,7 +239,10 @@ def remember(state: State, classes: np.ndarray, prediction: np.ndarray | None, g
 
 
 def uniforms(seeds: Sequence[int], position: int) -> np.ndarray:
-    """(B, 2) float64 in (0, 1) for the sample at ``position`` of a recording: SplitMix64's mixing function as a counter."""
+    """Two uniform numbers from (0, 1) per stream, (B, 2) float64, for the sample at ``position`` of a recording.
+
+    They are a function of seed and position alone: SplitMix64's mixing function (Steele et al. 2014) of a counter.
+    """
     return np.array([[_mixed(seed + GOLDEN * (2 * position + which + 1)) for which in range(2)] for seed in seeds])
 
 
@@ -243,6 +252,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _mixed(z: int) -> float:
+    """SplitMix64's mixing function of a 64-bit number, as a number in (0, 1) with 53 bits."""
     z %= WORD
     z = (z ^ z >> 30) * MIX_1 % WORD
     z = (z ^ z >> 27) * MIX_2 % WORD

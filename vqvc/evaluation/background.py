@@ -1,4 +1,4 @@
-"""Judging while speech is made: recognisers, encoders and predictors of quality work in threads of their own."""
+"""Evaluation in background threads: recordings are judged while others are still being converted."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,16 +11,16 @@ from tqdm import tqdm
 from vqvc._util.platform import cores
 from vqvc.evaluation.evaluation_set import EvaluationClip
 
-Judge: TypeAlias = Callable[[Sequence[EvaluationClip]], None]  # gives recordings what it measures, each once
+Judge: TypeAlias = Callable[[Sequence[EvaluationClip]], None]  # stores its results in the recordings
 Result = TypeVar("Result")
 
 
 class BackgroundJudges:
-    """Judges recordings as they are handed over, ``threads`` of them at once; ``wait`` until all are done.
+    """Judges the recordings that are added, in a pool of threads. Use it as a context manager.
 
-    judges: called for each recording in turn, from any thread. threads: all cores when None; each judge works on one.
-    total: recordings that will come, for the progress bar. Used as a context: what has not begun when it is left by an
-    exception is dropped.
+    judges: called in turn for each recording, from any thread. threads: recordings at a time, the number of cores when
+    None; each uses one core. total: number of recordings, for the progress bar. If the context is left by an exception,
+    recordings whose judging has not begun are dropped.
     """
 
     def __init__(self, judges: Sequence[Judge], threads: int | None = None, total: int | None = None):
@@ -39,17 +39,17 @@ class BackgroundJudges:
         self._bar.close()
 
     def add(self, clips: Sequence[EvaluationClip]) -> None:
-        """Hand over recordings; returns at once. Raises what a judge has raised so far."""
+        """Add recordings, without waiting. Raises the error of a judge that has failed so far."""
         for future in [future for future in self._waiting if future.done()]:
             future.result()
         self._waiting += [self._pool.submit(self._judge, clip) for clip in clips]
 
     def submit(self, work: Callable[[], Result]) -> "Future[Result]":
-        """Have something else done among the recordings."""
+        """Run other work in the pool."""
         return self._pool.submit(work)
 
     def wait(self) -> None:
-        """Until everything that was handed over is judged; raises what a judge raised."""
+        """Wait until all recordings are judged. Raises the error of a judge that has failed."""
         for future in self._waiting:
             future.result()
         self._waiting = []

@@ -1,4 +1,4 @@
-"""What any probe figure must beat: codes drawn at random, and k-means on MFCC at the same number of codes and the same rate."""
+"""Baselines of the probe: random codes, and k-means on MFCC with the same number of codes and the same rate."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ from vqvc.errors import CorpusError
 from vqvc.evaluation.probe import LabelledCodes
 
 N_MFCC = 13
-FIT_FRAMES = 200_000  # most frames on which k-means is fitted
+FIT_FRAMES = 200_000  # frames that k-means is fitted on, at most
 
 
 def random_codes(data: LabelledCodes, seed: int) -> LabelledCodes:
-    """``data`` with codes drawn evenly from the codebook: as many and as fast as the real ones, knowing nothing."""
+    """``data`` with codes that are drawn uniformly from the codebook."""
     rng = np.random.default_rng(seed)
     return dataclasses.replace(data, codes=rng.integers(data.codebook_size, size=data.frames, dtype=data.codes.dtype))
 
 
 def centre_mfcc(samples: np.ndarray, sample_rate: int, hop_length: int, count: int | None = None) -> np.ndarray:
-    """(count, 39) float32: 13 MFCC with first and second differences at the centres of codes of ``hop_length`` samples.
+    """13 MFCC with first and second differences at the centres of codes of ``hop_length`` samples: (count, 39) float32.
 
-    They are made every 10 ms, whatever the hop, and read off by the straight line between the two frames around a centre,
-    so that a coarse hop does not blur the differences. ``count`` is ceil(T / hop_length) when it is not given.
+    They are computed every 10 ms and interpolated linearly at the centres, so that a coarse hop does not blur the
+    differences. count: of codes, ceil(T / hop_length) when None.
     """
     fine = sample_rate // 100
     static = mfcc(samples, sample_rate, n_mfcc=N_MFCC, hop_length=fine)
@@ -33,12 +33,12 @@ def centre_mfcc(samples: np.ndarray, sample_rate: int, hop_length: int, count: i
     position = np.clip((np.arange(count) + 0.5) * hop_length / fine - 0.5, 0, frames.shape[1] - 1)
     left = position.astype(np.int64)
     right = np.minimum(left + 1, frames.shape[1] - 1)
-    share = (position - left).astype(np.float32)
-    return (frames[:, left] * (1 - share) + frames[:, right] * share).T.astype(np.float32)
+    weight = (position - left).astype(np.float32)
+    return (frames[:, left] * (1 - weight) + frames[:, right] * weight).T.astype(np.float32)
 
 
 class KMeansCodes:
-    """k-means (mini-batch, seeded) on standardised MFCC with differences, sampled at the codes' centres."""
+    """Codes by mini-batch k-means on standardised MFCC with differences at the centres of the codes."""
 
     definition = (
         "k-means (scikit-learn MiniBatchKMeans, k-means++ start) on 13 MFCC with first and second differences (10 ms grid), "
@@ -51,7 +51,10 @@ class KMeansCodes:
     def features(
         self, data: LabelledCodes, waveform: Callable[[str], np.ndarray], progress: Callable[[int], object]
     ) -> np.ndarray:
-        """(N, 39) float32 for all codes of ``data``; ``waveform`` gives an utterance's samples, ``progress`` is called for each."""
+        """Features (N, 39) float32 at all codes of ``data``.
+
+        waveform: returns the samples of an utterance id. progress: called with 1 for each utterance.
+        """
         rows = np.empty((data.frames, 3 * N_MFCC), dtype=np.float32)
         for index, utt_id in enumerate(data.utt_ids):
             begin, end = data.offsets[index], data.offsets[index + 1]
@@ -61,7 +64,7 @@ class KMeansCodes:
         return rows
 
     def fit(self, rows: np.ndarray) -> "KMeansCodes":
-        """Learn from (N, 39) rows; raises CorpusError when there are fewer rows than codes."""
+        """Fit k-means to ``rows`` (N, 39). Raises CorpusError if there are fewer rows than codes."""
         from sklearn.cluster import MiniBatchKMeans
 
         if len(rows) < self.codebook_size:
@@ -83,7 +86,7 @@ class KMeansCodes:
         return self
 
     def encode(self, rows: np.ndarray) -> np.ndarray:
-        """(N, 39) rows -> (N,) int32 codes."""
+        """Codes (N,) int32 of features ``rows`` (N, 39)."""
         pieces = [
             self.model.predict((rows[begin : begin + 65536] - self.mean) / self.deviation)
             for begin in range(0, len(rows), 65536)
@@ -92,7 +95,7 @@ class KMeansCodes:
 
 
 def picked_minutes(data: LabelledCodes, minutes: float, rate_hz: float, seed: int) -> np.ndarray:
-    """Indices (sorted) of utterances drawn at random that hold about ``minutes`` together; all when there is less."""
+    """Draw utterances that have about ``minutes`` in all (all of them if they have less); returns sorted indices."""
     order = np.random.default_rng(seed).permutation(len(data.utt_ids))
     frames = np.cumsum(np.diff(data.offsets)[order])
     return np.sort(order[: int(np.searchsorted(frames, minutes * 60 * rate_hz)) + 1])
@@ -107,12 +110,12 @@ def kmeans_codes(
     seed: int = 0,
     progress: Callable[[int], object] = lambda count: None,
 ) -> tuple[LabelledCodes, list[LabelledCodes]]:
-    """The same utterances with k-means codes in place of the given ones; learnt on ``fitted`` alone."""
+    """``fitted`` and ``scored`` with k-means codes in place of their codes. k-means is fitted on ``fitted`` only."""
     model = KMeansCodes(fitted.codebook_size, hop_length, sample_rate, seed)
     rows = model.features(fitted, waveform, progress)
     model.fit(rows)
-    ours = dataclasses.replace(fitted, codes=model.encode(rows))
-    theirs = [
-        dataclasses.replace(item, codes=model.encode(model.features(item, waveform, progress))) for item in scored
+    fitted_codes = dataclasses.replace(fitted, codes=model.encode(rows))
+    scored_codes = [
+        dataclasses.replace(data, codes=model.encode(model.features(data, waveform, progress))) for data in scored
     ]
-    return ours, theirs
+    return fitted_codes, scored_codes

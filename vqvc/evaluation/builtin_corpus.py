@@ -1,7 +1,7 @@
-"""A corpus for the probe that needs no download: synthesized by the built-in voices with exact phone times, and encoded by a model.
+"""A corpus for the probe without a download: synthetic speech with exact phone times, encoded by a model.
 
-Six voices fit the map. Scored are sentences of theirs that the map was not fitted on (dev), and two other voices with
-sentences of their own (test).
+The maps are fitted on six voices. They are scored on other sentences of these voices (dev), and on other sentences of
+two other voices (test).
 """
 
 import logging
@@ -20,12 +20,12 @@ from vqvc.corpus.codes import CodeArchive
 logger = logging.getLogger("vqvc.probe")
 
 VOICES, HELD_OUT_VOICES = 8, 2
-SENTENCES, HELD_OUT_SENTENCES = 14, 3  # of each voice, the common ones included
+SENTENCES, HELD_OUT_SENTENCES = 14, 3  # of each voice, including those that all voices read
 
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """What the probe takes: codes, phone segments by utterance, and where the recordings lie."""
+    """The probe's input: codes, phone segments by utterance id, and the folder of the recordings."""
 
     archive: CodeArchive
     segments: dict[str, list[Segment]]
@@ -38,9 +38,10 @@ class EncodedCorpus:
 
 
 def synthesize_and_encode(model_file, folder: Path, jobs: int | None = None) -> EncodedCorpus:
-    """Synthesize the corpus into ``folder``, which must not exist, and encode it with a ``conversion.model_file.ModelFile``.
+    """Synthesize the corpus into ``folder``, which must not exist, and encode it with a ModelFile.
 
-    Raises MissingExtraError without eSpeak NG. Phone times are those of the whole recording: nothing is trimmed.
+    jobs: utterances at a time, the number of cores when None. Recordings are not trimmed, so that phone times are
+    exact. Raises MissingExtraError if eSpeak NG is not installed.
     """
     import torch
 
@@ -73,7 +74,7 @@ def synthesize_and_encode(model_file, folder: Path, jobs: int | None = None) -> 
 
 
 def _subset(path: Path) -> str:
-    """train, dev or test; empty for a common sentence of a held-out voice, which the others read too."""
+    """train, dev or test; "" for a sentence of a held-out voice that the other voices read too."""
     names = [voice.name for voice in synthetic.VOICES[:VOICES]]
     number = int(path.stem.rpartition("_")[2])
     if path.parent.name in names[-HELD_OUT_VOICES:]:

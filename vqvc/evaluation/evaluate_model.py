@@ -1,4 +1,4 @@
-"""The evaluation of a model: which recordings are made, which models judge them, and the content of evaluate.json."""
+"""The evaluation of a model: conversion of held-out utterances, judging, and the content of evaluate.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +18,10 @@ from vqvc.evaluation.metrics import code_set, contour, pitch, quality, speaker, 
 
 @dataclass(frozen=True)
 class Judges:
-    """The judges: a recogniser, speaker encoders by name (figures are quoted by the first), predictors of quality.
+    """The pretrained models that judge recordings. Figures of a judge that is None or missing are left out.
 
-    What is None or empty is left out of the figures. threads: recordings judged at once, all cores when None.
+    recogniser: for word errors. encoders: speaker encoders by name, the main one first. quality: predictors of quality.
+    threads: recordings that are judged at a time, the number of cores when None.
     """
 
     recogniser: Recogniser | None = None
@@ -41,7 +42,10 @@ class Judges:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is converted: see the options of vqvc-evaluate. options: keywords of the converter's ``convert``."""
+    """Which utterances are converted to which speakers; see the options of vqvc-evaluate.
+
+    options: keywords of the converter's ``convert``.
+    """
 
     limit: int = 64
     targets: Sequence[str] = ()
@@ -56,11 +60,13 @@ class Selection:
 def evaluate(
     converter, store, selection: Selection, judges: Judges, out: Path, archive=None, alignment: Mapping | None = None
 ) -> dict:
-    """Convert held-out utterances, and measure the result while it is made: the content of evaluate.json.
+    """Convert held-out utterances and measure the results; returns the content of evaluate.json.
 
-    converter: VoiceConverter; store: PackedStore, or one with strangers; archive: CodeArchive of the model, alignment: {utt_id:
-    segments}, for the figures on codes. Recordings are written under ``out``/wav. Raises UsageError for an unknown target,
-    CorpusError when the store has no speech to convert.
+    converter: VoiceConverter. store: PackedStore or WithStrangers. out: folder; recordings are written to ``out``/wav.
+    archive: CodeArchive of the model, and alignment: {utt_id: segments}, for the figures on codes; None leaves them
+        out.
+
+    Raises UsageError for an unknown target, CorpusError if the store has no speech to convert.
     """
     seed, rate, known = selection.seed, store.sample_rate, list(converter.speakers)
     targets = evaluation_set.choose_targets(store, known, selection.targets, selection.target_count)
@@ -102,11 +108,11 @@ def evaluate(
         return contour.measure(replaced, clips, enrolled[name].result(), judges.encoders[name], rate, seed)
 
     def by_mfcc() -> dict:
-        found: dict = speaker_mfcc.measure(clips, store, seed, fitted.result())
+        by_kind: dict = speaker_mfcc.measure(clips, store, seed, fitted.result())
         for kind, confusion in speaker_mfcc.confusions(clips).items():
-            if kind in found:
-                found[kind] = {**found[kind], "confusion": confusion}
-        return found
+            if kind in by_kind:
+                by_kind[kind] = {**by_kind[kind], "confusion": confusion}
+        return by_kind
 
     figures = {"content": suite.section("words", word_errors)}
     for number, name in enumerate(judges.encoders):
@@ -151,19 +157,19 @@ NO_ENCODER = "no speaker encoder was chosen; give --speaker-encoder ge2e"
 
 
 def _judges(judges: Judges, clips: Sequence[EvaluationClip], rate: int, seed: int) -> list[Judge]:
-    """What is done with each recording as soon as it is made."""
-    found: list[Judge] = [partial(pitch.add_pitch, sample_rate=rate)]
-    found += [partial(speaker.embed, encoder=encoder, sample_rate=rate) for encoder in judges.encoders.values()]
+    """The functions that judge a recording in the background: pitch, speaker embeddings, transcript, quality."""
+    functions: list[Judge] = [partial(pitch.add_pitch, sample_rate=rate)]
+    functions += [partial(speaker.embed, encoder=encoder, sample_rate=rate) for encoder in judges.encoders.values()]
     if judges.recogniser is not None:
-        found.append(partial(words.transcribe, recogniser=judges.recogniser, sample_rate=rate))
+        functions.append(partial(words.transcribe, recogniser=judges.recogniser, sample_rate=rate))
     if judges.quality:
-        chosen = {clip.file for clip in quality.choose(clips, seed)}
+        scored_files = {clip.file for clip in quality.choose(clips, seed)}
 
-        def score(some: Sequence[EvaluationClip]) -> None:
-            quality.score([clip for clip in some if clip.file in chosen], judges.quality, rate)
+        def score(batch: Sequence[EvaluationClip]) -> None:
+            quality.score([clip for clip in batch if clip.file in scored_files], judges.quality, rate)
 
-        found.append(score)
-    return found
+        functions.append(score)
+    return functions
 
 
 def _codes(archive, store, alignment: Mapping | None, converter, seed: int) -> dict:

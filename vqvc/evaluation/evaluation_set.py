@@ -1,4 +1,4 @@
-"""Which utterances are converted to which speakers, and the recordings that are made."""
+"""The evaluation set: which utterances are converted to which speakers, and the resulting recordings."""
 
 import dataclasses
 import hashlib
@@ -19,14 +19,14 @@ from vqvc.evaluation.judges.recognisers import plain_words
 logger = logging.getLogger("vqvc.evaluate")
 
 KINDS = ("source", "reconstruction", "conversion")
-FEW_S = 60.0  # seconds of training speech under which a speaker has a handful of sentences
-LEAST_OF_FEW = 4  # utterances of such a speaker, so that they can be enrolled and checked
-TOGETHER = 32  # recordings that are converted at once; earlier ones are judged meanwhile
+FEW_S = 60.0  # speakers with less training speech than this have "a handful of sentences"
+LEAST_OF_FEW = 4  # smallest number of utterances of such a speaker, which are needed for enrolment and as reference
+TOGETHER = 32  # recordings that are converted at a time, while earlier ones are judged
 
 
 @dataclass
 class EvaluationClip:
-    """One recording that is judged: natural (source), or made by the model. ``target`` is the speaker it should be."""
+    """A recording of the evaluation, natural or converted. ``target`` is the speaker that it should sound like."""
 
     kind: str
     utt_id: str
@@ -34,23 +34,23 @@ class EvaluationClip:
     target: str
     text: str
     file: str
-    samples: np.ndarray  # (T,); empty until it is made
+    samples: np.ndarray  # (T,); empty until the recording is made
     seen: bool  # whether the source's speaker was in training
-    measured: dict = field(default_factory=dict)  # what was found out: pitch tracks, features, words
-    few: bool = False  # whether the target has a handful of training sentences, and others have more
+    measured: dict = field(default_factory=dict)  # results of the judges: pitch tracks, embeddings, transcripts
+    few: bool = False  # whether the target has a handful of training sentences while others have more
 
 
 def order_of(name: str, seed: int = 0) -> str:
-    """A key that shuffles names the same way on every machine."""
+    """A sort key that shuffles names in the same way on every machine."""
     return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
 
 
 def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, count: int) -> list[str]:
-    """The speakers to convert to: ``wanted``, or ``count`` known speakers with most training speech.
+    """Choose the target speakers: ``wanted``, or the ``count`` speakers among ``known`` with the most training speech.
 
-    Genders take turns, but no speaker with a handful of sentences (less than FEW_S) comes before one with more.
+    Genders alternate, but speakers with a handful of sentences (less than FEW_S) come after all others.
 
-    Raises UsageError for an unknown speaker, with the nearest names.
+    Raises UsageError for an unknown speaker, with similar names, and CorpusError if ``known`` is empty.
     """
     if wanted:
         for name in wanted:
@@ -78,23 +78,23 @@ def choose_targets(store, known: Sequence[str], wanted: Sequence[str] | None, co
 
 
 def choose_few(store, known: Sequence[str], targets: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """At most ``count`` further speakers with a handful of training sentences, by hash of their names."""
+    """Choose at most ``count`` further targets with a handful of training sentences, in the order of ``order_of``."""
     spoken, utterances = _training_speech(store), Counter(item.speaker for item in store.utterances)
-    found = [
+    candidates = [
         name for name in known if name not in targets and 0 < spoken[name] < FEW_S and utterances[name] >= LEAST_OF_FEW
     ]
-    return sorted(found, key=lambda name: order_of(name, seed))[:count]
+    return sorted(candidates, key=lambda name: order_of(name, seed))[:count]
 
 
 def targets_of_few(store, targets: Sequence[str]) -> set[str]:
-    """Those of ``targets`` that have a handful of training sentences; none when no target has more."""
+    """The ``targets`` that have a handful of training sentences; empty if all of them do."""
     spoken = _training_speech(store)
     few = {name for name in targets if spoken[name] < FEW_S}
     return few if len(few) < len(set(targets)) else set()
 
 
 def _training_speech(store) -> Counter:
-    """Seconds of training speech of each speaker."""
+    """Seconds of training speech per speaker."""
     spoken: Counter = Counter()
     for item in store.subset("train"):
         spoken[item.speaker] += item.length_samples / store.sample_rate
@@ -102,10 +102,12 @@ def _training_speech(store) -> Counter:
 
 
 def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: int, seed: int = 0) -> list:
-    """At most ``limit`` utterances: half of unseen speakers (test), half of known ones (dev), as far as there are such.
+    """Choose at most ``limit`` source utterances, half by unseen speakers (test) and half by known ones (dev).
 
-    Of each unseen speaker at least half of the utterances stay aside, so that the identifier can learn that speaker. Utterances with a
-    text come first, and among them those whose sentence a target has read too (for parallel comparison); then by hash.
+    If one half is too small, the other is larger. At least half of the utterances of each unseen speaker are not
+    chosen, so that the identifier can be fitted on them. Utterances with a text are preferred, among these the ones
+    whose sentence a target has read too, for parallel comparison; then the order is that of ``order_of``. Raises
+    CorpusError if there are none.
     """
     readers = defaultdict(set)
     for item in store.utterances:
@@ -142,12 +144,12 @@ def choose_sources(store, known: Sequence[str], targets: Sequence[str], limit: i
 def assign(
     sources: Sequence, targets: Sequence[str], each: int = 0, few: Sequence[str] = (), few_each: int = 2, seed: int = 0
 ) -> list[tuple]:
-    """(utterance, target) of every conversion, in the order of ``sources``; no utterance into its own speaker.
+    """Assign targets to sources: (utterance, target) of every conversion, in the order of ``sources``.
 
-    each: how many of ``targets`` per utterance, in turn so that all get as many; 0: all of them. few: speakers that get
-    ``few_each`` utterances each.
+    No utterance is converted to its own speaker. each: targets per utterance, balanced so that all are used equally
+    often; 0 for all targets. few: further targets, to each of which ``few_each`` utterances are converted.
     """
-    wanted: dict[str, list[str]] = {item.utt_id: [] for item in sources}
+    assigned: dict[str, list[str]] = {item.utt_id: [] for item in sources}
     used: Counter = Counter()
     for item in sources:
         possible = sorted(
@@ -156,14 +158,14 @@ def assign(
         )
         chosen = set(possible[: each or None])
         used.update(chosen)
-        wanted[item.utt_id] += [name for name in targets if name in chosen]
+        assigned[item.utt_id] += [name for name in targets if name in chosen]
     turn = 0
     for name in few:
         others = [item for item in sources if item.speaker != name]
         for _ in range(min(few_each, len(others))):
-            wanted[others[turn % len(others)].utt_id].append(name)
+            assigned[others[turn % len(others)].utt_id].append(name)
             turn += 1
-    return [(item, name) for item in sources for name in dict.fromkeys(wanted[item.utt_id])]
+    return [(item, name) for item in sources for name in dict.fromkeys(assigned[item.utt_id])]
 
 
 def plan(
@@ -176,23 +178,31 @@ def plan(
     few: Sequence[str] = (),
     seed: int = 0,
 ) -> list[EvaluationClip]:
-    """The recordings that ``make`` makes: sources, their reconstructions (known speakers only) and their conversions.
+    """Plan the recordings: sources first, then the reconstruction (known speakers only) and the conversions of each.
 
-    known: speakers of the model. each, few: see ``assign``. What is made of one recording stands together.
+    known: speakers of the model. each, few: see ``assign``. The recordings have no samples until ``make``.
     """
     handful = targets_of_few(store, [*targets, *few])
 
     def clip(kind: str, item, target: str) -> EvaluationClip:
         name = safe_name(item.utt_id if kind == "source" else f"{item.utt_id}-to-{target}")
-        facts = kind, item.utt_id, item.speaker, target, item.text, f"wav/{kind}/{name}.wav"
-        is_few = kind == "conversion" and target in handful
-        return EvaluationClip(*facts, np.zeros(0, np.float32), item.speaker in known, few=is_few)
+        return EvaluationClip(
+            kind=kind,
+            utt_id=item.utt_id,
+            speaker=item.speaker,
+            target=target,
+            text=item.text,
+            file=f"wav/{kind}/{name}.wav",
+            samples=np.zeros(0, np.float32),
+            seen=item.speaker in known,
+            few=kind == "conversion" and target in handful,
+        )
 
-    wanted = [("reconstruction", item, item.speaker) for item in sources if item.speaker in known]
-    wanted += [("conversion", item, name) for item, name in assign(sources, targets, each, few, seed=seed)]
+    natural = [clip("source", item, item.speaker) for item in sources]
+    made = [clip("reconstruction", item, item.speaker) for item in sources if item.speaker in known]
+    made += [clip("conversion", item, name) for item, name in assign(sources, targets, each, few, seed=seed)]
     order = {item.utt_id: index for index, item in enumerate(sources)}
-    wanted.sort(key=lambda job: order[job[1].utt_id])
-    return [clip(*job) for job in [("source", item, item.speaker) for item in sources] + wanted]
+    return natural + sorted(made, key=lambda made_clip: order[made_clip.utt_id])
 
 
 def make(
@@ -205,24 +215,24 @@ def make(
     *,
     ready: Callable[[Sequence[EvaluationClip]], None] = lambda clips: None,
 ) -> None:
-    """Give the recordings of ``plan`` their samples, and write them under ``out``/wav.
+    """Make the recordings of ``plan``: set their samples, and write them to ``out``/wav.
 
-    options: more keywords of the converter (temperature, fold, postfilter). ready: is called with recordings as soon as there
-    are some, so that they can be judged while others are made.
+    options: further keywords of the converter (temperature, fold, postfilter). ready: called with the recordings of a
+    batch when they are made, so that they can be judged while others are converted.
     """
     from vqvc.audio import io
 
-    def done(some: Sequence[EvaluationClip]) -> None:
-        for clip in some:
+    def write(batch: Sequence[EvaluationClip]) -> None:
+        for clip in batch:
             (out / clip.file).parent.mkdir(parents=True, exist_ok=True)
             io.write(out / clip.file, clip.samples, store.sample_rate)
-        ready(some)
+        ready(batch)
 
     natural = [clip for clip in clips if clip.kind == "source"]
     utterances = {item.utt_id: item for item in store.utterances}
     for clip in natural:
         clip.samples = store.waveform(utterances[clip.utt_id])
-    done(natural)
+    write(natural)
     source = {clip.utt_id: clip.samples for clip in natural}
     jobs = [clip for clip in clips if clip.kind != "source"]
     logger.info("converting: %d recordings from %d utterances", len(jobs), len(natural))
@@ -230,60 +240,63 @@ def make(
     with tqdm(desc="converting", total=total, unit="sample", unit_scale=True, disable=None) as bar:
         for begin in range(0, len(jobs), TOGETHER):
             batch = jobs[begin : begin + TOGETHER]
-            given, names = [source[clip.utt_id] for clip in batch], [clip.target for clip in batch]
-            outputs = converter.convert(given, names, seed=seed, progress=bar.update, **(options or {}))
+            inputs, names = [source[clip.utt_id] for clip in batch], [clip.target for clip in batch]
+            outputs = converter.convert(inputs, names, seed=seed, progress=bar.update, **(options or {}))
             for clip, output in zip(batch, outputs, strict=True):
                 clip.samples = np.asarray(output, dtype=np.float32)[: len(source[clip.utt_id])]
-            done(batch)
+            write(batch)
 
 
 def by_kind(clips: Sequence[EvaluationClip], sources_apart: bool = False) -> dict[str, list[EvaluationClip]]:
-    """{kind: clips}, kinds without clips left out.
+    """Group recordings by kind; kinds without recordings are left out.
 
-    Conversions to speakers with a handful of sentences are a kind of their own. The others come once more apart by
-    whether the source's speaker was in training; with ``sources_apart`` natural sources do, too.
+    Conversions to speakers with a handful of sentences are the kind ``conversion_into_few``. The other conversions are
+    also grouped by whether the source's speaker was in training, and so are the sources with ``sources_apart``.
     """
     groups = {
         kind: [clip for clip in clips if clip.kind == kind and not clip.few]
         for kind in ("natural", "source", "copy", *KINDS[1:])
     }
     for kind in ("conversion", *(("source",) if sources_apart else ())):
-        made = groups[kind]
-        if any(clip.seen for clip in made) and not all(clip.seen for clip in made):
-            groups[f"{kind}_of_seen"] = [clip for clip in made if clip.seen]
-            groups[f"{kind}_of_unseen"] = [clip for clip in made if not clip.seen]
+        group = groups[kind]
+        if any(clip.seen for clip in group) and not all(clip.seen for clip in group):
+            groups[f"{kind}_of_seen"] = [clip for clip in group if clip.seen]
+            groups[f"{kind}_of_unseen"] = [clip for clip in group if not clip.seen]
     groups["conversion_into_few"] = [clip for clip in clips if clip.kind == "conversion" and clip.few]
     return {kind: group for kind, group in groups.items() if group}
 
 
 def with_copies(clips: Sequence[EvaluationClip]) -> list[EvaluationClip]:
-    """``clips`` and, for every conversion, its source left as it is: what doing nothing gets."""
-    source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
-    pairs = [(clip, source[clip.utt_id]) for clip in clips if clip.kind == "conversion"]
-    copies = [
-        dataclasses.replace(clip, kind="copy", samples=own.samples, measured=dict(own.measured)) for clip, own in pairs
-    ]
+    """``clips``, and for every conversion a copy of its source, as the baseline of converting nothing."""
+    sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
+    copies = []
+    for clip in clips:
+        if clip.kind == "conversion":
+            source = sources[clip.utt_id]
+            copies.append(
+                dataclasses.replace(clip, kind="copy", samples=source.samples, measured=dict(source.measured))
+            )
     return [*clips, *copies]
 
 
 def safe_name(name: str) -> str:
-    """``name`` as a file name: letters, digits, dot, dash and underscore."""
+    """Make a file name of letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
 
 
 def parallel(store, clips: Sequence[EvaluationClip]) -> Mapping[int, object]:
-    """{index of a conversion: natural utterance in which the target reads the same sentence}."""
+    """The natural utterances in which a conversion's target reads the same sentence, by the index of the conversion."""
     read = {(item.speaker, plain_words(item.text)): item for item in store.utterances if plain_words(item.text)}
-    found = {}
+    same_sentence = {}
     for index, clip in enumerate(clips):
         item = read.get((clip.target, plain_words(clip.text)))
         if clip.kind == "conversion" and item is not None:
-            found[index] = item
-    return found
+            same_sentence[index] = item
+    return same_sentence
 
 
 def annotate(clips: Sequence[EvaluationClip], archive, alignment: Mapping[str, Sequence] | None) -> None:
-    """Give every source its codes (CodeArchive, or None) and its phones, for the picture of codes over the waveform."""
+    """Store the codes and phones of every source in ``measured``, for plots. archive: CodeArchive, or None."""
     known = set(archive.utt_ids.tolist()) if archive is not None else set()
     for clip in clips:
         if clip.kind == "source" and clip.utt_id in known:

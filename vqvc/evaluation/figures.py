@@ -1,17 +1,17 @@
-"""A figure is never a bare number: value, unit, definition, interval over utterances, and how much it was measured on."""
+"""Figures of the JSON files (value, unit, definition, interval, sample size), and bootstrap over utterances."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-RESAMPLES = 1000  # bootstrap resamples
-LEVEL = 0.95
+RESAMPLES = 1000  # of the bootstrap
+LEVEL = 0.95  # of intervals
 
 
 def figure(value: float | None, unit: str, definition: str, **more: object) -> dict:
-    """A figure as it stands in the JSON files; ``more`` holds interval_95, frames, utterances and the like.
+    """A figure of the JSON files. more: further fields, such as interval_95, frames and utterances.
 
-    Numbers are rounded to six significant digits; a value that is not finite becomes null (JSON has no NaN).
+    Numbers are rounded to six significant digits. Values that are not finite become None, since JSON has no NaN.
     """
     return {
         "value": tidy(value),
@@ -22,7 +22,7 @@ def figure(value: float | None, unit: str, definition: str, **more: object) -> d
 
 
 def tidy(value: object) -> object:
-    """``value`` with NumPy scalars made plain, floats rounded to six digits, and non-finite floats made None."""
+    """Convert NumPy values to Python's, round floats to six significant digits, and replace non-finite ones by None."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
@@ -37,16 +37,16 @@ def tidy(value: object) -> object:
 
 
 def resamples(count: int, seed: int, times: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """``times`` index arrays (count,) drawn with replacement; the same seed gives the same draws (for paired figures)."""
+    """Yield ``times`` index arrays (count,), drawn with replacement. The same seed gives the same draws."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
         yield rng.integers(count, size=count)
 
 
 def ratio_interval(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval over utterances of sum(numerators) / sum(denominators).
+    """95 % bootstrap interval of sum(numerators) / sum(denominators) over utterances.
 
-    numerators, denominators: (U,) one entry per utterance. (nan, nan) when there are fewer than two utterances.
+    numerators, denominators: (U,), one entry per utterance. Returns (nan, nan) for fewer than two utterances.
     """
     if len(numerators) < 2:
         return (float("nan"), float("nan"))
@@ -57,14 +57,14 @@ def ratio_interval(numerators: np.ndarray, denominators: np.ndarray, seed: int =
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of ``values`` (U,), NaN entries left out."""
+    """95 % bootstrap interval of the mean of ``values`` (U,); NaN entries are left out."""
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
     return ratio_interval(values, np.ones_like(values), seed)
 
 
 def difference_interval(ours: np.ndarray, theirs: np.ndarray, totals: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % paired bootstrap interval of (sum(ours) - sum(theirs)) / sum(totals), all (U,) over the same utterances."""
+    """95 % paired bootstrap interval of (sum(ours) - sum(theirs)) / sum(totals) over utterances; all (U,)."""
     return ratio_interval(np.asarray(ours, np.float64) - theirs, totals, seed)
 
 

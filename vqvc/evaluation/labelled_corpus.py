@@ -1,10 +1,11 @@
-"""A corpus with phone labels by hand beside its recordings, encoded by a model: TIMIT as it is unpacked, or TextGrids.
+"""A corpus with manual phone labels, such as TIMIT, encoded by a model for the probe.
 
-    TIMIT/TRAIN/DR1/FCJF0/SI1027.WAV, .PHN     any folder of recordings, each with NAME.phn or NAME.TextGrid beside it
+    TIMIT/TRAIN/DR1/FCJF0/SI1027.WAV, .PHN     or any folder of recordings, each with NAME.phn or NAME.TextGrid beside
+    it
 
-A speaker is the folder of the recordings, a sentence their name (TIMIT's prompts have one name for all who read them). Below
-folders ``train`` and ``test``, in any case of letters, the speakers of ``test`` are those that are unseen; elsewhere, and for the
-sentences that are held out, hashes of the names decide, as ``vqvc.corpus.splits`` does.
+The name of a recording's folder is the speaker, the name of the file is the sentence (in TIMIT, a sentence has the same
+name for all speakers). If there are folders ``train`` and ``test``, the speakers in ``test`` are the unseen ones.
+Otherwise, and for held-out sentences, hashes of the names decide, see ``vqvc.corpus.splits``.
 """
 
 import logging
@@ -25,7 +26,7 @@ from vqvc.corpus.codes import CodeArchive
 from vqvc.errors import CorpusError, VqvcError
 
 UNSEEN_SPEAKERS, HELD_OUT_SENTENCES = 0.2, 0.1  # shares
-PARTS = ("train", "test")  # folders that say who is unseen
+PARTS = ("train", "test")  # names of the folders that divide the speakers
 logger = logging.getLogger("vqvc.probe")
 
 
@@ -43,7 +44,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """What the probe takes: codes, phone segments by utterance, and where the recordings lie."""
+    """The probe's input: codes, phone segments and recordings by utterance id."""
 
     archive: CodeArchive
     segments: dict[str, list[Segment]]
@@ -56,7 +57,10 @@ class EncodedCorpus:
 
 
 def find(folder: str | Path) -> list[Labelled]:
-    """Every recording below ``folder`` with labels beside it, in order of id; raises CorpusError where there are none."""
+    """Find the recordings below ``folder`` that have labels, in the order of their ids.
+
+    Raises CorpusError if there are none, and if two recordings have the same speaker and sentence.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder of recordings with labels")
@@ -64,7 +68,7 @@ def find(folder: str | Path) -> list[Labelled]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in READERS and not path.name.startswith("."):
             beside[path.parent, path.stem.lower()] = path
-    found = {}
+    by_id = {}
     for recording in sorted(recordings_in(folder).recordings):
         labels = beside.get((recording.parent, recording.stem.lower()))
         if labels is None:
@@ -73,39 +77,43 @@ def find(folder: str | Path) -> list[Labelled]:
         part = next((one for one in above if one in PARTS), "")
         speaker, sentence = ids.spell(recording.parent.name), recording.stem.lower()
         utt_id = ids.spell(f"{speaker}_{sentence}")
-        if utt_id in found:
+        if utt_id in by_id:
             raise CorpusError(
-                f"{recording}: {found[utt_id].recording} is also sentence {sentence} of {speaker}; give one corpus at a time"
+                f"{recording}: {by_id[utt_id].recording} is also sentence {sentence} of {speaker}; give one corpus at a time"
             )
-        found[utt_id] = Labelled(utt_id, speaker, sentence, part, recording, labels)
-    if not found:
+        by_id[utt_id] = Labelled(utt_id, speaker, sentence, part, recording, labels)
+    if not by_id:
         raise CorpusError(
             f"{folder}: holds no recording with labels beside it; give the folder of TIMIT, or of recordings with NAME.phn or "
             "NAME.TextGrid"
         )
-    return [found[utt_id] for utt_id in sorted(found, key=str.encode)]
+    return [by_id[utt_id] for utt_id in sorted(by_id, key=str.encode)]
 
 
 def subsets(items: list[Labelled]) -> dict[str, str]:
-    """utt_id -> train (the map is fitted), dev (its speakers, other sentences), test (other speakers and sentences), or empty."""
+    """The subset of each utterance id.
+
+    train: for fitting. dev: the same speakers, other sentences. test: other speakers and sentences. "": not used, a
+    sentence of train by another speaker.
+    """
     if {item.part for item in items} == set(PARTS):
         unseen = {item.speaker for item in items if item.part == "test"}
     else:
         unseen = set(splits.choose_unseen((item.speaker for item in items), UNSEEN_SPEAKERS))
     seen = [item for item in items if item.speaker not in unseen]
     held_out = splits.choose_held_out((item.sentence for item in seen), HELD_OUT_SENTENCES)
-    found = {item.utt_id: "dev" if item.sentence in held_out else "train" for item in seen}
-    trained = {item.sentence for item in seen if found[item.utt_id] == "train"}
+    subset_of = {item.utt_id: "dev" if item.sentence in held_out else "train" for item in seen}
+    trained = {item.sentence for item in seen if subset_of[item.utt_id] == "train"}
     for item in items:
         if item.speaker in unseen:
-            found[item.utt_id] = "" if item.sentence in trained else "test"
-    return found
+            subset_of[item.utt_id] = "" if item.sentence in trained else "test"
+    return subset_of
 
 
 def encode(model_file, folder: str | Path, jobs: int | None = None) -> EncodedCorpus:
-    """Encode the corpus in ``folder`` with a model file or a code encoder's file.
+    """Encode the corpus in ``folder`` with a model file or a code encoder's file, ``jobs`` recordings at a time.
 
-    What cannot be read is listed in the log and left out. Raises CorpusError when nothing is left.
+    Recordings that cannot be read are listed in the log and left out. Raises CorpusError if none is left.
     """
     import torch
 

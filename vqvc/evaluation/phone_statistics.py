@@ -1,4 +1,7 @@
-"""Do drawn codes stand for English-like phone sequences? Phones are read from codes by the probe's window map."""
+"""Phone statistics of sampled codes: cross-entropy of their phones under bigrams of natural speech.
+
+Phones are predicted from codes by the probe's window map.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +18,8 @@ from vqvc.evaluation.metrics.codes import label, labelled
 from vqvc.evaluation.ngram import Bigram
 from vqvc.evaluation.probe import LabelledCodes, WindowMap, radius_for
 
-STEP_S = 0.04  # the commonest phone of every 40 ms is taken: the map flickers, and shuffled codes do nothing else
-DRAWN_S = 5.0  # a drawn sequence is as long as an utterance
+STEP_S = 0.04  # the most frequent phone of each step is used, since predictions change at random between neighbours
+DRAWN_S = 5.0  # length of a sampled sequence, about that of an utterance
 WHAT = (
     "bits per phone under bigrams of subset train's phones, as read from its codes and as aligned; phones are read from codes "
     "with the probe's window map, the commonest of every 40 ms, repeats made one"
@@ -24,7 +27,7 @@ WHAT = (
 
 
 def phone_runs(labels: np.ndarray, rate_hz: float, step_s: float = STEP_S) -> np.ndarray:
-    """(T,) classes at code rate -> the commonest class of every ``step_s`` (the lowest of equals), repeats made one."""
+    """Reduce phone classes (T,) at code rate to the most frequent class of each ``step_s``, with repeats merged."""
     size = max(1, round(step_s * rate_hz))
     steps = [np.bincount(labels[at : at + size]).argmax() for at in range(0, len(labels), size)]
     phones = np.array(steps, dtype=np.int64)
@@ -39,9 +42,10 @@ def of_prior(
     seed: int = 0,
     progress: Callable[[int], None] = lambda codes: None,
 ) -> dict:
-    """``compare`` for real codes of subset dev and ``seconds`` of codes drawn from a prior, in sequences of DRAWN_S.
+    """``compare`` for real codes of subset dev and ``seconds`` of codes sampled from a prior, in sequences of DRAWN_S.
 
-    alignment: phones.ctm of the archive's utterances; raises UsageError when it has none of subset train.
+    alignment: phones.ctm of the archive's utterances. progress: called with the number of codes that were just sampled.
+    Raises UsageError if no utterance of subset train is aligned.
     """
     train, _ = labelled(archive, *label(archive, stream_ctm(alignment)), "train")
     if not train.frames:
@@ -63,15 +67,16 @@ def compare(
     rate_hz: float,
     seed: int = 0,
 ) -> dict:
-    """Bigram cross-entropy of the phones that real, shuffled and drawn codes stand for; JSON-ready.
+    """Bigram cross-entropy of the phones of real, shuffled and sampled codes, as JSON.
 
-    train: labelled codes of subset train; real: utterances of unseen sentences; drawn: sets of sequences by name.
+    train: labelled codes of subset train. real: codes of utterances with unseen sentences. drawn: sets of sampled
+    sequences by name. rate_hz: codes per second.
     """
     rng = np.random.default_rng(seed)
     reader = WindowMap(train, radius_for(rate_hz), seed=seed)
 
     def read(sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
-        offsets = np.cumsum([0] + [len(one) for one in sequences])
+        offsets = np.cumsum([0] + [len(sequence) for sequence in sequences])
         return _runs(reader.predict(np.concatenate(sequences).astype(np.int64), offsets), offsets, rate_hz)
 
     spans = list(zip(train.offsets[:-1], train.offsets[1:]))
@@ -96,7 +101,7 @@ def _runs(labels: np.ndarray, offsets: np.ndarray, rate_hz: float) -> list[np.nd
 
 
 def table(result: dict) -> str:
-    """The result for reading."""
+    """The result of ``compare`` as a plain-text table."""
     lines = [result["what"], f"  {'':34s} as read  as aligned  phones/s"]
     for name, row in result["sets"].items():
         bits = f"{row['bits_per_phone_as_read']:7.3f} {row['bits_per_phone_as_aligned']:11.3f}"

@@ -1,4 +1,4 @@
-"""Pictures. matplotlib (extra ``plots``) is imported only when one is drawn, without a display."""
+"""Plots. matplotlib (extra ``plots``) is imported when the first one is drawn, with a backend that needs no display."""
 
 import os
 from collections.abc import Sequence
@@ -11,20 +11,23 @@ from vqvc.errors import MissingExtraError
 
 
 def pyplot():
-    """matplotlib.pyplot with the Agg backend; MissingExtraError when matplotlib is absent or broken."""
+    """matplotlib.pyplot with the Agg backend. Raises MissingExtraError if matplotlib is missing or broken."""
     extras.load("matplotlib", "plots").use("Agg")
     return extras.load("matplotlib.pyplot", "plots")
 
 
 def save(figure, path: str | os.PathLike, dots_per_inch: int = 110) -> None:
-    """Write a matplotlib figure atomically and forget it."""
+    """Write a matplotlib figure atomically, and close it."""
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=dots_per_inch, bbox_inches="tight", metadata={"Software": None})
     pyplot().close(figure)
 
 
 def code_order(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(phones, codes) in the order of the heat map: phones by frequency; codes by their commonest phone, surest first."""
+    """The order of phones and codes in the heat map.
+
+    Phones are in the order of their frequency, codes in that of their most frequent phone, then by its share.
+    """
     phones = np.argsort(-joint.sum(axis=0), kind="stable")
     phones = phones[joint.sum(axis=0)[phones] > 0]
     used = np.flatnonzero(joint.sum(axis=1))
@@ -41,7 +44,7 @@ def _places(phones: np.ndarray, classes: int) -> np.ndarray:
 
 
 def heat_map(joint: np.ndarray, classes: Sequence[str], path: str | os.PathLike, title: str) -> None:
-    """Draw P(phone | code) of a table of counts (codes, phones): one column per used code, one row per phone."""
+    """Draw P(phone | code) for counts ``joint`` (codes, phones): a column for each used code, a row for each phone."""
     plt = pyplot()
     phones, codes = code_order(joint)
     share = (joint[codes] / joint[codes].sum(axis=1, keepdims=True))[:, phones].T
@@ -124,7 +127,7 @@ def clip_picture(samples: np.ndarray, sample_rate: int) -> bytes:
 def code_picture(
     samples: np.ndarray, sample_rate: int, codes: Sequence[int], hop_length: int, phones: Sequence
 ) -> bytes:
-    """Waveform, phones (start_s, duration_s, phone) and codes (a colour each; with their numbers when they fit), as PNG."""
+    """A PNG of waveform, phones (start_s, duration_s, phone) and codes (colours, and numbers if they fit)."""
     plt = pyplot()
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(13, 2.6), sharex=True, height_ratios=(3, 1), gridspec_kw={"hspace": 0.05}

@@ -1,4 +1,4 @@
-"""What codes cost under the prior and under what it must beat, as probabilities and as files; the bound on log p(x)."""
+"""The cost of codes in bits under the prior and its baselines, as probabilities and as files; the bound on log p(x)."""
 
 import math
 from collections.abc import Callable
@@ -15,14 +15,15 @@ from vqvc.evaluation.ngram import Bigram, Unigram
 from vqvc.training.prior_task import bits_of
 
 SETS = {"dev": "unseen sentences", "test": "unseen speakers and sentences"}
+WITH_SPEAKER = "prior, with the speaker"
 MODELS = {
     "uniform": "every code alike",
     "unigram": "how often each code occurs in subset train, one added to each count",
     "bigram": "the code before, in subset train, smoothed towards the unigram",
     "prior": "the learned prior, without the speaker",
-    "prior, with the speaker": "the learned prior, conditioned on the speaker (speakers of subset train only)",
+    WITH_SPEAKER: "the learned prior, conditioned on the speaker (speakers of subset train only)",
 }
-DECODED = 5  # utterances of each set that are decoded again
+DECODED = 5  # utterances of each set whose coded files are decoded and compared
 BOUND = (
     "log2 p(x | speaker) >= -(decoder + prior) per sample, with decoder = -log2 p(x | codes, speaker) and prior = "
     "-log2 p(codes) over the hop; x are µ-law classes. The encoder is deterministic: the posterior's entropy, which would "
@@ -32,7 +33,7 @@ BOUND = (
 
 @dataclass(frozen=True)
 class Utterances:
-    """One set: its utterances' names, codes, lengths in samples and speakers."""
+    """The utterances of a set: names, codes (T,) each, lengths in samples and speakers."""
 
     utt_ids: list[str]
     codes: list[np.ndarray]
@@ -41,14 +42,14 @@ class Utterances:
 
     @classmethod
     def of(cls, archive: CodeArchive, subset: str) -> "Utterances":
-        """Those of a subset that have codes."""
-        at = [i for i in np.flatnonzero(archive.subsets == subset) if archive.offsets[i + 1] > archive.offsets[i]]
-        names = [str(archive.utt_ids[i]) for i in at]
+        """The utterances of a subset that have at least one code."""
+        rows = [i for i in np.flatnonzero(archive.subsets == subset) if archive.offsets[i + 1] > archive.offsets[i]]
+        names = [str(archive.utt_ids[i]) for i in rows]
         return cls(
             names,
             [archive.codes_of(name) for name in names],
-            [int(archive.lengths_samples[i]) for i in at],
-            [str(archive.speakers[i]) for i in at],
+            [int(archive.lengths_samples[i]) for i in rows],
+            [str(archive.speakers[i]) for i in rows],
         )
 
 
@@ -58,10 +59,10 @@ def score(
     decoder_bits: float | None = None,
     progress: Callable[[int], None] = lambda utterances: None,
 ) -> dict:
-    """Bits per code and per second of every model in MODELS on every set in SETS; JSON-ready.
+    """Bits per code and per second of every model in MODELS on every set in SETS, as JSON.
 
-    decoder_bits: the decoder's bits per sample on unseen sentences, for the bound. Raises CorpusError when no set has
-    codes.
+    decoder_bits: the decoder's bits per sample on unseen sentences, for the bound; None leaves the bound out. progress:
+    called with 1 for each utterance. Raises CorpusError if no set has codes.
     """
     train = [archive.codes_of(utt_id) for utt_id in archive.subset("train")]
     unigram, bigram = Unigram(train, archive.codebook_size), Bigram(train, archive.codebook_size)
@@ -92,8 +93,8 @@ def score(
 
 
 def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, progress) -> dict:
-    total = dict.fromkeys(MODELS, 0.0)
-    plain_bytes = coded_bytes = payload_bytes = decoded = conditioning = 0
+    total = dict.fromkeys(MODELS, 0.0)  # bits
+    plain_bytes = coded_bytes = payload_bytes = decoded = codes_with_speaker = 0
     coder = prior_file.coder
     plain_coder = code_file.Coder(coder.model, coder.hop_length, coder.codebook_size)
     for n, (codes, length, speaker) in enumerate(
@@ -104,8 +105,8 @@ def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, pro
         total["bigram"] += bigram.bits(codes)
         total["prior"] += bits_of(prior_file.model, codes)
         if index := prior_file.speaker_index(speaker):
-            total["prior, with the speaker"] += bits_of(prior_file.model, codes, index)
-            conditioning += len(codes)
+            total[WITH_SPEAKER] += bits_of(prior_file.model, codes, index)
+            codes_with_speaker += len(codes)
         data = code_file.pack(codes, length, coder)
         coded_bytes += len(data)
         payload_bytes += len(data) - code_file.overhead(length)
@@ -114,9 +115,8 @@ def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, pro
             decoded += np.array_equal(code_file.unpack(data, coder)[0], codes)
         progress(1)
     count = sum(map(len, utterances.codes))
-    per_code = {
-        name: bits / (conditioning if "conditioning" in name else count) for name, bits in total.items() if bits
-    }
+    codes_of = dict.fromkeys(MODELS, count) | {WITH_SPEAKER: codes_with_speaker}
+    per_code = {name: bits / codes_of[name] for name, bits in total.items() if bits}
     rate = archive.sample_rate / archive.hop_length
     seconds = count / rate
     return {
@@ -139,16 +139,16 @@ def _score_set(archive, prior_file, utterances: Utterances, unigram, bigram, pro
 
 
 def decoder_bits_of(header: Header) -> float | None:
-    """The decoder's bits per sample on unseen sentences, as its model file states them; None where it does not.
+    """The decoder's bits per sample on unseen sentences according to its model file; None if the file has no figure.
 
-    Without the F0 contour where the file has that figure: the contour has no prior, so the bound has to do without it.
+    The figure without the F0 contour is preferred: the bound cannot use the contour, for which there is no prior.
     """
     held_out = header.training.get("held_out") or {}
     return held_out.get("bits_without_f0") or held_out.get("bits_per_sample")
 
 
 def bound(decoder_bits: float, bits_per_code: dict[str, float], hop_length: int) -> dict:
-    """The bound on log p(x) in bits per sample, every term stated, for each model of the codes."""
+    """The bound on log p(x) in bits per sample and its terms, for each model of the codes."""
     return {
         "what": BOUND,
         "decoder_bits_per_sample": decoder_bits,
@@ -159,7 +159,7 @@ def bound(decoder_bits: float, bits_per_code: dict[str, float], hop_length: int)
 
 
 def table(result: dict) -> str:
-    """The result for reading."""
+    """The result of ``score`` as a plain-text table."""
     lines = []
     for name, data in result["sets"].items():
         lines.append(f"{name}: {data['what']}, {data['utterances']} utterances, {data['seconds'] / 60:.1f} min")
@@ -176,10 +176,10 @@ def table(result: dict) -> str:
             f"of frame; {files['decoded_equal']} decoded alike"
         )
     if "bound" in result:
-        found = result["bound"]
+        terms = result["bound"]
         lines.append(
-            f"bound on log2 p(x), unseen sentences: decoder {found['decoder_bits_per_sample']:.4f} bits per sample"
+            f"bound on log2 p(x), unseen sentences: decoder {terms['decoder_bits_per_sample']:.4f} bits per sample"
         )
-        for model, bits in found["bits_per_sample"].items():
-            lines.append(f"  + {found['prior_bits_per_sample'][model]:.4f} ({model}) = {bits:.4f} bits per sample")
+        for model, bits in terms["bits_per_sample"].items():
+            lines.append(f"  + {terms['prior_bits_per_sample'][model]:.4f} ({model}) = {bits:.4f} bits per sample")
     return "\n".join(lines)

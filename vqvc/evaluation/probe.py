@@ -1,8 +1,8 @@
-"""The phone probe (section 4.3 of the paper): how well does a code identify which of the 41 phones it lies in?
+"""The phone probe (van den Oord et al. 2017, section 4.3): how well does a code identify its phone, of 41 classes?
 
-A map from codes to phones is fitted on one set of utterances and scored on another. Every map works on whole
-utterances, so that a window may look at neighbours, and can leave silence out of fitting and scoring.
-All passes go through the frames in chunks of whole utterances: memory stays flat however long the corpus is.
+A map from codes to phones is fitted on one set of utterances and scored on another. Maps take whole utterances, so that
+a map may use neighbouring codes, and can leave silence out of fitting and scoring. All passes are in chunks of whole
+utterances, so that memory does not grow with the corpus.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ import numpy as np
 
 from vqvc.errors import CorpusError
 
-CHUNK_FRAMES = 1 << 20
-WINDOW_S = 0.1  # a window map looks this far to each side
-MOST_NEIGHBOURS = 8  # codes to each side, whatever the rate
-MOST_FITTED = 100_000  # frames on which the linear window map is fitted
-DENSE_CELLS = 16_000_000  # a table of code pairs and phones up to this size is kept whole
+CHUNK_FRAMES = 1 << 20  # codes of a chunk, about
+WINDOW_S = 0.1  # reach of a window map to either side
+MOST_NEIGHBOURS = 8  # largest reach of a window map in codes
+MOST_FITTED = 100_000  # frames that the linear window map is fitted on, at most
+DENSE_CELLS = 16_000_000  # largest table of code pairs and phones that is stored densely
 
 
 @dataclass(frozen=True)
 class LabelledCodes:
-    """Codes of many utterances, one after the other, and the phone class at the centre of each.
+    """Codes of U utterances, concatenated, and the phone class at the centre of each code.
 
-    codes: (N,) integers in [0, codebook_size); labels: (N,) integers in [0, classes); offsets: (U + 1,) int64;
-    speakers: (U,) text. Utterance u holds frames [offsets[u], offsets[u + 1]).
+    codes: (N,) integers in [0, codebook_size). labels: (N,) integers in [0, classes). offsets: (U + 1,) int64;
+    utterance u has the frames [offsets[u], offsets[u + 1]). utt_ids, speakers: of the U utterances.
     """
 
     codes: np.ndarray
@@ -39,7 +39,7 @@ class LabelledCodes:
         return int(self.offsets[-1])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
-        """Ranges of whole utterances that hold about CHUNK_FRAMES frames each."""
+        """Yield ranges [first, last) of utterances that have about CHUNK_FRAMES frames each."""
         first = 0
         while first < len(self.utt_ids):
             last = int(np.searchsorted(self.offsets, self.offsets[first] + CHUNK_FRAMES, side="right")) - 1
@@ -48,7 +48,7 @@ class LabelledCodes:
             first = last
 
     def piece(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(codes int64, labels int64, offsets from 0) of utterances first to last - 1."""
+        """Codes and labels (int64) of utterances first to last - 1, and their offsets, which begin at 0."""
         begin, end = self.offsets[first], self.offsets[last]
         return (
             self.codes[begin:end].astype(np.int64),
@@ -57,7 +57,7 @@ class LabelledCodes:
         )
 
     def pick(self, utterances: np.ndarray) -> "LabelledCodes":
-        """Only these utterances (indices), in the given order."""
+        """Select utterances by their indices, in the given order."""
         spans = [slice(self.offsets[u], self.offsets[u + 1]) for u in utterances]
         lengths = [span.stop - span.start for span in spans]
         return LabelledCodes(
@@ -71,7 +71,7 @@ class LabelledCodes:
 
 
 def joint_counts(data: LabelledCodes, classes: int) -> np.ndarray:
-    """(codebook_size, classes) int64: how often each code met each phone."""
+    """How often each code occurs with each phone: (codebook_size, classes) int64."""
     counts = np.zeros(data.codebook_size * classes, dtype=np.int64)
     for first, last in data.chunks():
         codes, labels, _ = data.piece(first, last)
@@ -80,7 +80,10 @@ def joint_counts(data: LabelledCodes, classes: int) -> np.ndarray:
 
 
 def check(counts: np.ndarray, where: str, ignored: int | None = None) -> None:
-    """Raise CorpusError unless ``counts`` (codes, classes) hold at least two phones: one class scores 100 % for nothing."""
+    """Raise CorpusError unless ``counts`` (codes, classes) have at least two phones; with one, every map scores 100 %.
+
+    where: the set, for the message. ignored: a class that does not count, such as silence.
+    """
     per_class = counts.sum(axis=0)
     if ignored is not None:
         per_class = np.delete(per_class, ignored)
@@ -94,7 +97,7 @@ def check(counts: np.ndarray, where: str, ignored: int | None = None) -> None:
 
 
 def without(counts: np.ndarray, ignored: int | None) -> np.ndarray:
-    """A copy of ``counts`` (..., classes) in which the ignored class was never seen."""
+    """A copy of ``counts`` (..., classes) with zeros for the ignored class."""
     counts = counts.copy()
     if ignored is not None:
         counts[..., ignored] = 0
@@ -102,7 +105,7 @@ def without(counts: np.ndarray, ignored: int | None) -> np.ndarray:
 
 
 class CodeMap:
-    """The paper's map: each code stands for the phone it met most often; an unseen code for the commonest phone."""
+    """The paper's map: each code is mapped to its most frequent phone, an unseen code to the most frequent of all."""
 
     definition = (
         "each code stands for the phone that it met most often while fitting; an unseen code for the commonest phone"
@@ -115,12 +118,12 @@ class CodeMap:
         self.table = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), self.commonest)
 
     def predict(self, codes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """(N,) codes of whole utterances -> (N,) phone classes."""
+        """Map codes (N,) of whole utterances to phone classes (N,). offsets: (U + 1,) of the utterances."""
         return self.table[codes]
 
 
 class ConstantMap(CodeMap):
-    """Always the commonest phone of the fitting set."""
+    """Maps every code to the most frequent phone of the fitting set."""
 
     definition = "the commonest phone of the fitting set, whatever the code"
 
@@ -130,13 +133,16 @@ class ConstantMap(CodeMap):
 
 
 class BigramMap:
-    """Each pair (code before, code) stands for the phone it met most often; an unseen pair falls back to the code alone."""
+    """Maps each pair (previous code, code) to its most frequent phone; an unseen pair falls back to the code alone."""
 
-    definition = "each pair of the code before and the code stands for its commonest phone; an unseen pair falls back to the code"
+    definition = (
+        "each pair of the code before and the code stands for its commonest phone; "
+        "an unseen pair falls back to the code"
+    )
 
     def __init__(self, data: LabelledCodes, classes: int, counts: np.ndarray, ignored: int | None = None):
         self.single = CodeMap(counts, ignored)
-        size = data.codebook_size + 1  # the last one stands for "no code before"
+        size = data.codebook_size + 1  # the last index is for the start of an utterance
         if size * size * classes > DENSE_CELLS:
             self.keys, self.phones = self._sparse(data, classes, size, ignored)
             return
@@ -150,13 +156,14 @@ class BigramMap:
 
     @staticmethod
     def _pair(codes: np.ndarray, offsets: np.ndarray, size: int) -> np.ndarray:
+        """The index (N,) of the pair (previous code, code)."""
         before = np.concatenate([[size - 1], codes[:-1]])
         before[offsets[:-1][offsets[:-1] < len(codes)]] = size - 1
         return before * size + codes
 
     @classmethod
     def _sparse(cls, data, classes, size, ignored) -> tuple[np.ndarray, np.ndarray]:
-        """The same for a large codebook: cells that were seen, merged chunk by chunk."""
+        """(keys, phones) for a large codebook: counts of the cells (pair, phone) that occur, merged chunk by chunk."""
         cells, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         for first, last in data.chunks():
             codes, labels, offsets = data.piece(first, last)
@@ -166,6 +173,7 @@ class BigramMap:
         if ignored is not None:
             keep = cells % classes != ignored
             cells, counts = cells[keep], counts[keep]
+        # by pair, then by falling count, then by phone: the first cell of each pair has its most frequent phone
         order = np.lexsort((cells % classes, -counts, cells // classes))
         keys, first_of = np.unique(cells[order] // classes, return_index=True)
         return keys, (cells[order] % classes)[first_of]
@@ -181,7 +189,7 @@ class BigramMap:
 
 
 def neighbours(codes: np.ndarray, offsets: np.ndarray, radius: int, codebook_size: int) -> np.ndarray:
-    """(N, 2 radius + 1) codes around each code, within its utterance; ``codebook_size`` where there is none."""
+    """The codes around each code within its utterance, (N, 2 radius + 1); ``codebook_size`` beyond its ends."""
     utterance = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     at = np.arange(len(codes))[:, None] + np.arange(-radius, radius + 1)
     inside = (at >= offsets[utterance][:, None]) & (at < offsets[utterance + 1][:, None])
@@ -189,7 +197,10 @@ def neighbours(codes: np.ndarray, offsets: np.ndarray, radius: int, codebook_siz
 
 
 class WindowMap:
-    """A linear classifier (scikit-learn, logistic loss) over the one-hot codes in a window around each code."""
+    """A linear classifier (scikit-learn, logistic loss) on the one-hot codes in a window around each code.
+
+    radius: codes on either side. most_fitted: expected number of frames that it is fitted on, drawn with ``seed``.
+    """
 
     def __init__(
         self,
@@ -216,23 +227,18 @@ class WindowMap:
         model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=6, tol=None, average=True, random_state=seed)
         model.fit(self._one_hot(windows), targets)
         coefficients, intercepts = model.coef_, model.intercept_
-        if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
-            coefficients, intercepts = (
-                np.vstack([-coefficients, coefficients]),
-                np.array([-intercepts[0], intercepts[0]]),
-            )
-        self.classes, self.weights, self.intercepts = (
-            model.classes_,
-            coefficients.T.astype(np.float32).copy(),
-            intercepts,
-        )
+        if len(model.classes_) == 2:  # scikit-learn has one row for two classes
+            coefficients = np.vstack([-coefficients, coefficients])
+            intercepts = np.array([-intercepts[0], intercepts[0]])
+        self.classes, self.intercepts = model.classes_, intercepts
+        self.weights = coefficients.T.astype(np.float32).copy()
         self.definition = (
             f"a linear classifier (scikit-learn SGDClassifier, logistic loss, 6 passes over {len(targets)} frames) on the "
             f"one-hot codes of a window of {2 * radius + 1}"
         )
 
     def _columns(self, codes: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(R, width) column numbers of the ones in the one-hot window."""
+        """The columns (R, width) of the ones in the one-hot windows of ``rows`` (R,)."""
         window = neighbours(codes, offsets, self.radius, self.size)[rows]
         return window + np.arange(window.shape[1]) * (self.size + 1)
 
@@ -259,31 +265,31 @@ class WindowMap:
 
 
 def radius_for(rate_hz: float) -> int:
-    """Codes to each side that a window of 0.1 s holds, 1 to 8."""
+    """How many codes WINDOW_S holds, from 1 to MOST_NEIGHBOURS. rate_hz: codes per second."""
     return int(np.clip(round(WINDOW_S * rate_hz), 1, MOST_NEIGHBOURS))
 
 
 def score(
     model, data: LabelledCodes, ignored: int | None = None, most_frames: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(right, total), both (U,) int64: how many frames of each utterance the map names rightly.
+    """Score a map: how many frames of each utterance get the right phone, and how many are scored, (U,) int64 each.
 
-    ignored: frames of this class are not scored. most_frames: stop after whole utterances that hold this many frames
-    (the others have total 0).
+    ignored: a class whose frames are not scored. most_frames: stop after about this many frames; the total of the other
+    utterances is 0.
     """
     right, total = np.zeros(len(data.utt_ids), np.int64), np.zeros(len(data.utt_ids), np.int64)
     for first, last in data.chunks():
         if most_frames is not None and data.offsets[first] >= most_frames:
             break
         codes, labels, offsets = data.piece(first, last)
-        counted = np.ones(len(labels), bool) if ignored is None else labels != ignored
-        hit = (model.predict(codes, offsets) == labels) & counted
-        total[first:last] = _sums(counted, offsets)
-        right[first:last] = _sums(hit, offsets)
+        scored = np.ones(len(labels), bool) if ignored is None else labels != ignored
+        correct = (model.predict(codes, offsets) == labels) & scored
+        total[first:last] = _sums(scored, offsets)
+        right[first:last] = _sums(correct, offsets)
     return right, total
 
 
 def _sums(flags: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """How many flags are set in each utterance, empty ones included."""
+    """How many flags (N,) are set in each utterance: (U,)."""
     running = np.concatenate([[0], np.cumsum(flags)])
     return running[offsets[1:]] - running[offsets[:-1]]

@@ -1,4 +1,4 @@
-"""The probe's table: every map and every baseline, on unseen speakers and on unseen sentences, with and without silence."""
+"""The probe's table: all maps and baselines on unseen speakers and on unseen sentences, with and without silence."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ logger = logging.getLogger("vqvc.probe")
 
 SILENCE = CLASSES.index("pau")
 SETS = {"test": "unseen speakers, unseen sentences", "dev": "speakers of training, unseen sentences"}
-REMARKS = {"test": "", "dev": "; the paper's setting"}  # it split VCTK by utterances, all 109 speakers being known
-COUNTS = {"without_silence": SILENCE, "with_silence": None}
-SCORED_BY_WINDOW = 1_000_000  # the linear window map scores whole utterances up to this many frames
+REMARKS = {"test": "", "dev": "; the paper's setting"}  # the paper split VCTK by utterances, with all speakers known
+COUNTS = {"without_silence": SILENCE, "with_silence": None}  # the class that is ignored
+SCORED_BY_WINDOW = 1_000_000  # frames that the linear window map is scored on, about
 
 Scores = tuple[np.ndarray, np.ndarray]
 
@@ -32,8 +32,9 @@ def compare(
 ) -> dict:
     """All figures of the probe: {set: {"without_silence" or "with_silence": {name: figure}}}.
 
-    train: what the maps are fitted on; scored: named sets. kmeans: the fitting set with k-means codes and, for each scored
-    set, (indices of its utterances, those utterances with k-means codes). Raises CorpusError for empty or one-class input.
+    train: the set that the maps are fitted on. scored: the sets that they are scored on, by name. rate_hz: codes per
+        second.
+    kmeans: the result of ``kmeans_baselines``, or None. Raises CorpusError if a set is empty or has one class.
     """
     counts = probe.joint_counts(train, len(CLASSES))
     check_all(counts, train, scored)
@@ -72,7 +73,7 @@ def compare(
 
 
 def check_all(counts: np.ndarray, train: LabelledCodes, scored: Mapping[str, LabelledCodes]) -> None:
-    """Refuse sets that are empty or hold one class: they would score 100 % for nothing."""
+    """Raise CorpusError if a set is empty or has only one class, so that every map would score 100 %."""
     probe.check(counts, "the fitting set (subset train)", SILENCE)
     if not scored:
         raise CorpusError(
@@ -119,11 +120,11 @@ def _difference(ours: Scores, theirs: Scores, picked: np.ndarray, seed: int) -> 
 
 
 def code_figures(data: LabelledCodes, rate_hz: float, where: str) -> dict:
-    """Usage, perplexity, bitrates and mutual information with the phones, on one set."""
+    """Usage, perplexity, bitrates and mutual information with phones of one set. where: its name, for definitions."""
     joint = probe.joint_counts(data, len(CLASSES))
     used = usage(joint.sum(axis=1))
     bits = bitrates(data.codes, data.offsets, data.codebook_size, rate_hz)
-    with_silence = np.delete(joint, SILENCE, axis=1)
+    without_silence = np.delete(joint, SILENCE, axis=1)
     return {
         "codes_used": figure(used.used, f"of {data.codebook_size}", f"different codes seen on {where}"),
         "perplexity": figure(used.perplexity, "codes", f"2 to the entropy of single codes on {where}"),
@@ -135,7 +136,7 @@ def code_figures(data: LabelledCodes, rate_hz: float, where: str) -> dict:
             f"runs per second times (entropy of the runs' codes + entropy of their lengths), on {where}",
         ),
         "nmi": figure(
-            normalised_mutual_information(with_silence),
+            normalised_mutual_information(without_silence),
             "0 to 1",
             f"2 I(code; phone) / (H(code) + H(phone)) over frames outside silence on {where}",
         ),
@@ -152,23 +153,34 @@ def kmeans_baselines(
     seed: int = 0,
     progress: Callable[[int], object] = lambda count: None,
 ) -> tuple[LabelledCodes, dict[str, tuple[np.ndarray, LabelledCodes]]]:
-    """k-means codes for ``compare``: fitted on at most ``minutes`` of train, scored on at most as much of each set."""
+    """k-means codes for ``compare``, fitted on at most ``minutes`` of ``train``.
+
+    Returns the fitting set with k-means codes, and for each scored set the indices of at most ``minutes`` of utterances
+    and these utterances with k-means codes.
+    """
     rate_hz = sample_rate / hop_length
     picked = {name: baselines.picked_minutes(data, minutes, rate_hz, seed) for name, data in scored.items()}
     fitted = train.pick(baselines.picked_minutes(train, minutes, rate_hz, seed))
-    ours, theirs = baselines.kmeans_codes(
-        fitted, [scored[name].pick(picked[name]) for name in scored], waveform, hop_length, sample_rate, seed, progress
+    subsets = [scored[name].pick(picked[name]) for name in scored]
+    fitted_codes, scored_codes = baselines.kmeans_codes(
+        fitted, subsets, waveform, hop_length, sample_rate, seed, progress
     )
-    return ours, {name: (picked[name], codes) for name, codes in zip(scored, theirs, strict=True)}
+    return fitted_codes, {name: (picked[name], codes) for name, codes in zip(scored, scored_codes, strict=True)}
 
 
 def table(figures: Mapping) -> str:
-    """The comparison as plain text, silence left out first."""
+    """The figures of ``compare`` as a plain-text table."""
     names = {
-        "codes": "codes, single", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
-        "codes_bigram": "codes, pairs", "kmeans_bigram": "k-means, pairs", "codes_window": "codes, window",
-        "kmeans_window": "k-means, window", "codes_minus_kmeans": "codes - k-means (points)",
-    }  # fmt: skip
+        "codes": "codes, single",
+        "kmeans": "k-means on MFCC",
+        "random": "random codes",
+        "constant": "constant guess",
+        "codes_bigram": "codes, pairs",
+        "kmeans_bigram": "k-means, pairs",
+        "codes_window": "codes, window",
+        "kmeans_window": "k-means, window",
+        "codes_minus_kmeans": "codes - k-means (points)",
+    }
     lines = [f"{'accuracy in % [95 % interval]':<28} {'silence left out':>22} {'silence counted':>22}"]
     for set_name, kinds in figures.items():
         lines.append(f"{set_name}: {SETS.get(set_name, set_name)}")
@@ -180,7 +192,7 @@ def table(figures: Mapping) -> str:
 
 
 def cell(item: dict | None) -> str:
-    """A figure and its interval as plain text; empty for none."""
+    """A figure and its interval as plain text; empty if there is no figure or it is undefined."""
     if item is None or item["value"] is None:
         return ""
     low, high = item["interval_95"]

@@ -1,4 +1,4 @@
-"""The probe of an archive of codes: from codes and phone segments to the figures of probe.json."""
+"""The probe of an archive of codes: computes the figures of probe.json from codes and phone segments."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ KMeans = tuple[LabelledCodes, dict[str, tuple[np.ndarray, LabelledCodes]]]
 
 @dataclass(frozen=True)
 class Probed:
-    """What is probed: an archive of codes, phone segments by utterance, and recordings for k-means, if there are any."""
+    """The input of the probe: codes, phone segments by utterance, and recordings for k-means, or None."""
 
     archive: CodeArchive
     alignment: Iterable[tuple[str, Sequence[Segment]]]
@@ -34,7 +34,11 @@ class Probed:
 
     @classmethod
     def of_files(cls, codes: Path, alignment: Path, store: Path | None) -> "Probed":
-        """Codes of vqvc-encode and phones of vqvc-align; raises CorpusError when the phones are of another store."""
+        """Read the codes of vqvc-encode and the phones of vqvc-align.
+
+        store: the packed store, for k-means; None leaves k-means out. Raises CorpusError if the phones are of another
+            store.
+        """
         packed = PackedStore(store) if store else None
         if packed is not None:
             require_store(alignment, packed.sha256)
@@ -43,9 +47,10 @@ class Probed:
 
     @classmethod
     def built_in(cls, model: ModelFile, scratch: Path) -> "Probed":
-        """The codes of a model for speech of eSpeak NG, whose phone times are exact.
+        """Encode synthetic speech of eSpeak NG, whose phone times are exact, with a model.
 
-        scratch: folder for that speech, which must stay while the result is used. Raises MissingExtraError without eSpeak NG.
+        scratch: folder for the speech, which must exist while the result is used. Raises MissingExtraError if eSpeak NG
+        is not installed.
         """
         corpus = synthesize_and_encode(model, scratch / "corpus")
         return cls(corpus.archive, corpus.segments.items(), corpus.waveform, model.path.name)
@@ -53,10 +58,10 @@ class Probed:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """The probe's figures. joint: (codes, phones) counts on subset train."""
+    """The probe's figures. joint: (codes, phones), counts on subset train."""
 
     figures: dict  # see ``probe_baselines.compare``
-    report: dict  # of probe.json, the figures among it
+    report: dict  # the content of probe.json, which includes the figures
     joint: np.ndarray
 
     def draw(self, path: Path) -> None:
@@ -74,8 +79,8 @@ def measure(
 ) -> ProbeResult:
     """Fit the maps from codes to phones on subset train and score them on test and dev.
 
-    baseline_minutes: most speech of a subset for k-means on MFCC. progress: called with the number of utterances whose
-    MFCC were just made. Raises CorpusError for subsets that are empty or hold one class.
+    baseline_minutes: of speech per subset for k-means on MFCC, at most. progress: called with the number of utterances
+    whose MFCC were just computed. Raises CorpusError if a subset is empty or has one class.
     """
     archive = probed.archive
     labels, aligned = label(archive, probed.alignment)

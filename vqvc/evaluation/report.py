@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds all of a run, opens from disk, and loads nothing."""
+"""The report of a run: one self-contained HTML file."""
 
 import logging
 from collections import defaultdict
@@ -18,19 +18,26 @@ from vqvc.evaluation.run_folder import RunFolder
 
 logger = logging.getLogger("vqvc.report")
 
-PAGE_HZ = 16000  # rate at which recordings go into the page
-MOST_UTTERANCES = 6  # that can be played on the page
-CURVES = (
+PAGE_HZ = 16000  # sample rate of the recordings on the page
+MOST_UTTERANCES = 6  # number of utterances that can be played on the page
+CURVES = (  # (title, ((label, event of the log, key), ...))
     ("Bits per sample", (("training", "train", "loss_bits"), ("unseen sentences", "valid", "bits_per_sample"))),
-    ("Do the codes matter? Bits per sample", (("with another utterance's codes", "valid", "bits_shuffled_codes"), ("with its own codes", "valid", "bits_per_sample"))),
-    ("Perplexity of the codes", (("training batch", "train", "perplexity"), ("unseen sentences", "valid", "perplexity"))),
+    (
+        "Do the codes matter? Bits per sample",
+        (
+            ("with another utterance's codes", "valid", "bits_shuffled_codes"),
+            ("with its own codes", "valid", "bits_per_sample"),
+        ),
+    ),
+    (
+        "Perplexity of the codes",
+        (("training batch", "train", "perplexity"), ("unseen sentences", "valid", "perplexity")),
+    ),
     ("Share of the codebook in use", (("per epoch", "epoch", "usage"), ("unseen sentences", "valid", "usage"))),
     ("Learning rate", (("", "train", "learning_rate"),)),
-)  # fmt: skip
-GRADES = {"good": "good", "fair": "middling", "bad": "poor"}
-
-
-SECTIONS = {
+)
+GRADES = {"good": "good", "fair": "middling", "bad": "poor"}  # grades of verdicts as words on the page
+SECTIONS = {  # of the page, with their headings
     "listen": "Listen",
     "codes": "Codes over the waveform",
     "probe": "What the codes know of phones",
@@ -43,7 +50,7 @@ SECTIONS = {
 
 
 def html_report(run: RunFolder, title: str = "") -> str:
-    """The whole page. Sections whose files are absent are left out."""
+    """Render the page. Sections whose files are missing are left out. title: "vqvc: <tag>" when empty."""
     context = {
         "listen": _listen(run) or _conversions(run),
         "codes": _codes(run),
@@ -63,17 +70,16 @@ def html_report(run: RunFolder, title: str = "") -> str:
 
 
 def _utterances(run: RunFolder) -> list[list[dict]]:
-    """Clips of the evaluation by utterance, source first; known and unseen speakers in turn."""
+    """The clips of each utterance, source first. Utterances of known and unseen speakers alternate."""
     groups: dict[str, list[dict]] = defaultdict(list)
     for clip in (run.evaluation or {}).get("clips") or []:
         if run.audio(clip["file"]):
             groups[clip["utt_id"]].append(clip)
-    found = [group for group in groups.values() if group[0]["kind"] == "source"]
-    seen, unseen = (
-        [group for group in found if bool(group[0].get("seen_speaker")) == known] for known in (True, False)
-    )
-    mixed = [item for pair in zip(seen, unseen, strict=False) for item in pair]
-    return mixed + [group for group in found if group not in mixed]
+    with_source = [group for group in groups.values() if group[0]["kind"] == "source"]
+    seen = [group for group in with_source if group[0].get("seen_speaker")]
+    unseen = [group for group in with_source if not group[0].get("seen_speaker")]
+    alternating = [group for pair in zip(seen, unseen, strict=False) for group in pair]
+    return alternating + [group for group in with_source if group not in alternating]
 
 
 def _read(run: RunFolder, clip: dict) -> tuple[np.ndarray, int]:
@@ -94,7 +100,7 @@ def _caption(clip: dict) -> str:
 
 
 def _drawn(make, *args) -> bytes | None:
-    """A picture, or None when matplotlib is absent."""
+    """``make(*args)``, which draws a picture with matplotlib; None if it is not installed."""
     try:
         return make(*args)
     except MissingExtraError as error:
@@ -103,7 +109,7 @@ def _drawn(make, *args) -> bytes | None:
 
 
 def _listen(run: RunFolder) -> list[dict]:
-    """Utterances with what was made of each."""
+    """The utterances to play, each with its source and what was made of it."""
     return [
         {
             "utt_id": group[0]["utt_id"],
@@ -115,7 +121,7 @@ def _listen(run: RunFolder) -> list[dict]:
 
 
 def _conversions(run: RunFolder) -> list[dict]:
-    """What vqvc-convert made, where there is no evaluation."""
+    """The recordings of vqvc-convert to play, for a run without an evaluation."""
     paths = run.conversions()[: 2 * MOST_UTTERANCES]
     cells = [_clip(*_samples(path), str(path.relative_to(run.path)), None) for path in paths]
     return [{"utt_id": "", "text": "", "clips": cells}] if cells else []
@@ -133,7 +139,8 @@ def _facts(clip: dict) -> list[str]:
 
 
 def _codes(run: RunFolder) -> list[dict]:
-    found = []
+    """Sources with a picture of their codes over the waveform."""
+    pictures = []
     for group in _utterances(run)[:3]:
         clip = group[0]
         if not clip.get("codes"):
@@ -141,8 +148,8 @@ def _codes(run: RunFolder) -> list[dict]:
         samples, rate = _read(run, clip)
         image = _drawn(plots.code_picture, samples, rate, clip["codes"], clip["hop_length"], clip.get("phones", []))
         if image:
-            found.append({**clip, "picture": render.picture_url(image)})
-    return found
+            pictures.append({**clip, "picture": render.picture_url(image)})
+    return pictures
 
 
 def _probe(run: RunFolder) -> dict:
@@ -171,26 +178,27 @@ def _usage_chart(run: RunFolder) -> Chart | None:
 
 
 def _figures(run: RunFolder) -> dict:
+    """A table for each section of the evaluation; cells are (text, sort key)."""
     if not run.evaluation:
         return {}
-    found = []
+    section_tables = []
     for pivot in tables.pivots(run.evaluation):
-        rows = [
-            [tables.named(name, cells)]
-            + [(tables.number(cells.get(kind)), _key(cells.get(kind))) for kind in pivot.kinds]
-            for name, cells in pivot.cells.items()
-        ]
-        definitions = [
-            (name.replace("_", " "), list(dict.fromkeys(item.definition for item in cells.values())))
-            for name, cells in pivot.cells.items()
-        ]
+        rows: list[list] = []
+        definitions = []
+        for name, cells in pivot.cells.items():
+            values = [(tables.number(cells.get(kind)), _key(cells.get(kind))) for kind in pivot.kinds]
+            rows.append([tables.named(name, cells), *values])
+            definitions.append(
+                (name.replace("_", " "), list(dict.fromkeys(item.definition for item in cells.values())))
+            )
         label = tables.SECTIONS.get(pivot.section, pivot.section)
         head = ["figure", *tables.labels(pivot)]
-        found.append({"label": label, "head": head, "rows": rows, "definitions": definitions})
-    return {"tables": found, "left_out": tables.left_out(run.evaluation)}
+        section_tables.append({"label": label, "head": head, "rows": rows, "definitions": definitions})
+    return {"tables": section_tables, "left_out": tables.left_out(run.evaluation)}
 
 
 def _key(item: Metric | None) -> object:
+    """The sort key of a cell."""
     return "" if item is None or item.value is None else item.value
 
 
@@ -204,38 +212,46 @@ def _confusions(run: RunFolder) -> list[dict]:
 
 
 def _training(run: RunFolder) -> list[Chart]:
-    charts = [
-        line_chart(title, [(label, run.series(event, key)) for label, event, key in lines], "minutes of training")
-        for title, lines in CURVES
-    ]
+    charts = []
+    for title, lines in CURVES:
+        series = [(label, run.series(event, key)) for label, event, key in lines]
+        charts.append(line_chart(title, series, "minutes of training"))
     return [chart for chart in charts if chart]
 
 
 def _clips(run: RunFolder) -> list[list]:
-    return [
-        [
-            clip["utt_id"], clip["kind"], clip["speaker"], clip["voice"], clip.get("named", ""), clip.get("text", ""),
-            clip.get("transcript", ""), (f"{clip['seconds']:.1f}", clip["seconds"]),
-        ]
-        for clip in (run.evaluation or {}).get("clips") or []
-    ]  # fmt: skip
+    """A row for each recording of the evaluation."""
+    rows = []
+    for clip in (run.evaluation or {}).get("clips") or []:
+        names = [clip[key] for key in ("utt_id", "kind", "speaker", "voice")]
+        texts = [clip.get(key, "") for key in ("named", "text", "transcript")]
+        rows.append([*names, *texts, (f"{clip['seconds']:.1f}", clip["seconds"])])
+    return rows
 
 
 def _provenance(run: RunFolder) -> list[list]:
+    """Rows of (name, value) on the model, its training and the evaluation."""
     facts: list[tuple[str, object]] = [("run", run.tag)]
-    facts += [("model checksum", run.model["checksum"])] if run.model.get("checksum") else []
+    if run.model.get("checksum"):
+        facts.append(("model checksum", run.model["checksum"]))
     speakers = run.model.get("speakers")
-    facts += [("speakers", len(speakers))] if isinstance(speakers, list) else []
+    if isinstance(speakers, list):
+        facts.append(("speakers", len(speakers)))
     evaluation = run.evaluation or {}
-    for name, source in (("training", run.model.get("training")), ("evaluation", evaluation.get("settings")),
-                         ("made with", evaluation.get("provenance")), ("codes", (run.probe or {}).get("codes"))):  # fmt: skip
-        if isinstance(source, dict):
-            facts += [(f"{name}: {key}", value) for key, value in source.items()]
+    sections = {
+        "training": run.model.get("training"),
+        "evaluation": evaluation.get("settings"),
+        "made with": evaluation.get("provenance"),
+        "codes": (run.probe or {}).get("codes"),
+    }
+    for name, section in sections.items():
+        if isinstance(section, dict):
+            facts += [(f"{name}: {key}", value) for key, value in section.items()]
     return [[name, str(value)] for name, value in facts]
 
 
 def summary_picture(run: RunFolder, path: Path) -> bool:
-    """One PNG with spectrograms, learning curves and the heat map; False when there is nothing to draw."""
+    """Write a PNG with spectrograms, learning curves and the heat map. Returns False if there is nothing to draw."""
     rows: list[Sequence] = []
     for group in _utterances(run)[:2]:
         rows.append([(_caption(clip), *_read(run, clip)) for clip in group[:4]])
@@ -243,9 +259,9 @@ def summary_picture(run: RunFolder, path: Path) -> bool:
         rows = [[(path.stem, *_samples(path)) for path in run.conversions()[:4]]]
     curves = []
     for title, lines in CURVES[:2]:
-        found = [(label, run.series(event, key)) for label, event, key in lines]
-        if any(points for _, points in found):
-            curves.append((title, found))
+        series = [(label, run.series(event, key)) for label, event, key in lines]
+        if any(points for _, points in series):
+            curves.append((title, series))
     joint = run.joint_counts(len(CLASSES))
     if not rows and not curves and joint is None:
         return False

@@ -1,4 +1,4 @@
-"""What lies in an exp/<tag>/ folder, read for the report: whatever is absent is left out, what is damaged is named."""
+"""Reads the files of a run's folder, exp/<tag>/, for the report. Missing files are left out, damaged ones are named."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger("vqvc.report")
 
 
 def _interval(value: object, where: str) -> None:
-    """Two numbers, or none where there were too few utterances."""
+    """Two numbers, or two nulls if there were too few utterances."""
     schema.row(*2 * [schema.optional(schema.number)])(value, where)
     if (value[0] is None) != (value[1] is None):
         raise schema.Mismatch(f"{where}: should be two numbers or none, not {value}")
@@ -116,12 +116,12 @@ SCORE = schema.record(
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run: figures as the JSON files hold them; None or empty where a file is absent."""
+    """The contents of a run's folder. A field is None or empty if its file is missing."""
 
     path: Path
     probe: dict | None
     evaluation: dict | None
-    prior: dict | None  # what codes cost under the prior
+    prior: dict | None  # the cost of codes under the prior
     events: tuple[dict, ...]  # lines of log.jsonl
     config_text: str
     model: dict  # metadata of model.safetensors: config, speakers, training, checksum (parsed)
@@ -132,7 +132,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: str | Path) -> "RunFolder":
-        """Read ``path``; raises VqvcError when there is nothing to report or a file is damaged."""
+        """Read the folder ``path``. Raises VqvcError if there is nothing to report or a file is damaged."""
         path = Path(path)
         if not path.is_dir():
             raise VqvcError(f"{path}: no such folder; give the folder of a training run, such as exp/small")
@@ -155,7 +155,7 @@ class RunFolder:
         return run
 
     def series(self, event: str, key: str) -> list[tuple[float, float]]:
-        """(minutes, value) of every line of that kind that has the key."""
+        """(minutes, value) of every event of the log that has the key."""
         return [
             (float(item.get("minutes", item.get("step", 0))), float(item[key]))
             for item in self.events
@@ -163,19 +163,19 @@ class RunFolder:
         ]
 
     def last(self, key: str, *events: str) -> float | None:
-        """The latest value of ``key`` in lines of the given kinds."""
+        """The latest value of ``key`` in the given kinds of events."""
         for item in reversed(self.events):
             if item.get("event") in events and isinstance(item.get(key), (int, float)):
                 return float(item[key])
         return None
 
     def audio(self, file: str) -> Path | None:
-        """The recording of a clip, if it is still there."""
+        """The path of a clip's recording, or None if it does not exist."""
         path = self.path / "eval" / file
         return path if path.is_file() else None
 
     def joint_counts(self, classes: int) -> np.ndarray | None:
-        """(codes, classes): how often the probe saw each code with each phone; None when it is absent or damaged."""
+        """The probe's counts of codes and phones (codes, classes), or None if the file is missing or damaged."""
         try:
             joint = np.load(self.path / "probe" / "joint_counts.npy", mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
@@ -196,12 +196,12 @@ class RunFolder:
         return joint if joint.min(initial=0) >= 0 and 0 < joint.sum(dtype=np.float64) < 2**53 else None
 
     def conversions(self) -> list[Path]:
-        """Recordings of vqvc-convert in wavs/ (or wav/), for a run without an evaluation; hidden files are unfinished."""
+        """The recordings of vqvc-convert in wavs/ or wav/, without hidden files, which are unfinished."""
         return sorted(path for name in ("wavs", "wav") for path in (self.path / name).rglob("[!.]*.wav"))
 
 
 def _renamed(evaluation: dict | None) -> dict | None:
-    """An evaluation with the clips' present keys."""
+    """Rename the keys of clips from format version 1."""
     for clip in (evaluation or {}).get("clips") or []:
         for former, present in FORMER_KEYS.items():
             if former in clip:
@@ -210,7 +210,7 @@ def _renamed(evaluation: dict | None) -> dict | None:
 
 
 def _lines(path: Path) -> tuple[dict, ...]:
-    """Lines of a log; a damaged one (a run that was killed while writing) is left out, and so is a number that is none."""
+    """The events of a log. Damaged lines, which a killed run may leave, and values that are not finite are left out."""
     result = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -224,7 +224,7 @@ def _lines(path: Path) -> tuple[dict, ...]:
 
 
 def _is_odd(key: str, value: object) -> bool:
-    """Whether a value of a log's line cannot be drawn: times and figures are finite numbers."""
+    """Whether a value of an event cannot be plotted, that is, a time or a figure is not a finite number."""
     if key in ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "bits_without_f0", "usage"):
         try:
             schema.number(value, key)
@@ -237,7 +237,7 @@ def _is_odd(key: str, value: object) -> bool:
 
 
 def _metadata(path: Path) -> dict:
-    """The metadata of a model file, JSON values parsed; {} when the file is absent, and with a warning when it is damaged."""
+    """The metadata of a model file with parsed JSON values; {} if it is missing, or damaged, which is logged."""
     from vqvc._util import tensorfile
     from vqvc.conversion.model_file import KIND
 

@@ -1,4 +1,4 @@
-"""Two packed stores as one: voices that the model knows from the first, speakers that it never trained on from the second."""
+"""Two packed stores as one: known speakers from the first, speakers that are not in training from the second."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -10,10 +10,10 @@ from vqvc.errors import CorpusError
 
 
 class WithStrangers:
-    """Reads like a PackedStore; utterances of ``strangers`` count as subset test.
+    """Has the interface of a PackedStore. Utterances of ``strangers`` are in subset test.
 
-    known: the model's speakers; of the second store only other speakers are taken. Raises CorpusError when the sample
-    rates differ, an utterance is in both, or the second store has no speaker that is unknown to the model.
+    known: the model's speakers, whose utterances in ``strangers`` are ignored. Raises CorpusError if the sample rates
+    differ, if an utterance is in both stores, or if the model knows all speakers of ``strangers``.
     """
 
     def __init__(self, store: PackedStore, strangers: PackedStore, known: Collection[str]):
@@ -38,9 +38,9 @@ class WithStrangers:
         )
 
     def subset(self, name: str) -> list[Utterance]:
-        """Utterances of train, dev or test."""
+        """The utterances of train, dev or test."""
         return [item for item in self.utterances if item.subset == name]
 
     def waveform(self, item: Utterance) -> np.ndarray:
-        """(T,) float32."""
+        """The samples (T,) float32 of an utterance."""
         return self._stores[item.utt_id in self._second].waveform(item)

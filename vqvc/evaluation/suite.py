@@ -1,4 +1,4 @@
-"""The evaluation as JSON: sections of metrics by name for every kind of recording, and one row for each recording."""
+"""The evaluation as JSON: sections of metrics, and one row for each recording."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ logger = logging.getLogger("vqvc.evaluate")
 
 
 def attempt(name: str, make: Callable[[], Result]) -> tuple[Result | None, str]:
-    """(``make()``, ""), or (None, why) when the corpus or an absent package does not allow it."""
+    """Return (make(), ""), or (None, reason) if the corpus does not allow it or a package is missing."""
     logger.info("making: %s", name)
     try:
         return make(), ""
@@ -24,7 +24,7 @@ def attempt(name: str, make: Callable[[], Result]) -> tuple[Result | None, str]:
 
 
 def section(name: str, make: Callable[[], dict]) -> dict:
-    """``make()`` as JSON, or {"left_out": why} when the corpus or an absent package does not allow it."""
+    """Return ``make()`` as JSON, or {"left_out": reason} if the corpus does not allow it or a package is missing."""
     logger.info("measuring: %s", name)
     try:
         return as_json(make())
@@ -33,24 +33,35 @@ def section(name: str, make: Callable[[], dict]) -> dict:
         return {"left_out": str(error)}
 
 
-def as_json(found: Mapping) -> dict:
-    """Metrics in any depth of names as the entries of evaluate.json; what else there is stays as it is."""
-    return {
-        name: item.as_figure() if isinstance(item, Metric) else as_json(item) if isinstance(item, dict) else item
-        for name, item in found.items()
-    }
+def as_json(section: Mapping) -> dict:
+    """Convert metrics in nested dicts to the entries of evaluate.json; other values stay as they are."""
+    result: dict = {}
+    for name, item in section.items():
+        if isinstance(item, Metric):
+            result[name] = item.as_figure()
+        elif isinstance(item, dict):
+            result[name] = as_json(item)
+        else:
+            result[name] = item
+    return result
 
 
 def clip_rows(clips: Sequence[EvaluationClip], sample_rate: int) -> list[dict]:
-    """One row per recording for the JSON: what it is, where it lies, what was found."""
+    """One JSON row per recording: what it is, its file, and what was measured on it."""
     rows = []
     for clip in clips:
-        row: Mapping = {
-            "kind": clip.kind, "utt_id": clip.utt_id, "speaker": clip.speaker, "voice": clip.target, "seen_speaker": clip.seen,
-            "text": clip.text, "file": clip.file, "seconds": len(clip.samples) / sample_rate,
-        }  # fmt: skip
-        found = {name: clip.measured.get(name) for name in ("transcript", "named", "codes", "hop_length", "phones")}
+        row = {
+            "kind": clip.kind,
+            "utt_id": clip.utt_id,
+            "speaker": clip.speaker,
+            "voice": clip.target,
+            "seen_speaker": clip.seen,
+            "text": clip.text,
+            "file": clip.file,
+            "seconds": len(clip.samples) / sample_rate,
+        }
+        measured = {name: clip.measured.get(name) for name in ("transcript", "named", "codes", "hop_length", "phones")}
         if "f0_hz" in clip.measured:
-            found["median_pitch_hz"] = pitch_summary(clip.measured["f0_hz"]).median_hz
-        rows.append(tidy({**row, **{key: value for key, value in found.items() if value is not None}}))
+            measured["median_pitch_hz"] = pitch_summary(clip.measured["f0_hz"]).median_hz
+        rows.append(tidy(row | {key: value for key, value in measured.items() if value is not None}))
     return rows

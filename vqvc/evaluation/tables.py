@@ -11,18 +11,37 @@ from vqvc.evaluation.verdicts import verdicts
 
 ByKindOfOne: TypeAlias = dict[str, Metric]  # kind of recording -> the metric
 PROBE_NAMES = {
-    "codes": "codes, one at a time", "kmeans": "k-means on MFCC", "random": "random codes", "constant": "constant guess",
-    "codes_bigram": "codes, pairs", "kmeans_bigram": "k-means, pairs", "codes_window": "codes, window (linear)",
-    "kmeans_window": "k-means, window (linear)", "codes_minus_kmeans": "codes minus k-means",
-}  # fmt: skip
+    "codes": "codes, one at a time",
+    "kmeans": "k-means on MFCC",
+    "random": "random codes",
+    "constant": "constant guess",
+    "codes_bigram": "codes, pairs",
+    "kmeans_bigram": "k-means, pairs",
+    "codes_window": "codes, window (linear)",
+    "kmeans_window": "k-means, window (linear)",
+    "codes_minus_kmeans": "codes minus k-means",
+}
 KIND_NAMES = {
-    "natural": "natural speech", "source": "source", "copy": "copy of the source", "reconstruction": "reconstruction",
-    "conversion": "conversion", "conversion_of_seen": "known speakers", "conversion_of_unseen": "unseen speakers",
-    "conversion_into_few": "into voices of few sentences", "source_of_seen": "source, known", "source_of_unseen": "source, unseen",
-    "natural_of_few": "natural, few sentences", "contour_of_source": "source's contour", "contour_of_target": "target's contour",
-    "contour_flat": "flat contour", "contour_none": "no contour",
-    "codes": "codes", "kmeans": "k-means on MFCC", "random": "random codes", "mfcc": "MFCC, no codes",
-}  # fmt: skip
+    "natural": "natural speech",
+    "source": "source",
+    "copy": "copy of the source",
+    "reconstruction": "reconstruction",
+    "conversion": "conversion",
+    "conversion_of_seen": "known speakers",
+    "conversion_of_unseen": "unseen speakers",
+    "conversion_into_few": "into voices of few sentences",
+    "source_of_seen": "source, known",
+    "source_of_unseen": "source, unseen",
+    "natural_of_few": "natural, few sentences",
+    "contour_of_source": "source's contour",
+    "contour_of_target": "target's contour",
+    "contour_flat": "flat contour",
+    "contour_none": "no contour",
+    "codes": "codes",
+    "kmeans": "k-means on MFCC",
+    "random": "random codes",
+    "mfcc": "MFCC, no codes",
+}
 SECTIONS = {
     "content": "Words",
     "encoder": "Voice (speaker encoder)",
@@ -41,7 +60,7 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One metric and where it stands."""
+    """A metric with its section and kind of recording."""
 
     section: str
     kind: str
@@ -54,7 +73,7 @@ def is_figure(item: object) -> bool:
 
 
 def rows(evaluation: dict) -> Iterator[Row]:
-    """Every figure of evaluate.json, in the order of the file; in the section on codes the kind is the system."""
+    """Yield every figure of evaluate.json in the order of the file. In the section on codes, the kind is the system."""
     for section, groups in (evaluation.get("figures") or {}).items():
         for kind, group in groups.items():
             if is_figure(group):
@@ -65,15 +84,14 @@ def rows(evaluation: dict) -> Iterator[Row]:
                     if is_figure(item):
                         yield Row(section, "codes" if kind == "usage" else kind, Metric.of_figure(name, item))
                     elif isinstance(item, dict):
-                        found = ((key, value) for key, value in item.items() if is_figure(value))
-                        yield from (
-                            Row(section, name, Metric.of_figure(f"{kind}_{key}", value)) for key, value in found
-                        )
+                        for key, value in item.items():
+                            if is_figure(value):
+                                yield Row(section, name, Metric.of_figure(f"{kind}_{key}", value))
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """A section as a table: cells[name][kind]; names and kinds in the order of the file."""
+    """A section as a table: cells[name][kind], with names and kinds in the order of the file."""
 
     section: str
     kinds: tuple[str, ...]
@@ -82,15 +100,15 @@ class Pivot:
 
 def pivots(evaluation: dict) -> list[Pivot]:
     """One table for each section that has figures."""
-    found: dict[str, list[Row]] = {}
+    by_section: dict[str, list[Row]] = {}
     for row in rows(evaluation):
-        found.setdefault(row.section, []).append(row)
+        by_section.setdefault(row.section, []).append(row)
     result = []
-    for section, own in found.items():
+    for section, section_rows in by_section.items():
         cells: dict[str, ByKindOfOne] = {}
-        for row in own:
+        for row in section_rows:
             cells.setdefault(row.metric.name, {})[row.kind] = row.metric
-        result.append(Pivot(section, tuple(dict.fromkeys(row.kind for row in own)), cells))
+        result.append(Pivot(section, tuple(dict.fromkeys(row.kind for row in section_rows)), cells))
     return result
 
 
@@ -111,21 +129,19 @@ def probe_metric(kinds: Mapping, kind: str, key: str) -> Metric | None:
 
 
 def left_out(evaluation: dict) -> list[tuple[str, str]]:
-    """(section, why) of what could not be measured."""
-    found = []
+    """The sections that could not be measured, with the reasons."""
+    reasons = []
     for section, groups in (evaluation.get("figures") or {}).items():
         if "left_out" in groups:
-            found.append((section, groups["left_out"]))
-        found += [
-            (f"{section}: {kind}", item["left_out"])
-            for kind, item in groups.items()
-            if isinstance(item, dict) and "left_out" in item
-        ]
-    return found
+            reasons.append((section, groups["left_out"]))
+        for kind, item in groups.items():
+            if isinstance(item, dict) and "left_out" in item:
+                reasons.append((f"{section}: {kind}", item["left_out"]))
+    return reasons
 
 
 def number(item: Metric | None, digits: int = 1, interval: bool = True) -> str:
-    """``24.1 [20.0, 28.3]``; a dash for what is absent or undefined."""
+    """A value and its interval as text, such as ``24.1 [20.0, 28.3]``; a dash if there is no value."""
     if item is None or item.value is None:
         return "–"
     value = item.value
@@ -138,7 +154,7 @@ def number(item: Metric | None, digits: int = 1, interval: bool = True) -> str:
 
 
 def evaluation_table(evaluation: dict) -> str:
-    """Plain text: a table for each section, values alone (intervals stand in the JSON and on the page)."""
+    """The evaluation as plain text, a table for each section, without intervals."""
     lines = []
     for pivot in pivots(evaluation):
         heads = labels(pivot)
@@ -154,7 +170,7 @@ def evaluation_table(evaluation: dict) -> str:
 
 
 def results_section(run, title: str, command: str = "") -> str:
-    """A section of RESULTS.md: the same JSON files give the same bytes. run: RunFolder."""
+    """A section of RESULTS.md for a RunFolder. It depends on the JSON files only, so that it can be reproduced."""
     lines = [f"## {title}", ""]
     if command:
         lines += ["```", command, "```", ""]
@@ -193,13 +209,13 @@ CURVE_ROWS = 12
 
 
 def _curve(run) -> list[str]:
-    """The learning curve as a table of at most CURVE_ROWS + 1 rows, the last one the end of training."""
-    wanted = ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "usage")
-    whole = [item for item in run.events if all(key in item for key in wanted)]
-    found = [item for item in whole if item["event"] == "valid"]
-    found = found[:: -(-len(found) // CURVE_ROWS)] if found else []
-    found += [item for item in whole if item["event"] == "end"][-1:]
-    if not found:
+    """The learning curve as a table of at most CURVE_ROWS + 1 rows; the last row is the end of training."""
+    columns = ("minutes", "step", "bits_per_sample", "bits_shuffled_codes", "usage")
+    complete = [event for event in run.events if all(key in event for key in columns)]
+    validations = [event for event in complete if event["event"] == "valid"]
+    events = validations[:: -(-len(validations) // CURVE_ROWS)] if validations else []
+    events += [event for event in complete if event["event"] == "end"][-1:]
+    if not events:
         return []
     lines = [
         "",
@@ -210,7 +226,7 @@ def _curve(run) -> list[str]:
         "| minutes | steps | bits per sample | with another utterance's codes | codes in use |",
         "| --- " * 5 + "|",
     ]
-    for item in found:
+    for item in events:
         skipped = " (decoder skipped)" if item.get("skip_decoder") else ""
         lines.append(
             f"| {item['minutes']:.0f} | {item['step']:,} | {item['bits_per_sample']:.3f}{skipped} "
@@ -220,7 +236,7 @@ def _curve(run) -> list[str]:
 
 
 def _code_costs(score: dict) -> list[str]:
-    """What codes cost under each model of them, and the bound on log p(x)."""
+    """Tables of the cost of codes under each model, and the bound on log p(x)."""
     lines = []
     for name, data in score.get("sets", {}).items():
         lines += ["", f"Bits for codes on {name} ({data['what']}, {data['seconds'] / 60:.1f} min):", ""]
@@ -246,7 +262,7 @@ def _cell(text: str) -> str:
 
 
 def put_section(document: str, tag: str, section: str) -> str:
-    """``document`` with the section of ``tag`` replaced, or added at the end; everything else stays as it is."""
+    """Replace the section of ``tag`` in ``document``, or add it at the end."""
     begin, end = f"<!-- begin {tag} (written by vqvc-report) -->", f"<!-- end {tag} -->"
     block = f"{begin}\n{section}{end}\n"
     pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end) + r"\n", re.DOTALL)
@@ -256,6 +272,6 @@ def put_section(document: str, tag: str, section: str) -> str:
 
 
 def command_of(document: str, tag: str) -> str:
-    """The command that an earlier section of ``tag`` was made with; empty when there is none."""
-    found = re.search(rf"<!-- begin {re.escape(tag)} \(.*?-->\n## [^\n]*\n\n```\n(.*?)\n```", document, re.DOTALL)
-    return found.group(1) if found else ""
+    """The command in an earlier section of ``tag``; empty if there is none."""
+    match = re.search(rf"<!-- begin {re.escape(tag)} \(.*?-->\n## [^\n]*\n\n```\n(.*?)\n```", document, re.DOTALL)
+    return match.group(1) if match else ""

@@ -1,4 +1,4 @@
-"""What a reader should know within a minute: questions, answers and grades. A grade is never better than its worst judge."""
+"""The summary of a report: questions, answers and grades. A grade is that of its worst figure."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Value = Callable[[str, str, str], float | None]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of the summary: what was asked, the answer, and how good that is (good, fair or bad)."""
+    """A line of the summary: question, answer, and grade (good, fair or bad)."""
 
     what: str
     answer: str
@@ -31,22 +31,22 @@ class Verdict:
 
 
 def worst(grades: Iterable[str]) -> str:
-    """The worst of ``grades``; fair when there is none."""
+    """The worst of ``grades``; "fair" if there are none."""
     return min(grades, key=GRADES.index, default="fair")
 
 
 def at_least(value: float, good: float, fair: float) -> str:
-    """The grade of a value of which more is better."""
+    """The grade of a value that should be high. good, fair: the smallest values with these grades."""
     return "good" if value >= good else "fair" if value >= fair else "bad"
 
 
 def at_most(value: float, good: float, fair: float) -> str:
-    """The grade of a value of which less is better."""
+    """The grade of a value that should be low. good, fair: the largest values with these grades."""
     return at_least(-value, -good, -fair)
 
 
 def verdicts(run) -> list[Verdict]:
-    """All verdicts for which there are figures. run: RunFolder."""
+    """All verdicts for which a RunFolder has figures."""
     figures = (run.evaluation or {}).get("figures") or {}
 
     def value(section: str, kind: str, name: str) -> float | None:
@@ -59,7 +59,10 @@ def verdicts(run) -> list[Verdict]:
 
 
 def _rows(value: Value, section: str, name: str) -> dict[str, tuple[str, str]]:
-    """{kind: (its natural kind, what its sources are)}: sources of training and unseen ones apart where they are apart."""
+    """The kinds of conversion that have a figure: {kind: (kind of its natural sources, their name)}.
+
+    Conversions of known and unseen speakers are preferred to all conversions together.
+    """
     known = {kind: names for kind, names in ROWS.items() if value(section, kind, name) is not None}
     return {kind: names for kind, names in known.items() if kind != "conversion" or len(known) == 1}
 
@@ -95,7 +98,7 @@ def words(value: Value) -> Verdict | None:
 
 
 def voice(value: Value) -> Verdict | None:
-    """Is it the wanted voice? By speaker encoders; MFCC alone, which the post-filter can please, never gives more than fair."""
+    """Is it the wanted voice? Judged by speaker encoders; with the MFCC baseline alone the grade is at most "fair"."""
     answers: list[str] = []
     grades: list[str] = []
     for section, judge in ENCODERS.items():
@@ -113,7 +116,10 @@ def voice(value: Value) -> Verdict | None:
 
 
 def _by_encoder(value: Value, section: str, judge: str, answers: list[str], grades: list[str]) -> None:
-    """Add what one speaker encoder finds; similarities are graded between different speakers and natural speech of one."""
+    """Add the answers and grades of a speaker encoder.
+
+    Similarities are graded on the scale from that of different speakers to that of natural speech of the target.
+    """
     own, others = (value(section, "natural", f"similarity_to_{name}") for name in ("target", "others"))
     for kind, (_, who) in _rows(value, section, "named_target").items():
         named, near, left, apart = (

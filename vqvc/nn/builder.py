@@ -1,4 +1,4 @@
-"""A VQVAE from its settings: sizes, rates and initial weights of every part."""
+"""Build a VQVAE from its settings: sizes, rates and initial weights of every part."""
 
 import torch
 from torch import nn
@@ -19,14 +19,21 @@ MFCC_CHANNELS = 39  # 13 coefficients with first and second differences
 
 
 def build_model(config: ModelConfig, speakers: int) -> VQVAE:
-    """The network that ``config`` describes, for a table of ``speakers``, with random weights from PyTorch's generator."""
+    """Build the network that ``config`` describes, with ``speakers`` rows in its speaker table.
+
+    Weights are drawn from PyTorch's default generator.
+    """
     d, q, rate = config.decoder, config.quantizer, config.audio.sample_rate
     codes = build_code_encoder(config)
     f0_conditioner = F0Conditioner(rate, config.hop_length, speakers) if d.f0 else None
     conditioning = Conditioner(
-        q.codebook_dim + (F0Conditioner.ROWS if d.f0 else 0), speakers, d.speaker_dim, d.conditioning_channels,
-        d.conditioning_layers, config.hop_length // d.conditioning_hop,
-    )  # fmt: skip
+        codebook_dim=q.codebook_dim + (F0Conditioner.ROWS if d.f0 else 0),
+        speakers=speakers,
+        speaker_dim=d.speaker_dim,
+        channels=d.conditioning_channels,
+        layers=d.conditioning_layers,
+        repeat=config.hop_length // d.conditioning_hop,
+    )
     wavenet = _wavenet(d)
     return VQVAE(
         config,
@@ -43,17 +50,22 @@ def build_model(config: ModelConfig, speakers: int) -> VQVAE:
 
 
 def build_code_encoder(config: ModelConfig) -> CodeEncoder:
-    """The parts of the network that make codes, with random weights from PyTorch's generator."""
+    """Build the parts of the network that compute codes, with weights from PyTorch's default generator."""
     front, encoder = _encoder(config)
     q = config.quantizer
     quantizer = Quantizer(
-        q.codebook_size, q.codebook_dim, q.update, q.ema_decay, q.commitment_cost, q.restart_below
-    )  # fmt: skip
+        codebook_size=q.codebook_size,
+        codebook_dim=q.codebook_dim,
+        update=q.update,
+        ema_decay=q.ema_decay,
+        commitment_cost=q.commitment_cost,
+        restart_below=q.restart_below,
+    )
     return CodeEncoder(config, front, encoder, quantizer)
 
 
 def _encoder(config: ModelConfig) -> tuple[nn.Module | None, nn.Module]:
-    """What comes before the encoder's layers (None for the waveform itself), and the layers."""
+    """The feature extractor (None if the encoder reads the waveform), and the encoder."""
     e, rate, dim = config.encoder, config.audio.sample_rate, config.quantizer.codebook_dim
     front, in_channels, gain = None, 1, 1 / config.audio.level_rms
     if e.input == "units":
@@ -62,17 +74,30 @@ def _encoder(config: ModelConfig) -> tuple[nn.Module | None, nn.Module]:
         front, in_channels, gain = LogMel(rate, e.feature_hop, e.n_mels), e.n_mels, 1.0
     elif e.input == "mfcc":
         front, in_channels, gain = Mfcc(rate, e.feature_hop, e.n_mels), MFCC_CHANNELS, 1.0
-    return front, Encoder(
-        in_channels, e.channels, e.strides, e.context_layers, e.context_kernel, e.context_dilations, dim, gain,
-        round(e.norm_reach * config.code_rate_hz),
-    )  # fmt: skip
+    encoder = Encoder(
+        in_channels=in_channels,
+        channels=e.channels,
+        strides=e.strides,
+        context_layers=e.context_layers,
+        context_kernel=e.context_kernel,
+        context_dilations=e.context_dilations,
+        codebook_dim=dim,
+        input_gain=gain,
+        norm_reach=round(e.norm_reach * config.code_rate_hz),
+    )
+    return front, encoder
 
 
 def _wavenet(d: DecoderConfig) -> WaveNet:
     stack = ResidualStack(
-        d.layers, d.dilation_cycle, d.kernel, d.residual_channels, d.gate_channels, d.skip_channels,
-        d.conditioning_channels,
-    )  # fmt: skip
+        layers=d.layers,
+        dilation_cycle=d.dilation_cycle,
+        kernel=d.kernel,
+        residual_channels=d.residual_channels,
+        gate_channels=d.gate_channels,
+        skip_channels=d.skip_channels,
+        conditioning_channels=d.conditioning_channels,
+    )
     mixture = d.output == "mixture"
     return WaveNet(
         stack,
@@ -84,14 +109,15 @@ def _wavenet(d: DecoderConfig) -> WaveNet:
 
 @torch.no_grad()
 def _linear_prediction(d: DecoderConfig, wavenet: WaveNet) -> nn.Linear:
-    """Frames (..., C) -> reflection coefficients and log gain (..., lpc_order + 1), before their nonlinearity.
+    """Frames (..., C) -> reflection coefficients before their tanh, and the log gain: (..., lpc_order + 1).
 
-    The decoder starts as a plausible speech model: first-order prediction of 0.8, and logistics of spread scales around it.
+    The initial weights make the decoder a plausible model of speech: first-order prediction with a coefficient of 0.8,
+    and logistics of different scales around it. The scales are set in the bias of ``wavenet.out``.
     """
     prediction = nn.Linear(d.conditioning_channels, d.lpc_order + 1)
     prediction.weight.mul_(0.1)
     prediction.bias.zero_()
     prediction.bias[0] = 1.1  # tanh(1.1) = 0.8
-    prediction.bias[-1] = -4.0  # the gain: a residual of about 0.02
+    prediction.bias[-1] = -4.0  # log gain: exp(-4) = 0.02
     wavenet.out.bias[2 * d.mixtures :] = torch.linspace(-2.0, 0.5, d.mixtures)
     return prediction

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from vqvc.nn.features import LogMel, cosines
 
-COEFFICIENTS = 30  # of the spectral envelope
-LOUD_DB = 35.0  # frames within so much of the loudest are speech
+COEFFICIENTS = 30  # enough for the spectral envelope
+LOUD_DB = 35.0  # frames whose level is within this range of the loudest count as speech
 
 
 class Cepstra(nn.Module):
-    """Frames (F, bands) as ``LogMel`` scales them -> (F, COEFFICIENTS): an orthonormal discrete cosine transform, cut short."""
+    """Log-mel frames (F, bands) of ``LogMel`` -> (F, COEFFICIENTS), the first of an orthonormal cosine transform."""
 
     def __init__(self, bands: int):
         super().__init__()
@@ -26,29 +26,30 @@ class Cepstra(nn.Module):
         return frames @ self.basis.T
 
     def frames(self, cepstra: Tensor) -> Tensor:
-        """(F, COEFFICIENTS) -> (F, bands)."""
+        """The inverse, for a smooth envelope: (F, COEFFICIENTS) -> (F, bands)."""
         return cepstra @ self.basis
 
     def loud(self, cepstra: Tensor) -> Tensor:
-        """(F,) bool: frames whose mean log power is within LOUD_DB of the loudest frame's."""
+        """Which frames have a mean log power within LOUD_DB of the loudest frame: (F,) bool, for cepstra (F, C)."""
         mean_db = cepstra[:, 0] / math.sqrt(self.basis.shape[1]) * LogMel.SCALE * 10 / math.log(10)
         return mean_db > mean_db.max() - LOUD_DB
 
     def variance(self, cepstra: Tensor) -> Tensor:
-        """(COEFFICIENTS,): variance over an utterance's loud frames."""
+        """Variance (C,) of cepstra (F, C) over the loud frames."""
         return cepstra[self.loud(cepstra)].var(0, unbiased=False)
 
 
 @torch.inference_mode()
 def global_variance(mel: LogMel, recordings: Iterable[np.ndarray]) -> Tensor | None:
-    """(coefficients,): mean over recordings (T,) float32, at the level of training, of the variance of each coefficient.
+    """Global variance (coefficients,) of a speaker: the variance of each coefficient, averaged over recordings.
 
-    None for no recordings.
+    recordings: (T,) float32 each, at the level of training. None if there are no recordings.
     """
     device = mel.filters.device
     cepstra = Cepstra(mel.filters.shape[0]).to(device)
-    found = []
+    variances = []
     for samples in recordings:
         padded = np.pad(samples, (0, -len(samples) % mel.hop))
-        found.append(cepstra.variance(cepstra(mel(torch.from_numpy(padded)[None].to(device))[0].T)))
-    return torch.stack(found).mean(0) if found else None
+        frames = mel(torch.from_numpy(padded)[None].to(device))[0].T
+        variances.append(cepstra.variance(cepstra(frames)))
+    return torch.stack(variances).mean(0) if variances else None

@@ -1,10 +1,10 @@
-"""What compiled (Numba) code shares."""
+"""Helper of the modules with Numba code."""
 
 
 def kept(function):
-    """A compiled function, kept on disk for the next process where there is a place to (see Numba's NUMBA_CACHE_DIR)."""
+    """Cache a compiled function on disk, if a cache folder is writable (see Numba's NUMBA_CACHE_DIR); returns it."""
     try:
         function.enable_caching()
-    except RuntimeError:  # no folder can be written: every process compiles it again
+    except RuntimeError:  # no writable folder: every process compiles the function again
         pass
     return function

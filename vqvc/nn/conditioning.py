@@ -1,4 +1,7 @@
-"""Conditioning of the WaveNet: codes and speaker, repeated to conditioning frames and smoothed (no transposed convolutions)."""
+"""Conditioning of the WaveNet: code vectors and speaker, repeated to conditioning frames and smoothed by convolutions.
+
+Transposed convolutions would leave a pattern with the period of their stride (Odena et al. 2016).
+"""
 
 from collections.abc import Sequence
 
@@ -12,12 +15,13 @@ TAPS = 3  # of the smoothing convolutions
 
 
 class Conditioner(nn.Module):
-    """Codes' vectors (B, D, T) and speakers -> frames (B, T * repeat, C).
+    """Code vectors (B, D, T) and speakers -> conditioning frames (B, T * repeat, C).
 
-    Speakers are indices (B,) int64 into the table, or vectors (B, speaker_dim) float in the table's space. With an adaptation
-    all are speakers of the voice that it belongs to.
-    Codes are repeated, joined with the speaker's vector, and smoothed by residual convolutions of ``TAPS`` taps with
-    dilations 1, 2, 4, 1, 2, 4, ...; a frame therefore also sees neighbouring codes.
+    Each code vector is repeated ``repeat`` times and concatenated with the speaker's vector. Residual convolutions of
+    ``TAPS`` taps with dilations 1, 2, 4, 1, 2, 4, ... follow, so a frame depends on neighbouring codes too.
+
+    The speaker is an index (B,) int64 into the speaker table, or a vector (B, speaker_dim) float in the table's space.
+    An adaptation applies to the whole batch.
     """
 
     DILATIONS = (1, 2, 4)
@@ -34,7 +38,7 @@ class Conditioner(nn.Module):
 
     @property
     def context_frames(self) -> int:
-        """Frames on either side that can influence a frame."""
+        """How many frames on either side influence a frame."""
         return sum(block.reach for block in self.blocks)
 
     def forward(self, z_q: Tensor, speaker: Tensor, adaptation: Adaptation | None = None) -> Tensor:
@@ -44,15 +48,16 @@ class Conditioner(nn.Module):
         return x
 
     def adapted(self, adaptation: Adaptation | None) -> Sequence[Convolution]:
-        """The smoothing convolutions, as a voice's adaptation changes them."""
+        """The smoothing convolutions, changed by ``adaptation`` if there is one."""
         return self.blocks if adaptation is None else adaptation.blocks(self.blocks)
 
     def new_adaptation(self, rank: int, generator: torch.Generator) -> Adaptation:
-        """One that changes nothing, for a voice to begin with, on the conditioner's device."""
-        weight, layers = self.enter.weight, len(self.blocks)  # which may be none
-        return Adaptation.start(layers, len(weight), TAPS * len(weight), rank, generator).to(weight.device)
+        """An adaptation that changes nothing yet, on the conditioner's device; where fine-tuning to a voice starts."""
+        layers, channels, device = len(self.blocks), len(self.enter.weight), self.enter.weight.device
+        return Adaptation.start(layers, channels, TAPS * channels, rank, generator).to(device)
 
     def join(self, z_q: Tensor, vector: Tensor) -> Tensor:
-        """Frames (B, T * repeat, C) before they are smoothed, of codes' vectors (B, D, T) and speakers' (B, speaker_dim)."""
+        """Frames (B, T * repeat, C) before smoothing. z_q: (B, D, T), code vectors. vector: (B, speaker_dim)."""
         frames = z_q.transpose(1, 2).repeat_interleave(self.repeat, dim=1)
-        return self.enter(torch.cat([frames, vector[:, None].expand(-1, frames.shape[1], -1)], dim=2))
+        speakers = vector[:, None].expand(-1, frames.shape[1], -1)
+        return self.enter(torch.cat([frames, speakers], dim=2))

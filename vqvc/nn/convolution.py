@@ -1,4 +1,4 @@
-"""Convolution as one matrix product over windows, channels last: on a CPU many times faster than the library's."""
+"""Convolution as one matrix product over windows, channels last; on a CPU many times faster than ``nn.Conv1d``."""
 
 import math
 
@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class Convolution(nn.Module):
-    """(B, T, C_in) -> (B, T / stride, C_out).
+    """One-dimensional convolution with zero padding: (B, T, C_in) -> (B, T / stride, C_out).
 
-    With a stride s the window has 2 s samples and reaches half a stride to either side, so that T becomes exactly
-    T / s (kernel 4, stride 2, padding 1 in the paper). Without one, ``taps`` samples at a ``dilation``, centred.
+    stride: s > 1 makes windows of 2 s samples that reach half a stride to either side, so that T samples become exactly
+        T / s (kernel 4, stride 2, padding 1 in the VQ-VAE paper); ``taps`` and ``dilation`` then do not apply.
+    taps: samples in a centred window without a stride; must be odd. dilation: distance between them.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, taps: int = 1, dilation: int = 1):
@@ -22,7 +23,7 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def with_weights(self, weight: Tensor, bias: Tensor) -> "Convolution":
-        """The same windows with a weight and a bias of the same shapes, which may be results of a computation."""
+        """A convolution like this one with another weight and bias of the same shapes, which need not be parameters."""
         other = Convolution.__new__(Convolution)
         nn.Module.__init__(other)
         other.stride, other.dilation, other.taps = self.stride, self.dilation, self.taps
@@ -31,17 +32,17 @@ class Convolution(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Input samples on either side of the centre that an output sees (without a stride)."""
+        """How many input samples on either side of the centre an output depends on (without a stride)."""
         return self.dilation * (self.taps - 1) // 2
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Zeros before and after the input that ``forward`` adds."""
+        """How many zeros ``forward`` adds before and after the input."""
         left = self.stride // 2
         return (left, self.stride - left) if self.stride > 1 else (self.reach, self.reach)
 
     def windows(self, padded: Tensor) -> Tensor:
-        """What each output sees, oldest first: (B, outputs, taps * C_in) of input that has its padding."""
+        """The window of each output, oldest sample first: (B, outputs, taps * C_in), for padded input (B, T, C_in)."""
         batch, time, channels = padded.shape
         if self.stride > 1:
             count = time // self.stride
@@ -53,7 +54,7 @@ class Convolution(nn.Module):
         return torch.cat([padded[:, i * self.dilation : i * self.dilation + count] for i in range(self.taps)], dim=-1)
 
     def valid(self, padded: Tensor) -> Tensor:
-        """``forward`` of input that has its padding, or of a part of it: the outputs whose windows lie inside."""
+        """``forward`` for input that is already padded: the outputs whose windows lie inside it."""
         return nn.functional.linear(self.windows(padded), self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:

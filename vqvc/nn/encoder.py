@@ -1,4 +1,4 @@
-"""The encoder: strided convolutions turn sound into one vector per code (section 4.3 of van den Oord et al. 2017)."""
+"""The encoder: strided convolutions map sound to one vector per code (van den Oord et al. 2017, section 4.3)."""
 
 import torch
 import torch.distributed as dist
@@ -9,27 +9,27 @@ from vqvc.nn.convolution import Convolution
 
 
 class ContextBlock(nn.Module):
-    """x + convolutions(x) at code rate: lets a code look at its neighbours, which six strided layers do not."""
+    """x (B, T, C) -> x + convolutions(x) at the rate of codes; widens the receptive field of the strided layers."""
 
     def __init__(self, channels: int, kernel: int, dilation: int):
         super().__init__()
         self.dilated = Convolution(channels, channels, taps=kernel, dilation=dilation)
         self.mix = Convolution(channels, channels)
         with torch.no_grad():
-            self.mix.weight.mul_(0.3)  # start near the identity
+            self.mix.weight.mul_(0.3)  # the block starts near the identity
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.mix(torch.relu(self.dilated(torch.relu(x))))
 
 
 class Normalise(nn.Module):
-    """Batch normalisation without learned scale, whose statistics are those of all workers' batches together.
+    """Batch normalisation (Ioffe & Szegedy 2015) without learned scale and offset, synchronised over workers.
 
-    (B, D, T) float32 -> the same shape, zero mean and unit variance over B and T. In evaluation the running
-    averages are used and nothing moves.
+    z: (B, D, T) float32 -> the same shape, with zero mean and unit variance over B and T. In evaluation mode the
+    running averages are used and not updated.
     """
 
-    MOMENTUM = 0.02  # share of the newest batch in the running averages
+    MOMENTUM = 0.02  # weight of the newest batch in the running averages
 
     def __init__(self, dim: int):
         super().__init__()
@@ -42,28 +42,31 @@ class Normalise(nn.Module):
             return (z - self.mean[:, None]) * torch.rsqrt(self.variance[:, None] + 1e-5)
         moments = torch.stack([z.mean((0, 2)), z.square().mean((0, 2))])
         if dist.is_initialized():
-            size = z.new_full((1, z.shape[1]), z.shape[0] * z.shape[2])  # workers may hold unequal shares of a batch
+            # a weighted mean: workers may hold unequal shares of a batch
+            size = z.new_full((1, z.shape[1]), z.shape[0] * z.shape[2])
             sums = all_reduce(torch.cat([moments * size, size]))
             moments = sums[:2] / sums[2]
         mean, variance = moments[0], (moments[1] - moments[0].square()).clamp(min=0)
         with torch.no_grad():
             self.batches += 1
-            share = (1 / self.batches).clamp(min=self.MOMENTUM)  # a plain average over the first batches
-            self.mean.lerp_(mean, share)
-            self.variance.lerp_(variance, share)
+            weight = (1 / self.batches).clamp(min=self.MOMENTUM)  # a plain average over the first batches
+            self.mean.lerp_(mean, weight)
+            self.variance.lerp_(variance, weight)
         return (z - mean[:, None]) * torch.rsqrt(variance[:, None] + 1e-5)
 
 
 def sliding_normalise(x: Tensor, reach: int) -> Tensor:
-    """x (B, T, C) less its mean and over its deviation, both taken over the ``reach`` frames on either side of each frame.
+    """Normalise x (B, T, C) by mean and variance over a window of ``reach`` frames on either side of each frame.
 
-    At the ends the window holds what there is. This removes what is constant for a while (the room, much of the speaker):
-    instance normalisation (Chou et al. 2019) whose result is the same in the middle of a crop as in a long recording.
+    Windows are cut off at the ends of the sequence. This is instance normalisation (Chou et al. 2019) over a window
+    instead of the utterance. It removes what changes slowly, such as the room and much of the speaker, and gives the
+    same result in the middle of a training crop as in a long recording.
     """
     time = x.shape[1]
     low = (torch.arange(time, device=x.device) - reach).clamp(min=0)
     high = (torch.arange(time, device=x.device) + reach + 1).clamp(max=time)
     with torch.autocast(x.device.type, enabled=False):
+        # float64: differences of running sums lose too many digits in float32
         sums = nn.functional.pad(torch.cat([x, x.float().square()], dim=2).double().cumsum(1), (0, 0, 1, 0))
         moments = ((sums[:, high] - sums[:, low]) / (high - low)[:, None]).float()
         mean, square = moments.chunk(2, dim=2)
@@ -71,11 +74,14 @@ def sliding_normalise(x: Tensor, reach: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """(B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
+    """Features (B, C_in, T) -> z_e (B, codebook_dim, T / product of strides), each dimension of about unit variance.
 
-    Frames are normalised over their channels after the strides and after the context: without it loud frames lie so
-    far out that k-means spends the codebook on them, and most speech shares a few codes. The last step normalises
-    over the batch: the codebook meets vectors of a known size from the first step on.
+    channels, strides: of the strided convolutions, in order. context_*: of the ``ContextBlock`` layers that follow.
+    input_gain: factor on the features. norm_reach: ``reach`` of ``sliding_normalise`` in codes; 0 leaves it out.
+
+    Layer normalisation follows the strided and the context layers. Without it the vectors of loud frames are so long
+    that k-means spends the codebook on them, and most speech shares a few codes. Batch normalisation of the output
+    gives the codebook vectors of a known scale from the first step on.
     """
 
     def __init__(
@@ -94,7 +100,8 @@ class Encoder(nn.Module):
         self.input_gain, self.norm_reach = input_gain, norm_reach
         widths = (in_channels, *channels)
         self.strided = nn.ModuleList(
-            Convolution(a, b, stride=s, taps=4) for a, b, s in zip(widths[:-1], widths[1:], strides)
+            Convolution(width_in, width_out, stride=stride)
+            for width_in, width_out, stride in zip(widths[:-1], widths[1:], strides)
         )
         self.norm = nn.LayerNorm(widths[-1], eps=1e-3)
         self.context = nn.ModuleList(
@@ -127,5 +134,5 @@ class Encoder(nn.Module):
 
     @property
     def context_codes(self) -> int:
-        """Codes on either side that can influence a code through the context layers."""
+        """How many codes on either side influence a code through the context layers."""
         return sum(block.dilated.reach for block in self.context)

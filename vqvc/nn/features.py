@@ -1,4 +1,4 @@
-"""µ-law classes and spectral features as tensors (the NumPy twins live in ``vqvc.audio``)."""
+"""µ-law classes and spectral features as tensors; ``vqvc.audio`` has the same in NumPy."""
 
 import math
 
@@ -9,25 +9,25 @@ from vqvc.audio.mulaw import CLASSES, MU, SILENCE
 
 
 def mulaw_encode(x: Tensor) -> Tensor:
-    """Amplitudes in [-1, 1] to classes 0..255 (int64); 0 becomes 128. ITU-T G.711's curve, 256 classes."""
+    """Convert amplitudes in [-1, 1] to classes 0..255 (int64); 0 becomes 128. The µ-law curve of ITU-T G.711."""
     y = torch.sign(x) * torch.log1p(MU * x.abs().clamp(max=1.0)) / math.log1p(MU)
     return ((y + 1) / 2 * MU + 0.5).floor().long()
 
 
 def mulaw_decode(classes: Tensor) -> Tensor:
-    """Classes 0..255 to the amplitude that each stands for, float32; class 128 is exactly 0."""
+    """Convert classes 0..255 to amplitudes, float32; class 128 is exactly 0."""
     return _expand(classes.float())
 
 
 def mulaw_edges() -> Tensor:
-    """(257,) float32: class c is every amplitude in [edges[c], edges[c + 1]); the outermost edges are infinite."""
+    """Edges (257,) float32: class c holds the amplitudes in [edges[c], edges[c + 1]); the outermost are infinite."""
     edges = _inverse((torch.arange(CLASSES + 1, dtype=torch.float64) - 0.5) / MU * 2 - 1).float()
     edges[0], edges[-1] = -math.inf, math.inf
     return edges
 
 
 def _expand(classes: Tensor) -> Tensor:
-    # The grid of classes has no point at 0 (it lies between 127 and 128); 128 stands for silence.
+    # no class of the curve has amplitude 0, which lies between classes 127 and 128; 128 is set to 0 for silence
     y = _inverse(classes.double() / MU * 2 - 1)
     return torch.where(classes == SILENCE, torch.zeros_like(y), y).float()
 
@@ -56,9 +56,8 @@ class LogMel(nn.Module):
         frames = waveform.shape[-1] // self.hop
         left = self.n_fft // 2 - self.hop // 2
         padded = nn.functional.pad(waveform, (left, self.n_fft))
-        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)[
-            ..., :frames
-        ]
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        spectrum = spectrum[..., :frames]
         power = spectrum.real.square() + spectrum.imag.square()
         return ((self.filters @ power).clamp(min=self.FLOOR).log() + self.SHIFT) / self.SCALE
 
@@ -78,19 +77,19 @@ class Mfcc(nn.Module):
 
 
 def cosines(coefficients: int, bands: int) -> Tensor:
-    """(coefficients, bands): the basis of the discrete cosine transform; row 0 is the square root of 2 too long to be orthonormal."""
+    """Basis (coefficients, bands) of the discrete cosine transform: orthonormal, but row 0 has length sqrt(2)."""
     order = torch.arange(coefficients)[:, None]
     return torch.cos(math.pi / bands * order * (torch.arange(bands) + 0.5)) * math.sqrt(2 / bands)
 
 
 def slope(x: Tensor) -> Tensor:
-    """Central difference over two frames on either side, edges repeated (the regression deltas of HTK)."""
-    p = nn.functional.pad(x, (2, 2), mode="replicate")
-    return (2 * (p[..., 4:] - p[..., :-4]) + (p[..., 3:-1] - p[..., 1:-3])) / 10
+    """Slope over time (..., T) of a regression over two frames on either side (HTK's deltas); edges are repeated."""
+    padded = nn.functional.pad(x, (2, 2), mode="replicate")
+    return (2 * (padded[..., 4:] - padded[..., :-4]) + (padded[..., 3:-1] - padded[..., 1:-3])) / 10
 
 
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
-    """(n_mels, n_fft // 2 + 1) triangles, evenly spaced on the HTK mel scale from 0 Hz to half the sample rate."""
+    """Triangular filters (n_mels, n_fft // 2 + 1), evenly spaced on the HTK mel scale from 0 Hz to the Nyquist rate."""
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     corners = 700 * (10 ** (torch.linspace(0, top, n_mels + 2) / 2595) - 1)
     hz = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1)

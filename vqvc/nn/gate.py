@@ -1,9 +1,11 @@
-"""The WaveNet's gate, z = tanh(a1) * sigmoid(a2), and its gradient: one pass over memory each on a CPU.
+"""The WaveNet's gated activation, z = tanh(a1) * sigmoid(a2) (van den Oord et al. 2016, equation 2), and its gradient.
 
-Rows are (time, sequence) in that order, time = frames * hop; a row's first half of columns goes through tanh, the second
-through the sigmoid. What a frame adds to all of its rows (``terms``) is added here on the way in and summed on the way
-back. bfloat16 and float32 tensors are handled by compiled code that works in float32: on a CPU by Numba's loops, which
-release the interpreter, on a GPU by Triton's kernels. All others, and all where these are missing, by PyTorch.
+A row is one sample of one sequence, in the order (time, sequence), with time = frames * hop. The first half of its
+columns is a1, the second half is a2. ``terms`` is the contribution of a frame to all of its rows: it is added before
+the gate, and its gradient is the sum over the frame's rows. Gate and gradient are one pass over memory each.
+
+Compiled code handles bfloat16 and float32 tensors and computes in float32: Numba on a CPU, which releases the GIL, and
+Triton on a GPU. PyTorch handles other dtypes, and all tensors if Numba or Triton is missing.
 """
 
 from functools import cache
@@ -18,7 +20,10 @@ MODULES = {"cpu": "vqvc.nn.gate_loops", "cuda": "vqvc.nn.gate_kernels"}
 
 
 def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
-    """a (rows, 2H) becomes (tanh, sigmoid) of a + terms (frames, B, 2H), z (rows, H) their product; both in place."""
+    """Write tanh and sigmoid of a + terms into a (rows, 2H), and their product into z (rows, H).
+
+    terms: (frames, B, 2H).
+    """
     compiled = _compiled(a)
     if compiled and a.is_cuda:
         compiled.forward(a, terms, z)
@@ -37,7 +42,10 @@ def gate(a: Tensor, terms: Tensor, z: Tensor) -> None:
 
 
 def gate_gradient(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
-    """ga (rows, 2H), the gradient of what came in, from gz (rows, H) and what ``gate`` left in a; g_terms its frame sums."""
+    """Write the gradient of ``gate``'s inputs into ga (rows, 2H) and g_terms (frames, B, 2H).
+
+    gz: (rows, H), the gradient of z. a: (rows, 2H), the tanh and sigmoid that ``gate`` wrote.
+    """
     compiled = _compiled(a)
     if compiled and a.is_cuda:
         compiled.backward(gz, a, ga, g_terms)
@@ -54,7 +62,7 @@ def gate_gradient(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
 
 
 def _compiled(a: Tensor) -> ModuleType | None:
-    """The module of compiled code for tensors like ``a``; None leaves them to PyTorch."""
+    """The module of compiled code for tensors of the device and dtype of ``a``; None if PyTorch handles them."""
     name = MODULES.get(a.device.type) if a.dtype in COMPILED else None
     return _imported(name) if name else None
 
@@ -62,8 +70,8 @@ def _compiled(a: Tensor) -> ModuleType | None:
 @cache
 def _imported(name: str) -> ModuleType | None:
     try:
-        return import_module(name)  # late: Numba is for a CPU, Triton comes with PyTorch for a GPU alone
-    except Exception:  # absent, or beside a NumPy that it does not know
+        return import_module(name)  # imported on first use: Numba is only for CPUs, Triton only for GPUs
+    except Exception:  # not installed, or not compatible with the installed NumPy
         return None
 
 

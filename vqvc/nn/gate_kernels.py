@@ -1,24 +1,24 @@
-"""The gate of ``gate`` on a GPU (Triton): a frame's rows of one sequence at a time, float32 in the registers.
+"""Triton kernels of ``gate`` for a GPU. One program handles one frame of one sequence, in float32 registers.
 
-A program holds ROWS by COLUMNS of the frame's ``hop`` rows by H columns, so that what the frame adds is read once and its
-gradient is summed without atomics.
+A program loops over tiles of ROWS by COLUMNS of the frame's ``hop`` rows. The frame's term is therefore read once, and
+its gradient is summed without atomics.
 """
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE = 4096  # numbers of one half that a program holds at a time
+TILE = 4096  # elements of one half of the columns in a tile
 
 
 def forward(a: Tensor, terms: Tensor, z: Tensor) -> None:
-    """See ``gate.gate``; a and terms are contiguous, z may be some columns of a wider tensor."""
+    """See ``gate.gate``. a and terms must be contiguous; z may be a slice of the columns of a wider tensor."""
     grid, shape, tile = _layout(a, terms)
     _forward[grid](a, terms, z, z.stride(0), *shape, **tile)
 
 
 def backward(gz: Tensor, a: Tensor, ga: Tensor, g_terms: Tensor) -> None:
-    """See ``gate.gate_gradient``; all are contiguous."""
+    """See ``gate.gate_gradient``. All tensors must be contiguous."""
     grid, shape, tile = _layout(a, g_terms)
     _backward[grid](gz, a, ga, g_terms, *shape, **tile)
 
@@ -38,7 +38,7 @@ def _tanh(x):
 
 @triton.jit
 def _places(start, batch, half, HOP: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Rows (ROWS, 1) of this program's sequence from ``start`` of its frame on, its columns, and which of both there are."""
+    """Rows and columns of the tile that begins at row ``start`` of this program's frame, and the mask of valid ones."""
     program = tl.program_id(0).to(tl.int64)
     within = start + tl.arange(0, ROWS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]

@@ -1,4 +1,4 @@
-"""The compiled loops of ``gate``: arrays are flat, of float32 or of bfloat16 held as uint16."""
+"""Numba loops of ``gate`` for a CPU. Arrays are flat, of float32, or of bfloat16 stored as uint16."""
 
 import numpy as np
 from llvmlite import ir
@@ -8,12 +8,12 @@ from numba.extending import intrinsic, overload, register_jitable
 from vqvc.nn.compiled import kept
 
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-TANH_END = np.float32(7.90531110763549805)  # what is beyond has the tanh of this
+TANH_END = np.float32(7.90531110763549805)  # inputs are clamped to this magnitude; tanh is 1 there to within 3e-7
 
 
 @intrinsic
 def _as_float(context, bits):
-    """The float32 of 32 bits."""
+    """Reinterpret a uint32 as float32."""
 
     def generate(cg, builder, signature, values):
         return builder.bitcast(values[0], ir.FloatType())
@@ -23,7 +23,7 @@ def _as_float(context, bits):
 
 @intrinsic
 def _as_bits(context, number):
-    """The 32 bits of a float32."""
+    """Reinterpret a float32 as uint32."""
 
     def generate(cg, builder, signature, values):
         return builder.bitcast(values[0], ir.IntType(32))
@@ -64,9 +64,9 @@ def _put_compiled(array, i, value):
 
 @register_jitable(**FAST)
 def tanh_polynomials(x):
-    """Numerator and denominator of tanh(x), |x| <= TANH_END, within 5e-7 (Eigen's rational approximation).
+    """Numerator and denominator of Eigen's rational approximation of tanh(x), |x| <= TANH_END; error below 5e-7.
 
-    x: a float32 here, ``Lanes`` of them in the synthesis loop.
+    x: a float32 here, a vector of them (``Lanes``) in the synthesis loop.
     """
     s = x * x
     p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
@@ -89,7 +89,7 @@ def _tanh_parts(x):
 @kept
 @njit(**FAST)
 def forward(a, terms, z, z_stride, frames, batch, gates):
-    """``gate``; a row of z begins ``z_stride`` numbers after the one before."""
+    """See ``gate.gate``. z_stride: elements from the start of one row of z to the start of the next."""
     half, hop = np.uint64(gates // 2), np.uint64(len(a) // (gates * frames * batch))
     for frame in range(np.uint64(frames)):
         for step in range(hop):
@@ -110,7 +110,7 @@ def forward(a, terms, z, z_stride, frames, batch, gates):
 @kept
 @njit(**FAST)
 def backward(gz, a, ga, g_terms, frames, batch, gates):
-    """``gate_gradient``, all arrays flat."""
+    """See ``gate.gate_gradient``."""
     half, hop = np.uint64(gates // 2), np.uint64(len(a) // (gates * frames * batch))
     sums = np.empty(gates, np.float32)
     for frame in range(np.uint64(frames)):

@@ -1,8 +1,8 @@
-"""What the WaveNet's last layer means: a distribution over the 256 µ-law classes of the next sample.
+"""Distributions over the 256 µ-law classes of the next sample, from the raw outputs of the WaveNet.
 
-categorical: a softmax over the classes, as in the paper.
-mixture: logistic distributions around the linear prediction, integrated over each class (PixelCNN++, Salimans et al.
-2017, eq. 2). The probability of a class is exact, so bits per sample mean the same as with a softmax.
+categorical: a softmax over the classes (van den Oord et al. 2016, section 2.2).
+mixture: a discretized mixture of logistics (PixelCNN++, Salimans et al. 2017, equation 2) around the linear prediction.
+    Each class gets the probability mass between its edges, so bits per sample are comparable with those of a softmax.
 """
 
 import math
@@ -14,21 +14,20 @@ from torch.nn.functional import logsigmoid
 
 from vqvc.nn.features import CLASSES, mulaw_edges
 
-FAR = 1e4  # stands for an infinite edge, in units of any scale that occurs
+FAR = 1e4  # finite stand-in for the infinite outermost edges, far beyond any mean and scale
 MIN_LOG_SCALE = -11.0  # exp(-11): a tenth of the narrowest class, so that digital silence costs next to nothing
 
 
 def categorical_nll(logits: Tensor, classes: Tensor) -> Tensor:
-    """Negative log-likelihood in nats, shape of ``classes`` (...), for logits (..., 256)."""
-    return torch.nn.functional.cross_entropy(
-        logits.float().reshape(-1, CLASSES), classes.reshape(-1), reduction="none"
-    ).view(classes.shape)
+    """Negative log-likelihood in nats, of the shape of ``classes`` (...), for logits (..., 256)."""
+    rows = logits.float().reshape(-1, CLASSES)
+    return torch.nn.functional.cross_entropy(rows, classes.reshape(-1), reduction="none").view(classes.shape)
 
 
 def mixture_parameters(raw: Tensor, prediction: Tensor, log_gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log weights, means and log scales (..., M) of raw outputs (..., 3 * M), in units of amplitude.
+    """Log weights, means and log scales, (..., M) each, for raw outputs (..., 3 * M); means and scales are amplitudes.
 
-    prediction, log_gain: (...). Means lie around the prediction; offsets and scales are relative to the gain.
+    prediction, log_gain: (...). Raw offsets from the prediction and raw scales are in units of the gain.
     """
     logit, offset, log_scale = raw.float().chunk(3, dim=-1)
     mean = prediction[..., None] + log_gain.exp()[..., None] * offset
@@ -36,7 +35,10 @@ def mixture_parameters(raw: Tensor, prediction: Tensor, log_gain: Tensor) -> tup
 
 
 def mixture_nll(parameters: tuple[Tensor, Tensor, Tensor], classes: Tensor) -> Tensor:
-    """Negative log-likelihood in nats, shape of ``classes``: minus the log mass that the mixture puts on the class."""
+    """Negative log-likelihood in nats, of the shape of ``classes`` (...): -log of the mixture's mass between the edges.
+
+    parameters: from ``mixture_parameters``, (..., M) each.
+    """
     edges = _edges(classes.device)
     low, high = edges[classes], edges[classes + 1]
     log_weight, mean, log_scale = parameters
@@ -49,11 +51,11 @@ def mixture_nll(parameters: tuple[Tensor, Tensor, Tensor], classes: Tensor) -> T
 
 
 @cache
-@torch.inference_mode(False)  # whoever asks first, training can use them
+@torch.inference_mode(False)  # the cached tensor must be usable in training, also if inference asks for it first
 def _edges(device: torch.device) -> Tensor:
     return mulaw_edges().clamp(-FAR, FAR).to(device)
 
 
 def bits(nats: float) -> float:
-    """Nats as bits."""
+    """Convert nats to bits."""
     return nats / math.log(2)

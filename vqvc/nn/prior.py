@@ -1,7 +1,7 @@
-"""The prior: a causal model of codes, fitted when the VQ-VAE is (section 3.3 of van den Oord et al. 2017).
+"""The prior: an autoregressive model of codes, trained after the VQ-VAE (van den Oord et al. 2017, section 3.3).
 
-A WaveNet over indices: it predicts each code from those before it and, where given, from the speaker. Sampled from the
-first code on it generates speech unconditionally; its probabilities are the p(z) of the bound on log p(x).
+It is a WaveNet over code indices. It predicts each code from the codes before it and from the speaker, if one is given.
+Codes sampled from it are speech without a source. Its probabilities are p(z) in the bound on log p(x).
 """
 
 import torch
@@ -11,10 +11,11 @@ from vqvc.nn.wavenet import ResidualStack, WaveNet
 
 
 class Prior(nn.Module):
-    """log p(code t | codes before t, speaker).
+    """Models log p(code t | codes before t, speaker).
 
-    Speaker 0 stands for an unknown speaker; speaker i + 1 is the i-th of the table.
-    ``start`` (= codebook_size) stands for what is before the first code.
+    Speaker 0 is an unknown speaker; speaker i + 1 is row i of the speaker table. The index ``start`` (= codebook_size)
+    stands before the first code. token_dropout: probability that an input code is replaced by zeros; dropout: of the
+    summed skips; both apply in training mode only.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Prior(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Codes before one that can influence it."""
+        """How many codes before a code its distribution depends on."""
         return self.wavenet.stack.receptive_field
 
     def forward(
@@ -55,26 +56,28 @@ class Prior(nn.Module):
         dtype: torch.dtype = torch.float32,
         generator: Generator | None = None,
     ) -> Tensor:
-        """Logits (B, T, codebook_size) float32 for codes (B, T) int64 of speakers (B,); those at t see codes < t.
+        """Logits (B, T, codebook_size) float32. Those at t depend on the codes before t.
 
-        before: (B,) int64, the code before the first, ``start`` when None. generator: of the dropout, in training.
+        codes: (B, T) int64. speaker: (B,) int64. before: (B,) int64, the code before the first; ``start`` when None.
+        dtype: of the layers. generator: of the dropout in training mode.
         """
         if before is None:
             before = torch.full_like(codes[:, 0], self.start)
         previous = torch.cat([before[:, None], codes[:, :-1]], dim=1)  # the only shift by one code
         x = self.wavenet.embed(previous.T)
         if self.training and self.token_dropout:
-            x = x * _kept((*x.shape[:2], 1), self.token_dropout, generator, x)
+            x = x * _keep_mask((*x.shape[:2], 1), self.token_dropout, generator, x)
         skip = self.wavenet.stack(x.to(dtype), self.speaker(speaker)[None].to(dtype))
         if self.training and self.dropout:
-            skip = skip * _kept(skip.shape, self.dropout, generator, skip) / (1 - self.dropout)
+            skip = skip * _keep_mask(skip.shape, self.dropout, generator, skip) / (1 - self.dropout)
         return self.wavenet.head(skip).transpose(0, 1)
 
     def nll(self, codes: Tensor, speaker: Tensor, before: Tensor | None = None, **options) -> Tensor:
-        """-log p of every code in nats, (B, T)."""
+        """-log p of every code in nats, (B, T); arguments as for ``forward``."""
         logits = self(codes, speaker, before, **options)
         return nn.functional.cross_entropy(logits.transpose(1, 2), codes, reduction="none")
 
 
-def _kept(shape: tuple[int, ...], dropped: float, generator: Generator | None, like: Tensor) -> Tensor:
-    return (torch.rand(shape, generator=generator) >= dropped).to(like)
+def _keep_mask(shape: tuple[int, ...], probability: float, generator: Generator | None, like: Tensor) -> Tensor:
+    """1 for what dropout keeps and 0 for what it drops, with the device and dtype of ``like``."""
+    return (torch.rand(shape, generator=generator) >= probability).to(like)

@@ -3,8 +3,8 @@
     waveform --encoder--> z_e --quantizer--> codes, z_q --conditioning(+ speaker, F0)--> frames --WaveNet--> next sample
 
 Read this file first, then ``encoder``, ``quantizer`` and ``wavenet``. ``builder`` makes the parts from settings;
-``vqvc.training.objective`` holds the losses. Code i stands for samples [i * hop_length, (i + 1) * hop_length); the WaveNet at
-sample t sees the samples before t and the conditioning frame of t.
+``vqvc.training.objective`` holds the losses. Code i stands for samples [i * hop_length, (i + 1) * hop_length). The
+WaveNet predicts sample t from the samples before t and from the conditioning frame that t lies in.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,11 @@ from vqvc.nn.wavenet import WaveNet
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the WaveNet is conditioned on, for F frames of ``conditioning_hop`` samples each.
+    """The WaveNet's conditioning for F frames of ``conditioning_hop`` samples each.
 
-    frames: (B, F, C). predictor: (B, F, P), coefficients of the linear prediction, and log_gain: (B, F), the natural logarithm
-    of its residual's scale; both None for the categorical output.
+    frames: (B, F, C), the conditioner's output.
+    predictor: (B, F, P), coefficients of the linear prediction; None for the categorical output.
+    log_gain: (B, F), natural logarithm of the scale of the prediction's residual; None for the categorical output.
     """
 
     frames: Tensor
@@ -38,18 +39,22 @@ class Conditioning:
     log_gain: Tensor | None
 
     def __getitem__(self, index: slice | tuple[slice, ...]) -> "Conditioning":
-        """The same slice of every tensor: ``[rows]`` of the batch, or ``[:, frames]``."""
-        parts = (self.frames, self.predictor, self.log_gain)
-        return Conditioning(*(None if part is None else part[index] for part in parts))
+        """Slice every tensor alike: ``[rows]`` selects from the batch, ``[:, frames]`` selects frames."""
+        tensors = (self.frames, self.predictor, self.log_gain)
+        return Conditioning(*(None if tensor is None else tensor[index] for tensor in tensors))
 
 
 class VQVAE(CodeEncoder):
-    """A model made of built parts; see ``vqvc.nn.builder.build_model``. ``CodeEncoder`` describes those that make codes.
+    """The whole network. ``vqvc.nn.builder.build_model`` makes its parts from settings.
 
-    f0_conditioner: F0 contours of waveforms, or None. conditioning: z_q, F0 contour and speaker -> frames.
-    wavenet: past samples and frames -> parameters of the next sample's distribution.
-    prediction: frames -> linear prediction that the mixture output is centred on; None for the categorical output.
-    mel, mel_head: log-mel frames of waveforms, and their estimate from the conditioning frames; None without the auxiliary head.
+    front, encoder, quantizer: see ``CodeEncoder``.
+    f0_conditioner: waveforms -> F0 contours; None for a model that is not conditioned on F0.
+    conditioning: z_q, F0 contour and speaker -> conditioning frames.
+    wavenet: past samples and conditioning frames -> parameters of the next sample's distribution.
+    prediction: conditioning frames -> the linear prediction that the mixture is centred on; None for the categorical
+        output.
+    mel, mel_head: log-mel frames of waveforms, and the auxiliary head that estimates them from the conditioning frames;
+        both None for a model without the head.
     """
 
     def __init__(
@@ -74,21 +79,22 @@ class VQVAE(CodeEncoder):
         self.has_mel = mel_head is not None
         if self.has_mel:
             self.mel, self.mel_head = mel, mel_head
-            # of each speaker's cepstra, measured when training ends: what the post-filter restores
+            # variance of each speaker's cepstra, measured at the end of training and restored by the post-filter
             speakers, coefficients = conditioning.speaker.num_embeddings, min(COEFFICIENTS, config.n_mels)
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))
 
     def f0_contour(self, waveform: Tensor) -> Tensor | None:
-        """F0 contour (B, 3, T / hop) of recordings (B, T), as ``condition`` takes it; None without ``decoder.f0``."""
+        """F0 contours (B, 3, T / hop) of whole recordings (B, T), for ``condition``; None without ``decoder.f0``."""
         return self.f0_conditioner(waveform) if self.f0_conditioner is not None else None
 
     def condition(
         self, z_q: Tensor, speaker: Tensor, f0_contour: Tensor | None = None, adaptation: Adaptation | None = None
     ) -> Conditioning:
-        """Conditioning of the WaveNet for codes' vectors (B, D, T / hop) and speakers.
+        """Compute the WaveNet's conditioning from code vectors z_q (B, D, T / hop) and speakers.
 
-        speaker: indices (B,) int64 into the speaker table, or vectors (B, speaker_dim) float of voices outside it.
-        f0_contour: (B, 3, T / hop), see ``F0Conditioner``; None leaves F0 to the decoder. adaptation: of a voice outside the table.
+        speaker: (B,) int64, indices into the speaker table; or (B, speaker_dim) float, vectors of speakers outside it.
+        f0_contour: (B, 3, T / hop), see ``F0Conditioner``; with None the decoder chooses F0.
+        adaptation: low-rank change of the conditioner for a speaker outside the table, see ``Adaptation``.
         """
         if self.f0_conditioner is not None:
             if f0_contour is None:
@@ -97,19 +103,21 @@ class VQVAE(CodeEncoder):
         return self.of_frames(self.conditioning(z_q, speaker, adaptation))
 
     def of_frames(self, frames: Tensor) -> Conditioning:
-        """Conditioning of the WaveNet for the conditioner's frames (B, F, C), each on its own."""
+        """Compute the WaveNet's conditioning from the conditioner's frames (B, F, C), frame by frame."""
         if not self.mixture:
             return Conditioning(frames, None, None)
         raw = self.prediction(frames).float()
-        return Conditioning(frames, predictor(torch.tanh(raw[..., :-1])), raw[..., -1])
+        reflection = torch.tanh(raw[..., :-1])  # in (-1, 1): the predictor is stable
+        return Conditioning(frames, predictor=predictor(reflection), log_gain=raw[..., -1])
 
     def lpc_inputs(
         self, quantized: Tensor, conditioning: Conditioning, history: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Linear prediction (B, T), its log gain (B, T) and the WaveNet's LPC inputs (B, T, LPC_INPUTS).
+        """Return the linear prediction (B, T), its log gain (B, T) and the WaveNet's LPC inputs (B, T, LPC_INPUTS).
 
-        quantized: (B, T) amplitudes of the classes; history: (B, P) those before them. The LPC inputs at t are the
-        prediction of t and the normalised LPC residual of t - 1: sample less prediction, in units of the gain.
+        quantized: (B, T), amplitudes of the µ-law classes. history: (B, P), the P amplitudes before them.
+        The LPC inputs at sample t are the prediction of t and the normalised LPC residual of t - 1, that is,
+        (sample - prediction) / gain. No gradient flows through them.
         """
         hop = quantized.shape[1] // conditioning.frames.shape[1]
         signal = torch.cat([history, quantized], dim=1)
@@ -132,10 +140,13 @@ class VQVAE(CodeEncoder):
         skip_decoder: bool = False,
         inputs: Tensor | None = None,
     ) -> Tensor:
-        """-log p(class) in nats, (B, T), of µ-law classes (B, T) given those before and the conditioning.
+        """Return -log p(class) in nats, (B, T), of each µ-law class given the classes before it and the conditioning.
 
-        history: (B, P) int64, the classes before the first; silence when None. dtype: of the WaveNet's layers.
-        skip_decoder: leave the WaveNet out; what remains is a linear-predictive vocoder (or, categorical, a histogram).
+        classes: (B, T) int64, the targets.
+        history: (B, P) int64, the classes before the first; silence when None.
+        dtype: of the WaveNet's layers; the likelihood is computed in float32.
+        skip_decoder: leave the WaveNet out. A linear-predictive vocoder remains (a histogram for the categorical
+            output).
         inputs: (B, T) int64, past samples that the WaveNet reads instead of ``classes``, such as noisy ones.
         """
         quantized, before, previous = self._shift(classes if inputs is None else inputs, history)
@@ -153,18 +164,21 @@ class VQVAE(CodeEncoder):
         dtype: torch.dtype = torch.float32,
         skip_decoder: bool = False,
     ) -> Tensor:
-        """The last layer's outputs (B, T, out_channels)."""
+        """The WaveNet's raw outputs (B, T, out_channels), before ``likelihood`` interprets them."""
         if skip_decoder:
             return self.wavenet.out.bias.expand(*previous.shape, -1)
         return self.wavenet(previous, lpc_inputs, conditioning.frames, dtype).transpose(0, 1)
 
     def _shift(self, classes: Tensor, history: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Amplitudes (B, T), the P amplitudes before them, and the class before each sample: the only shift by one sample."""
+        """Amplitudes (B, T), the P amplitudes before them, and the class (B, T) before each sample.
+
+        The autoregressive shift by one sample happens here and nowhere else.
+        """
         if history is None:
             history = classes.new_full((classes.shape[0], max(1, self.config.decoder.lpc_order)), SILENCE)
         previous = torch.cat([history[:, -1:], classes[:, :-1]], dim=1)
         return mulaw_decode(classes), mulaw_decode(history[:, -self.config.decoder.lpc_order :]), previous
 
     def predicted_mel(self, conditioning: Conditioning) -> Tensor:
-        """Log-mel frames (B, F, n_mels), as ``LogMel`` scales them, estimated from the conditioning frames by the auxiliary head."""
+        """Log-mel frames (B, F, n_mels), scaled as by ``LogMel``, that the auxiliary head estimates."""
         return self.mel_head(conditioning.frames).float()

@@ -1,8 +1,8 @@
 """The WaveNet (van den Oord et al. 2016): gated dilated causal convolutions with conditioning frames.
 
-Sequences are time-major, (T, B, C): a shift in time is then a contiguous slice, every layer is a few matrix products
-without copies, and the products of many small convolutions become few large ones. The gradient is written by hand
-for the same reason; ``tests/nn`` holds it to autograd's gradient of the textbook form.
+Sequences are time-major, (T, B, C). A shift in time is then a contiguous slice, and every layer is a few large matrix
+products without copies. The gradient is written by hand for the same reason; ``tests/nn`` compares it with autograd's
+gradient of the textbook form.
 """
 
 import math
@@ -16,17 +16,21 @@ from torch import Tensor, nn
 
 from vqvc.nn.gate import gate, gate_gradient
 
-CACHED_ROWS = 10240  # sequences times samples that one pass over the layers handles on a CPU
-TILES = 256  # of 128 by 128 sums over rows that a GPU works on at once: one small product alone would keep few multiprocessors busy
+CACHED_ROWS = 10240  # rows (sequences times samples) of a group that passes through the layers together on a CPU
+TILES = 256  # tiles of 128 by 128 that a GPU should work on at once in ``_over_rows``; fewer leave multiprocessors idle
 
 
 class ResidualStack(nn.Module):
     """All gated layers: x (T, B, R), frames (F, B, C) with T = F * hop -> sum of the skip outputs (T, B, S).
 
-    Layer l with dilation d, taps k = 0 .. K-1 (tap K-1 is the present):
+    Layer l with dilation d and taps k = 0 .. K-1, of which tap K-1 is the present, computes the gated activation of
+    equation 2 with local conditioning (section 2.5), then the residual and the skip output (figure 4):
+
         a = sum_k x[t - (K-1-k) d] W_tap[l, k] + frame[t // hop] W_frame[l] + b[l]
         z = tanh(first half of a) * sigmoid(second half of a)
         x = x + z W_residual[l] + b_residual[l];   skip = skip + z W_skip[l]
+
+    Raises ValueError if the frames do not divide the samples.
     """
 
     def __init__(
@@ -57,16 +61,16 @@ class ResidualStack(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Input samples that one output sees."""
+        """How many input samples one output depends on."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weights whose last two dimensions are a matrix that a layer multiplies by."""
+        """The weights whose last two dimensions are the matrix of a product, for ``training.muon``."""
         return [self.tap, self.frame, self.residual, self.skip]
 
     def frame_terms(self, frames: Tensor) -> Tensor:
-        """Contribution of the frames (F, B, C) to every layer's gate: (L, F, B, G)."""
-        # flat: PyTorch would copy weights that do not learn for each frame, and make a product for each
+        """Contribution of the frames (F, B, C) to every layer's gate, (L, F, B, G)."""
+        # flat: for weights without a gradient PyTorch would copy them for each frame, and make one product per frame
         rows = frames.flatten(0, 1)
         terms = rows @ self.frame.to(frames.dtype) + self.frame_bias.to(frames.dtype)
         return terms.view(*frames.shape[:2], len(self.dilations), -1).permute(2, 0, 1, 3).contiguous()
@@ -82,40 +86,43 @@ class ResidualStack(nn.Module):
 class _Stack(torch.autograd.Function):
     """The layers of ResidualStack and their gradient, in the dtype of x, with few passes over memory.
 
-    On a CPU a few sequences at a time, so that a layer's tensors stay in the cache, and as many such groups side by side
-    as PyTorch has threads: a thread that works alone never waits for others after every product.
+    A CPU works on groups of a few sequences, so that the tensors of a layer stay in the cache. One thread per group, as
+    many as PyTorch has threads, avoids waiting for all threads after every product. A GPU works on the whole batch.
     """
 
     @staticmethod
     def forward(ctx, x, frame_terms, tap, residual, residual_bias, skip, dilations):
         weights = tuple(w.to(x.dtype) for w in (tap, residual, residual_bias, skip))
         group = x.shape[1] if x.is_cuda else max(1, CACHED_ROWS // x.shape[0])
-        parts = zip(x.split(group, dim=1), frame_terms.to(x.dtype).split(group, dim=2))
+        groups = zip(x.split(group, dim=1), frame_terms.to(x.dtype).split(group, dim=2))
         keep = any(ctx.needs_input_grad)
-        skips, ctx.groups = zip(
-            *_side_by_side(lambda part: _forward(*part, *weights, dilations, keep), parts, x.is_cuda)
-        )
+        outputs = _side_by_side(lambda tensors: _forward(*tensors, *weights, dilations, keep), groups, x.is_cuda)
+        skips, ctx.saved = zip(*outputs)
         ctx.weights, ctx.dilations, ctx.group = weights, dilations, group
         return torch.cat(skips, dim=1)
 
     @staticmethod
     def backward(ctx, grad_out):
-        parts, learn = zip(grad_out.split(ctx.group, dim=1), ctx.groups), any(ctx.needs_input_grad[2:6])
-        work = partial(_backward, weights=ctx.weights, dilations=ctx.dilations, learn=learn)
-        found = _side_by_side(lambda part: work(*part), parts, grad_out.is_cuda)
-        g_x, g_terms, g_weights = zip(*found)
-        sums = [sum(parts) for parts in zip(*g_weights)] if learn else [None] * 4
-        return torch.cat(g_x, dim=1), torch.cat(g_terms, dim=2), *sums, None
+        learn = any(ctx.needs_input_grad[2:6])
+        groups = zip(grad_out.split(ctx.group, dim=1), ctx.saved)
+        group_gradient = partial(_backward, weights=ctx.weights, dilations=ctx.dilations, learn=learn)
+        gradients = _side_by_side(lambda tensors: group_gradient(*tensors), groups, grad_out.is_cuda)
+        g_x, g_terms, g_weights = zip(*gradients)
+        weight_sums = [sum(shares) for shares in zip(*g_weights)] if learn else [None] * 4
+        return torch.cat(g_x, dim=1), torch.cat(g_terms, dim=2), *weight_sums, None
 
 
 def _forward(x, terms, tap, residual, residual_bias, skip, dilations, keep):
-    """Sum of the skips (T, B, S) of one group of sequences, and what the gradient needs of it."""
+    """Sum of the skips (T, B, S) of one group of sequences, and the tensors that ``_backward`` needs.
+
+    keep: whether a gradient will be needed; the inputs and gates of the layers are then saved.
+    """
     time, batch, width = x.shape
     layers, kernel, _, gates = tap.shape
     half, rows = gates // 2, time * batch
     terms = terms.contiguous()
     h, xs, gated = x.reshape(rows, width), [], []
-    z = x.new_empty(rows, layers * half)  # every layer's output side by side: one product makes the skips
+    z = x.new_empty(rows, layers * half)  # the outputs of all layers side by side: one product computes the skips
     for layer, dilation in enumerate(dilations):
         a = h @ tap[layer, -1]
         for k in range(kernel - 1):
@@ -132,9 +139,13 @@ def _forward(x, terms, tap, residual, residual_bias, skip, dilations, keep):
     return (z @ skip.reshape(layers * half, -1)).view(time, batch, -1), (z, xs, gated, terms.shape[1])
 
 
-def _backward(grad_out, kept, weights, dilations, learn):
-    """Gradients of one group's x and terms, and, where weights ``learn``, its share of those of tap, residual, its bias, and skip."""
-    (z, xs, gated, frames), (tap, residual, _, skip) = kept, weights
+def _backward(grad_out, saved, weights, dilations, learn):
+    """Gradients of one group: of x, of the terms, and of (tap, residual, residual_bias, skip).
+
+    The last are the group's contribution to the sum over groups; they are zeros and None unless ``learn``.
+    """
+    z, xs, gated, frames = saved
+    tap, residual, _, skip = weights
     time, batch, _ = grad_out.shape
     layers, kernel, width, gates = tap.shape
     half, rows = gates // 2, time * batch
@@ -152,9 +163,8 @@ def _backward(grad_out, kept, weights, dilations, learn):
             gz.addmm_(g_x, residual[layer].T)
             if learn:
                 g_residual[layer] = _over_rows(zl, g_x)
-                g_bias[layer] = (
-                    g_x.sum(0, dtype=torch.float32) if g_x.is_cuda else (ones @ g_x)[0]
-                )  # the faster on each
+                # the faster of the two on each device
+                g_bias[layer] = g_x.sum(0, dtype=torch.float32) if g_x.is_cuda else (ones @ g_x)[0]
         gate_gradient(gz, gated[layer], ga, g_terms[layer])
         g_x = ga @ tap[layer, -1].T if g_x is None else g_x.addmm_(ga, tap[layer, -1].T)
         if learn:
@@ -169,7 +179,7 @@ def _backward(grad_out, kept, weights, dilations, learn):
 
 
 def _over_rows(a: Tensor, b: Tensor) -> Tensor:
-    """a.T @ b of (rows, A) and (rows, B), in float32; on a GPU in pieces, which are added up."""
+    """a.T @ b in float32 for a (rows, A) and b (rows, B); a GPU adds up the products of pieces of the rows."""
     pieces = TILES // -(-a.shape[1] * b.shape[1] // 128**2) if a.is_cuda else 1
     if not 1 < pieces <= len(a):
         return (a.T @ b).float()
@@ -178,38 +188,47 @@ def _over_rows(a: Tensor, b: Tensor) -> Tensor:
     return sums.sum(0, dtype=torch.float32).add_(a[whole:].T @ b[whole:])
 
 
-def _side_by_side(work: Callable, parts: Iterable, alone: bool) -> list:
-    """``work`` of every part, in order; on a CPU by a thread for each of PyTorch's."""
-    parts, threads = list(parts), torch.get_num_threads()
-    if alone or threads == 1 or len(parts) == 1:
-        return [work(part) for part in parts]
-    return list(_workers(threads).map(work, parts))
+def _side_by_side(work: Callable, groups: Iterable, alone: bool) -> list:
+    """``[work(group) for group in groups]``, in as many threads as PyTorch uses; in this thread if ``alone``."""
+    groups, threads = list(groups), torch.get_num_threads()
+    if alone or threads == 1 or len(groups) == 1:
+        return [work(group) for group in groups]
+    return list(_workers(threads).map(work, groups))
 
 
 @cache
 def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads in which PyTorch uses one thread each and records no gradient; the caller's settings stay as they are."""
-    together = threading.Barrier(threads + 1)  # all begin, so that none sets its number later
+    """A pool of threads in each of which PyTorch uses one thread and records no gradient.
 
-    def begin() -> None:
+    ``torch.set_num_threads`` also changes the number of the calling thread. All workers therefore call it before this
+    function sets the caller's number again.
+    """
+    all_started = threading.Barrier(threads + 1)
+
+    def initialise() -> None:
         torch.set_num_threads(1)
         torch.set_grad_enabled(False)
-        together.wait()
+        all_started.wait()
 
-    pool = ThreadPoolExecutor(threads, initializer=begin)
+    pool = ThreadPoolExecutor(threads, initializer=initialise)
     for _ in range(threads):
-        pool.submit(int)
-    together.wait()
+        pool.submit(int)  # a pool starts a thread only for a task
+    all_started.wait()
     torch.set_num_threads(threads)
     return pool
 
 
 class WaveNet(nn.Module):
-    """The autoregressive decoder.
+    """The autoregressive decoder: embedding, ``ResidualStack``, and two layers over the summed skips.
 
-    previous: (B, T) int64, the class of the sample before each one (the one-sample shift is the caller's, once);
-    lpc_inputs: (B, T, H) float, what else is known before the sample is (linear prediction), H may be 0;
-    frames: (B, F, C) conditioning, T = F * hop. Returns raw outputs (T, B, out_channels) for ``likelihood``.
+    classes: size of the embedding. lpc_inputs: further inputs per sample, see ``linear_prediction``; 0 for none.
+
+    ``forward`` takes
+        previous: (B, T) int64, the class before each sample; the caller shifts the sequence;
+        lpc_inputs: (B, T, lpc_inputs) float, or None if there are none;
+        frames: (B, F, C), conditioning with T = F * hop;
+        dtype: of the stack and the first layer after it; the last layer is float32.
+    It returns raw outputs (T, B, out_channels), which ``likelihood`` interprets.
     """
 
     def __init__(self, stack: ResidualStack, classes: int, lpc_inputs: int, out_channels: int):
@@ -232,6 +251,6 @@ class WaveNet(nn.Module):
         return self.head(skip)
 
     def head(self, skip: Tensor) -> Tensor:
-        """Raw outputs (..., out_channels) of the summed skips (..., S)."""
+        """Raw outputs (..., out_channels) float32 for the summed skips (..., S)."""
         hidden = nn.functional.linear(torch.relu(skip), self.mix.weight.to(skip.dtype), self.mix.bias.to(skip.dtype))
         return nn.functional.linear(torch.relu(hidden).float(), self.out.weight, self.out.bias)

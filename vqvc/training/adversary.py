@@ -1,7 +1,7 @@
-"""A speaker classifier with reversed gradient: an auxiliary loss that takes the speaker out of the codes.
+"""A speaker classifier behind a gradient reversal layer: an auxiliary loss that removes the speaker from the codes.
 
-The classifier learns to find the speaker in z_q. Between it and the encoder the gradient changes its sign (Ganin et al. 2016,
-equation 18), so that the encoder learns to make it fail, as Chou et al. 2018 do for voice conversion.
+The classifier learns to recognise the speaker from z_q. The gradient reversal layer (Ganin et al. 2016, equation 18)
+makes the encoder learn the opposite. Chou et al. 2018 train a voice conversion model with a speaker classifier too.
 """
 
 import torch
@@ -13,7 +13,7 @@ DILATIONS = (1, 2, 4)
 
 
 class SpeakerAdversary(nn.Module):
-    """z_q (B, D, T) and speakers (B,) int64 -> scalar: mean cross entropy in nats of the speaker of each crop."""
+    """z_q (B, D, T) and speakers (B,) int64 -> scalar: mean cross entropy of the crops' speakers in nats."""
 
     def __init__(self, dim: int, speakers: int, width: int = 256):
         super().__init__()
@@ -32,7 +32,7 @@ class SpeakerAdversary(nn.Module):
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity, whose gradient has the opposite sign."""
+    """The gradient reversal layer: the identity forward, a change of sign backward."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, whole or not there, with a checksum; a damaged one falls back to the one before."""
+"""Checkpoints: safetensors files with a checksum, written atomically. A damaged one falls back to the one before it."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from vqvc._util.tensorfile import ForeignFile
 from vqvc.errors import ModelError
 
 FORMAT_VERSION = 1
-KEPT = 2  # checkpoints in a folder: the newest, and the one to fall back to
+KEPT = 2  # checkpoints that stay in a folder: the newest, and the one to fall back to
 logger = logging.getLogger("vqvc.training")
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes of tensors, in order of name."""
+    """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -48,7 +48,7 @@ def _kind() -> tensorfile.Kind:
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Path:
-    """Write ``checkpoint-<step>.safetensors`` atomically, then remove all but the newest ``KEPT``."""
+    """Write ``checkpoint-<step>.safetensors`` atomically, and remove all but the newest ``KEPT``; returns its path."""
     path = folder / f"checkpoint-{step:08d}.safetensors"
     tensorfile.write(path, _kind(), tensors, {"facts": json.dumps(facts, sort_keys=True)})
     for old in _all(folder)[:-KEPT]:
@@ -57,7 +57,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict) -> Pa
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Tensors and facts of a checkpoint; raises ModelError for a file that is cut, changed or not a checkpoint."""
+    """Read the tensors and facts of a checkpoint. Raises ModelError if it is cut, changed or not a checkpoint."""
     file = tensorfile.read_header(path, _kind())
     try:
         return file.tensors(finite=False), former_names.facts(json.loads(file.metadata["facts"]))
@@ -66,9 +66,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
-    """The newest sound checkpoint of a folder, or None when there is none; a damaged one is passed over with a warning.
+    """Read the newest sound checkpoint of a folder: (path, tensors, facts), or None if there are no checkpoints.
 
-    Raises ModelError for a pickle or another format, and when all are damaged.
+    Logs a warning for a damaged one. Raises ModelError for a pickle or another format, and if all are damaged.
     """
     damaged = []
     for path in reversed(_all(folder)):
@@ -87,7 +87,7 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict] | None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written. Only for the process that holds the folder."""
+    """Remove partial files of a killed process. The caller must hold the folder's lock."""
     for partial in folder.glob(".partial-*-checkpoint-*.safetensors"):
         partial.unlink(missing_ok=True)
 
@@ -105,7 +105,7 @@ def _all(folder: Path) -> list[Path]:
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors: ``optimizer.<parameter>.<key>``; names: id(parameter) -> name."""
+    """An optimizer's state as tensors named ``optimizer.<parameter>.<key>``. names: id(parameter) -> name."""
     return {
         f"optimizer.{names[id(parameter)]}.{key}": torch.as_tensor(value)
         for parameter, state in optimizer.state.items()
@@ -114,11 +114,11 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str]) -
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[int, str], tensors: dict[str, Tensor]) -> None:
-    """The inverse of ``flatten_optimizer``."""
+    """Set an optimizer's state from the tensors of ``flatten_optimizer``."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             prefix = f"optimizer.{names[id(parameter)]}."
             state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
             if state:
-                # the fused step wants even its step count on the parameter's device
+                # a fused optimizer needs its step count on the parameter's device too
                 optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""Crops of encoded utterances. Batch n is a function of (seed, n) alone, as with crops of sound."""
+"""Random crops of encoded utterances. A batch depends only on the seed and the number of the step, as in ``crops``."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,12 @@ from vqvc.errors import CorpusError
 
 @dataclass(frozen=True)
 class CodeBatch:
-    """codes (B, T) int64; before (B,) int64, the code before each crop (codebook_size where an utterance begins);
-    speaker (B,) int64, 0 where it is unknown; scored (B, T) bool, False in the context and past an utterance's end."""
+    """A batch of B crops of T codes.
+
+    codes: (B, T) int64. before: (B,) int64, the code before each crop; codebook_size at the start of an utterance.
+    speaker: (B,) int64, index of the prior's speaker; 0 if it is hidden. scored: (B, T) bool, which codes count in the
+    loss: False in the context and past the end of the utterance. utt_ids: of the B utterances.
+    """
 
     codes: np.ndarray
     before: np.ndarray
@@ -21,9 +25,11 @@ class CodeBatch:
 
 
 class CodeCrops:
-    """Random crops of a subset, an utterance as often as it is long.
+    """Random crops of the utterances of a subset, which are drawn in proportion to their lengths.
 
-    anonymous: chance that a crop's speaker is given as 0, nobody in particular.
+    speakers: names in the order of the prior's table. batch_size: crops per batch. crop_codes: codes per crop, of which
+    the first ``context_codes`` are not scored unless the utterance begins there. anonymous: probability that a crop's
+    speaker is given as 0 (unknown). Raises CorpusError if the subset is empty.
     """
 
     def __init__(
@@ -39,12 +45,8 @@ class CodeCrops:
         seed: int,
     ):
         self.archive, self.speakers, self.seed = archive, speakers, seed
-        self.batch_size, self.crop_codes, self.context_codes, self.anonymous = (
-            batch_size,
-            crop_codes,
-            context_codes,
-            anonymous,
-        )
+        self.batch_size, self.crop_codes = batch_size, crop_codes
+        self.context_codes, self.anonymous = context_codes, anonymous
         lengths = np.diff(archive.offsets)
         self.chosen = np.flatnonzero((archive.subsets == subset) & np.isin(archive.speakers, speakers) & (lengths > 0))
         if not len(self.chosen):
@@ -54,7 +56,7 @@ class CodeCrops:
         self.ends = np.cumsum(self.lengths)
 
     def batch(self, step: int) -> CodeBatch:
-        """The batch of a step."""
+        """Draw the batch of a step."""
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
         codes = np.zeros((self.batch_size, self.crop_codes), np.int64)
         scored = np.zeros(codes.shape, bool)
@@ -62,13 +64,13 @@ class CodeCrops:
         speaker = np.zeros(self.batch_size, np.int64)
         utt_ids = []
         for row in range(self.batch_size):
-            n = int(np.searchsorted(self.ends, rng.integers(self.total_codes), side="right"))
-            utterance, length = self.chosen[n], int(self.lengths[n])
+            number = int(np.searchsorted(self.ends, rng.integers(self.total_codes), side="right"))
+            utterance, length = self.chosen[number], int(self.lengths[number])
             start = max(0, int(rng.integers(-self.context_codes, max(1, length - self.crop_codes + 1))))
             first = self.archive.offsets[utterance]
-            part = self.archive.codes[first + start : first + min(length, start + self.crop_codes)]
-            codes[row, : len(part)] = part
-            scored[row, self.context_codes if start else 0 : len(part)] = True
+            crop = self.archive.codes[first + start : first + min(length, start + self.crop_codes)]
+            codes[row, : len(crop)] = crop
+            scored[row, self.context_codes if start else 0 : len(crop)] = True
             if start:
                 before[row] = self.archive.codes[first + start - 1]
             if rng.random() >= self.anonymous:

@@ -1,8 +1,8 @@
-"""Contrastive predictive coding (CPC): an auxiliary loss by which z_e must predict z_e a little later, and earlier.
+"""Contrastive predictive coding (CPC): an auxiliary loss that predicts z_e a short time later, and earlier, from z_e.
 
-The loss is InfoNCE (van den Oord, Li, Vinyals 2018) of a VQ-VAE's z_e, with the negatives of VQ-CPC (van
-Niekerk, Nortje, Kamper 2020), which reads the codes instead. The negatives are the other vectors of the same crop: they share
-speaker, level and room, so that only the phonetic content distinguishes them, and the codebook then separates that content.
+The loss is InfoNCE (van den Oord, Li, Vinyals 2018, equation 4). As in VQ-CPC (van Niekerk, Nortje, Kamper 2020), which
+reads the codes instead of z_e, the negatives are the other vectors of the same crop. They have the same speaker, level
+and room, so that only the phonetic content distinguishes them. This makes the codebook separate phonetic content.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvc.nn.convolution import Convolution
 
-DISTANCES_S = (0.085, 0.125, 0.165)  # beyond the samples that a code itself depends on, within a phone or two
+DISTANCES_S = (0.085, 0.125, 0.165)  # longer than the encoder's strided window, shorter than one or two phones
 DILATIONS = (1, 2, 4)
 TEMPERATURE = 0.1
 
@@ -33,17 +33,21 @@ class ContrastivePrediction(nn.Module):
         return (self._one_way(z, targets, 0) + self._one_way(z.flip(1), targets.flip(1), 1)) / 2
 
     def _one_way(self, z: Tensor, targets: Tensor, way: int) -> Tensor:
-        """InfoNCE of predictions from z_e (B, T, D) up to each step for targets (B, T, D) after it; way: 0 later, 1 earlier."""
+        """InfoNCE in one direction of time: z (B, T, D) up to a step predicts the targets (B, T, D) after it.
+
+        way: which predictor is used, 0 for later and 1 for earlier; z and targets are reversed in time for the latter.
+        """
         batch, time, dim = targets.shape
         x = self.enter(z)
         for block in self.before:
-            past = nn.functional.pad(torch.relu(x), (0, 0, block.reach, 0))[:, :time]  # a centred window, moved back
+            # the convolution is centred; shifting its input by its reach makes it causal
+            past = nn.functional.pad(torch.relu(x), (0, 0, block.reach, 0))[:, :time]
             x = x + block(past)
         guesses = self.guess[way](self.norm(x)).view(batch, time, len(self.distances), dim).float()
         guesses = nn.functional.normalize(guesses, dim=-1) / TEMPERATURE
         losses = []
         for number, distance in enumerate(d for d in self.distances if d < time):
             scores = guesses[:, :-distance, number] @ targets.transpose(1, 2)  # (B, T - distance, T)
-            right = torch.arange(distance, time, device=scores.device).expand(batch, -1)
-            losses.append(nn.functional.cross_entropy(scores.flatten(0, 1), right.flatten()))
+            positives = torch.arange(distance, time, device=scores.device).expand(batch, -1)
+            losses.append(nn.functional.cross_entropy(scores.flatten(0, 1), positives.flatten()))
         return torch.stack(losses).mean() if losses else z.new_zeros(())

@@ -1,4 +1,7 @@
-"""Crops of the packed store. Batch n is a function of (seed, n) alone, so a resumed run needs no position in the data."""
+"""Random crops of the packed store.
+
+A batch depends only on the seed and the number of the step, so a resumed run needs no position in the data.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +16,16 @@ from vqvc.training.unit_targets import UnitTargets
 
 @dataclass(frozen=True)
 class Batch:
-    """waveform (B, T) and history (B, P) float32, the P samples before each crop (0 where there are none);
-    source (B, T) float32, what the encoder reads: the waveform, or the same samples of a copy; speaker (B,) int64; scored (B, T) bool, False in the context and where an utterance had ended; utt_ids."""
+    """A batch of B crops of T samples.
+
+    waveform: (B, T) float32, in [-1, 1]. history: (B, P) float32, the P samples before each crop, 0 before the
+        utterance.
+    source: (B, T) float32, the encoder's input: the waveform, or the same samples of a perturbed or converted copy.
+    speaker: (B,) int64, row of the speaker table. scored: (B, T) bool, which samples count in the loss: False in the
+    context and past the end of the utterance. utt_ids: of the B utterances.
+    units: (B, codes) int64, acoustic units of the waveform, -1 past the end of the utterance; None without unit
+        targets.
+    """
 
     step: int
     waveform: np.ndarray
@@ -23,15 +34,21 @@ class Batch:
     speaker: np.ndarray
     scored: np.ndarray
     utt_ids: tuple[str, ...]
-    units: np.ndarray | None = None  # (B, codes) int64, acoustic units of the waveform, -1 where an utterance had ended
+    units: np.ndarray | None = None
 
 
 class Crops:
     """Random crops of one subset.
 
-    A speaker is drawn first: ``speaker_balance`` 0 in proportion to the length of their recordings, 1 evenly; then an
-    utterance in proportion to its length, then a start at any sample (which shifts the code grid at random).
-    ``perturbed_fraction`` of the crops have one of the store's copies, perturbed or converted, drawn evenly, as their source.
+    A speaker is drawn first, then an utterance of the speaker in proportion to its length, then a start at any sample,
+    so that the grid of codes shifts at random.
+
+    speaker_balance: 0 draws speakers in proportion to the length of their recordings, 1 draws them uniformly.
+    context_samples: at the start of a crop that are not scored, unless the utterance begins there.
+    perturbed_fraction: share of the crops whose source is one of the store's copies, drawn uniformly.
+    share: (rank, workers); ``batch`` returns this worker's crops.
+
+    Raises CorpusError if the subset is empty, or if copies are needed and the store has none.
     """
 
     def __init__(
@@ -50,7 +67,7 @@ class Crops:
         share: tuple[int, int] = (0, 1),
     ):
         self.store, self.seed = store, seed
-        self.targets: UnitTargets | None = None  # gives the batches their ``units``
+        self.targets: UnitTargets | None = None  # sets ``units`` of the batches
         self.perturbed_fraction = perturbed_fraction
         if perturbed_fraction and not store.copies:
             raise CorpusError(
@@ -63,20 +80,26 @@ class Crops:
         self.index: list[int] = []
         utterances = store.subset(subset)
         for number, speaker in enumerate(speakers):
-            own = tuple(u for u in utterances if u.speaker == speaker)
-            if own:
-                self.by_speaker.append(own)
+            of_speaker = tuple(utterance for utterance in utterances if utterance.speaker == speaker)
+            if of_speaker:
+                self.by_speaker.append(of_speaker)
                 self.index.append(number)
         if not self.by_speaker:
             raise CorpusError(f"{store.path}: the subset {subset} is empty; prepare a larger corpus")
-        self.lengths = [np.array([u.length_samples for u in own], np.float64) for own in self.by_speaker]
+        self.lengths = [
+            np.array([utterance.length_samples for utterance in of_speaker], np.float64)
+            for of_speaker in self.by_speaker
+        ]
         totals = np.array([lengths.sum() for lengths in self.lengths])
         weights = (totals / totals.sum()) ** (1 - speaker_balance)
         self.weights = weights / weights.sum()
         self.total_samples = int(totals.sum())
 
     def batch(self, step: int, whole: bool = False) -> Batch:
-        """This worker's share of the batch of ``step``, or the ``whole`` of it."""
+        """Draw the batch of ``step``: this worker's share, or the ``whole`` batch.
+
+        Raises CorpusError if an utterance is cut short in the store.
+        """
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step]))
         picks = [self._pick(rng) for _ in range(self.batch_size)]
         if not whole:
@@ -97,7 +120,10 @@ class Crops:
             padded[row, at : at + len(pcm)] = pcm / np.float32(FULL_SCALE)
             samples = audio[copy][utterance.offset_samples + start : utterance.offset_samples + end]
             source[row, : len(samples)] = samples / np.float32(FULL_SCALE)
-            scored[row, context if start else 0 : end - start] = True  # at its start an utterance has its whole history
+            scored[row, context if start else 0 : end - start] = True  # the start of an utterance needs no context
+        units = None
+        if self.targets is not None:
+            units = np.stack([self.targets.of(utterance, start, self.crop_samples) for _, utterance, start, _ in picks])
         return Batch(
             step=step,
             waveform=padded[:, past:],
@@ -106,11 +132,11 @@ class Crops:
             speaker=np.array([self.index[pick[0]] for pick in picks], np.int64),
             scored=scored,
             utt_ids=tuple(pick[1].utt_id for pick in picks),
-            units=self.targets and np.stack([self.targets.of(pick[1], pick[2], self.crop_samples) for pick in picks]),
+            units=units,
         )
 
     def _pick(self, rng: np.random.Generator) -> tuple[int, Utterance, int, int]:
-        """Speaker, utterance, start, and which audio is the source: 0 the original, 1, 2, ... a copy."""
+        """Draw (speaker, utterance, start in samples, source); source 0 is the original, 1, 2, ... are copies."""
         speaker = int(rng.choice(len(self.weights), p=self.weights))
         lengths = self.lengths[speaker]
         utterance = self.by_speaker[speaker][int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
@@ -121,7 +147,7 @@ class Crops:
         return speaker, utterance, max(0, start), copy
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
-        """The batches of steps first_step .. last_step - 1, each made while the one before is in use."""
+        """Yield the batches of steps first_step to last_step - 1; a thread prepares each during the step before."""
         with ThreadPoolExecutor(1) as loader:
             upcoming = loader.submit(self.batch, first_step)
             for step in range(first_step, last_step):

@@ -1,4 +1,4 @@
-"""Several workers under torchrun: the same codebook, averaged gradients, one writer (gloo on CPUs, NCCL on GPUs)."""
+"""Training by several workers under torchrun: exchange of gradients and statistics (gloo on CPUs, NCCL on GPUs)."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,9 @@ TIMEOUT = timedelta(minutes=5)  # after which a missing worker becomes an error
 
 @contextmanager
 def workers(device: torch.device) -> Iterator[tuple[int, int]]:
-    """Join the group that torchrun describes in the environment, if any; yields (rank, world size).
+    """Join the process group that torchrun describes in the environment, if there is one; yields (rank, world size).
 
-    Raises TrainingError when another worker is gone, at the latest after ``TIMEOUT``.
+    Raises TrainingError if another worker is gone, at the latest after ``TIMEOUT``.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
@@ -42,12 +42,13 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if not dist.is_initialized():
         return
     parameters = list(parameters)
-    moved = sum_over_workers(
-        torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device)
+    has_gradient = [parameter.grad is not None for parameter in parameters]
+    workers_with_gradient = sum_over_workers(
+        torch.tensor(has_gradient, dtype=torch.float32, device=parameters[0].device)
     )
-    parameters = [p for p, count in zip(parameters, moved.tolist()) if count]
+    parameters = [parameter for parameter, count in zip(parameters, workers_with_gradient.tolist()) if count]
     for parameter in parameters:
-        if parameter.grad is None:  # a worker whose share did not reach it
+        if parameter.grad is None:  # this worker's share of the batch did not use it
             parameter.grad = torch.zeros_like(parameter)
     gradients = [p.grad for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
@@ -58,26 +59,29 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def same_everywhere(module: nn.Module) -> None:
-    """Give every worker the parameters and buffers of the first."""
+    """Copy the parameters and buffers of the first worker to all workers."""
     if dist.is_initialized():
         for tensor in module.state_dict().values():
             dist.broadcast(tensor, src=0)
 
 
 def mean_over_workers(values: Tensor) -> Tensor:
-    """The mean of a tensor over all workers; the tensor itself when there is one."""
+    """The mean of a tensor over all workers, without a gradient; the tensor itself if there is one worker."""
     if not dist.is_initialized():
         return values
     return sum_over_workers(values.detach().clone()) / dist.get_world_size()
 
 
 def agree(seconds: float, flag: bool) -> tuple[float, bool]:
-    """The mean of the workers' seconds, and True when one worker's flag is, so that all decide alike at the same step."""
+    """The mean of the workers' ``seconds``, and whether any worker's ``flag`` is set.
+
+    With both, all workers decide at the same step that a run ends.
+    """
     if not dist.is_initialized():
         return seconds, flag
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    found = sum_over_workers(torch.tensor([seconds, float(flag)], dtype=torch.float64, device=device))
-    return float(found[0]) / dist.get_world_size(), bool(found[1] > 0)
+    sums = sum_over_workers(torch.tensor([seconds, float(flag)], dtype=torch.float64, device=device))
+    return float(sums[0]) / dist.get_world_size(), bool(sums[1] > 0)
 
 
 def sum_over_workers(values: Tensor) -> Tensor:

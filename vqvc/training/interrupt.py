@@ -1,11 +1,11 @@
-"""The first Ctrl-C or SIGTERM asks a run to save and stop; the second stops at once."""
+"""Signals during training: the first Ctrl-C or SIGTERM makes a run save and stop, the second stops it at once."""
 
 import os
 import signal
 
 
 class Interrupt:
-    """Context in which ``received`` is the number of the first signal, or None. Main thread only."""
+    """Context manager that catches signals; ``received`` is the number of the first one, or None. Main thread only."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -15,7 +15,7 @@ class Interrupt:
 
     def _note(self, number: int, frame) -> None:
         if self.received is not None:
-            os._exit(128 + number)  # the second time: at once; checkpoints are whole or not there
+            os._exit(128 + number)  # the second signal; checkpoints are written atomically, so none is damaged
         self.received = number
 
     def __enter__(self) -> "Interrupt":

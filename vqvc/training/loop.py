@@ -1,6 +1,6 @@
-"""The training loop of every model: clock, log, signals, checkpoints, resumption, progress over workers.
+"""The training loop, which all models share: clock, log, signals, checkpoints, resumption, agreement of workers.
 
-What is particular to a model is its ``Task``, see there.
+A ``Task`` holds what is specific to a model, see ``training.task``.
 """
 
 import logging
@@ -24,13 +24,17 @@ from vqvc.training.task import HeldOutFigures, Position, Settings, Task
 from vqvc.training.tracker import Tracker
 
 LOG_EVERY = 20  # steps
-WORST = 4.0  # bits, in those of a uniform guess, that weights may cost on unseen data and still be saved
+WORST = 4.0  # weights that cost more than so many times the bits of a uniform guess on unseen data are not saved
 logger = logging.getLogger("vqvc.training")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended: by itself (signal None) or by a signal, after so many steps and minutes. model: the averaged one."""
+    """How a run ended.
+
+    model: with averaged weights. step, minutes: how far it came, over all resumptions. held_out: the last validation.
+    signal: number of the signal that stopped the run; None if it reached its end.
+    """
 
     model: nn.Module
     step: int
@@ -40,19 +44,24 @@ class Finished:
 
 
 def learning_rate(settings: Settings, step: int, progress: float) -> float:
-    """Linear rise over warmup_steps, flat, then a cosine fall to a hundredth over the last decay_fraction."""
-    rise = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    into = max(0.0, progress - (1 - settings.decay_fraction)) / max(settings.decay_fraction, 1e-9)
-    fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, into)))
-    return settings.learning_rate * rise * fall
+    """The learning rate of a step: linear warm-up over ``warmup_steps``, constant, then cosine decay to 1 %.
+
+    progress: of the run, from 0 to 1; the decay takes the last ``decay_fraction`` of it.
+    """
+    warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    decay_progress = max(0.0, progress - (1 - settings.decay_fraction)) / max(settings.decay_fraction, 1e-9)
+    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, decay_progress)))
+    return settings.learning_rate * warmup * decay
 
 
 class Loop:
     """Trains one task in one folder.
 
-    minutes_limit ends the run after that many minutes of training (over all resumptions; validating and saving are not
-    counted) with a finished learning-rate decay. restart: begin again, rather than refuse, where the folder's checkpoints
-    are of another model or of other data. worker: (rank, workers).
+    minutes_limit: end the run after this many minutes of training, with the learning-rate decay completed. Minutes
+        count over all resumptions; validation and saving do not count.
+    restart: if the folder's checkpoints are of another model or other data, remove them and begin again instead of
+        raising an error.
+    worker: (rank, number of workers).
     """
 
     def __init__(
@@ -76,10 +85,10 @@ class Loop:
     # --- the run
 
     def run(self) -> Finished:
-        """Train to the end, or until a signal; resumes from the newest sound checkpoint in the folder.
+        """Train to the end or until a signal, from the newest sound checkpoint in the folder if there is one.
 
-        Raises TrainingError for a folder in use, a loss that is not a number, weights that have run away and a worker that
-        is gone; ModelError for checkpoints of another model or other data; CorpusError for data that is damaged.
+        Raises TrainingError if the folder is in use, if the loss is not finite, if the weights diverge and if a worker
+        is gone; ModelError if the checkpoints are of another model or other data; CorpusError if the data is damaged.
         """
         if self.rank == 0:
             self.task.check_data()
@@ -111,18 +120,17 @@ class Loop:
                 position = self._position()
                 if position.progress >= 1:
                     break
-                found = task.train_step(batch, position, learning_rate(settings, self.step, position.progress))
-                if found is None:
-                    raise self._runaway(
-                        "the loss or its gradient is not a number", f" (utterances {', '.join(batch.utt_ids[:4])}, ...)"
-                    )
+                result = task.train_step(batch, position, learning_rate(settings, self.step, position.progress))
+                if result is None:
+                    utterances = f" (utterances {', '.join(batch.utt_ids[:4])}, ...)"
+                    raise self._runaway("the loss or its gradient is not a number", utterances)
                 task.average.update(task.model, self.step)
                 self.step += 1
                 took, stop = distributed.agree(perf_counter() - before, interrupt.received is not None)
                 self.seconds += took
                 bar.update()
                 if self.step % LOG_EVERY == 0 or self.step == 1:
-                    self._log_step(found, took)
+                    self._log_step(result, took)
                 task.end_step(self.step, self._log)
                 if not stop and self.seconds - last_valid > 60 * settings.valid_minutes:
                     held_out, last_valid = self._validate(interrupt), self.seconds
@@ -132,7 +140,7 @@ class Loop:
                 if stop:
                     logger.warning("stopped by a signal at step %d; the same command goes on from here", self.step)
                     return self._finished(held_out, interrupt)
-                before = perf_counter()  # minutes are of training alone
+                before = perf_counter()  # validation and saving do not count
         self._save()
         held_out = self._validate(interrupt, final=True)
         if self.rank == 0:
@@ -149,9 +157,9 @@ class Loop:
         return self.seconds / 60
 
     def _progress(self) -> float:
-        """Share of the run that is over; the same on every worker, as their clocks agree."""
-        done = self.step / self.task.settings.steps
-        return max(done, self.minutes / self.minutes_limit) if self.minutes_limit else done
+        """The completed share of the run; equal on all workers, since ``distributed.agree`` averages their clocks."""
+        by_steps = self.step / self.task.settings.steps
+        return max(by_steps, self.minutes / self.minutes_limit) if self.minutes_limit else by_steps
 
     def _position(self) -> Position:
         return Position(self.step, self._progress(), self.minutes_limit is not None)
@@ -162,8 +170,8 @@ class Loop:
         if self._tracker:
             self._tracker.write(event, step=self.step, minutes=self.minutes, **values)
 
-    def _log_step(self, found: dict, took: float) -> None:
-        values, sentence = self.task.figures(found)
+    def _log_step(self, result: dict, took: float) -> None:
+        values, sentence = self.task.figures(result)
         speed = round(self.task.units_per_step / max(took, 1e-9))
         self._log("train", **{f"{self.task.unit}_per_second": speed}, **values)
         if self.rank == 0 and self.step % (5 * LOG_EVERY) == 0:
@@ -182,6 +190,7 @@ class Loop:
         return held_out
 
     def _runaway(self, what: str, where: str = "") -> TrainingError:
+        """The error for a training that has diverged."""
         return TrainingError(
             f"step {self.step}: {what}{where}; last good checkpoint: {self.last_checkpoint or 'none yet'}; "
             "a lower training.learning_rate may help"
@@ -197,9 +206,9 @@ class Loop:
         return tensors | self.task.tensors()
 
     def _save(self) -> None:
-        """Write a checkpoint of this step, unless its weights have run away: what is on disk was validated.
+        """Write a checkpoint of this step. Raises TrainingError instead if the weights have diverged.
 
-        Every worker looks at its weights, which are the same; the first one writes.
+        Every worker checks its weights, which are the same on all; the first worker writes.
         """
         if self._saved_step == self.step:
             return
@@ -211,17 +220,19 @@ class Loop:
             self.last_checkpoint = checkpoint.save(self.folder, self.step, tensors, facts)
 
     def _require_sound(self, tensors: dict[str, Tensor]) -> list[float]:
+        """Bits on unseen data under the current and the averaged weights; raises TrainingError if they diverged."""
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise self._runaway(f"{name} holds numbers that are not finite, and is not saved")
         models = (self.task.model, self.task.average.module)
-        found = [self.task.unseen_bits(model, self._position()) for model in models]
-        most = WORST * self.task.guess_bits
-        if not all(bits <= most for bits in found):  # NaN is not
+        unseen_bits = [self.task.unseen_bits(model, self._position()) for model in models]
+        limit = WORST * self.task.guess_bits
+        if not all(bits <= limit for bits in unseen_bits):  # also true for NaN
             raise self._runaway(
-                f"the weights cost {max(found):.1f} bits on unseen data, a guess {self.task.guess_bits:.1f}, and are not saved"
+                f"the weights cost {max(unseen_bits):.1f} bits on unseen data, a guess {self.task.guess_bits:.1f}, "
+                "and are not saved"
             )
-        return found
+        return unseen_bits
 
     def _resume(self) -> None:
         newest = checkpoint.load_newest(self.folder)
@@ -236,10 +247,13 @@ class Loop:
             logger.warning("%s; beginning again", str(error).partition(";")[0])
             checkpoint.clear(self.folder)
             return
-        part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+
+        def state_of(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
         try:
-            self.task.model.load_state_dict(part("model."))
-            self.task.average.module.load_state_dict(part("average."))
+            self.task.model.load_state_dict(state_of("model."))
+            self.task.average.module.load_state_dict(state_of("average."))
             for optimizer in self.task.optimizers:
                 checkpoint.restore_optimizer(optimizer, self.names, tensors)
             self.task.restore(tensors, facts)

@@ -1,7 +1,8 @@
-"""Muon: momentum made orthogonal, for weights that are matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+"""Muon: orthogonalized momentum for weights that are matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
-A gradient's few large directions drown its many small ones; made orthogonal, all of them are learned at the same pace.
-PyTorch's own ``torch.optim.Muon`` takes two dimensions alone, the WaveNet keeps its layers side by side in one tensor.
+A few large singular values dominate the gradient of a matrix. With all singular values near 1, the directions of the
+small ones are learned at the same pace. ``torch.optim.Muon`` takes two-dimensional parameters only, but the WaveNet
+keeps the matrices of its layers in one tensor.
 """
 
 import math
@@ -16,12 +17,12 @@ from vqvc.nn.vqvae import VQVAE
 ROUNDS = 5  # of the Newton-Schulz iteration
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0; singular values end between about 0.7 and 1.2
 SIZE = 2.5  # of a step of the WaveNet's layers, in learning rates (measured: "Levers" in egs/vctk/RESULTS.md)
-SIZE_AROUND = 1.0  # of the convolutions before them: with 2.5 they go astray
-DECAY = 2.0  # of a weight in a step, in learning rates: steps of one size would let weights grow without end
+SIZE_AROUND = 1.0  # of a step of the convolutions before the WaveNet, which diverge with 2.5
+DECAY = 2.0  # weight decay per step, in learning rates; without it, steps of constant size let weights grow for ever
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """(..., A, B) -> (..., A, B): each matrix with its singular vectors kept and its singular values near 1."""
+    """Replace the singular values of matrices (..., A, B) by numbers near 1: quintic Newton-Schulz iteration."""
     if matrix.shape[-2] > matrix.shape[-1]:
         return orthogonal(matrix.mT).mT
     a, b, c = COEFFICIENTS
@@ -33,11 +34,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters (..., A, B): the last two dimensions are a matrix, those before count matrices.
+    """Optimizer of parameters (..., A, B), whose last two dimensions are matrices.
 
-    Every step changes a matrix by about ``size * lr`` in root mean square; Adam's first steps change it by ``lr``, so that the
-    two share a learning rate. Groups of parameters may have a ``size`` of their own. Weights decay by ``DECAY * lr`` of themselves
-    (Loshchilov & Hutter 2019).
+    A step changes a matrix by about ``size * lr`` in root mean square. Adam's steps change it by about ``lr``, so that
+    both can share a learning rate. ``size`` is an option of a parameter group. Weight decay is decoupled (Loshchilov &
+    Hutter 2019): every step multiplies a weight by 1 - DECAY * lr.
     """
 
     def __init__(self, parameters, lr: float, momentum: float = 0.95, size: float = SIZE):
@@ -45,42 +46,45 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """One step; a parameter without a gradient stays as it is."""
+        """Take a step. Parameters without a gradient stay as they are."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if (gradient := parameter.grad) is None:
+                gradient = parameter.grad
+                if gradient is None:
                     continue
                 state = self.state[parameter]
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(gradient)
                 momentum = state["momentum"]
                 momentum.lerp_(gradient, 1 - group["momentum"])
-                change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov's look ahead
+                change = orthogonal(gradient.lerp(momentum, group["momentum"]))  # Nesterov momentum
                 parameter.mul_(1 - DECAY * group["lr"])
+                # an orthogonal matrix has a root mean square of 1 / sqrt(its longer side)
                 parameter.sub_(change * (group["size"] * math.sqrt(max(parameter.shape[-2:])) * group["lr"]))
 
 
 def optimizers(model: VQVAE, settings: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Adam for everything, or Muon for the matrices of layers (the WaveNet's, or all) and Adam for the rest.
+    """The optimizers of ``training.optimizer``: Adam alone, or Muon for matrices and Adam for the other parameters.
 
-    On a GPU their learning rate is a tensor there, so that a recorded step reads what it is then.
+    On a GPU the learning rate is a tensor on the device, so that a recorded step reads its current value.
     """
     groups = _matrices(model, settings.optimizer)
-    chosen = {id(matrix) for group in groups for matrix in group["params"]}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    rate, gpu = settings.learning_rate, rest[0].is_cuda
+    matrices = {id(matrix) for group in groups for matrix in group["params"]}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in matrices]
+    rate, gpu = settings.learning_rate, others[0].is_cuda
     if gpu:
-        rate = torch.tensor(rate, device=rest[0].device)
-    adam = torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.99), fused=True, capturable=gpu)
+        rate = torch.tensor(rate, device=others[0].device)
+    adam = torch.optim.Adam(others, lr=rate, betas=(0.9, 0.99), fused=True, capturable=gpu)
     return [adam, Muon(groups, rate)] if groups else [adam]
 
 
 def _matrices(model: VQVAE, optimizer: str) -> list[dict]:
+    """Muon's parameter groups: none for "adam", the WaveNet's layers for "muon", all layers for "muon_all"."""
     if optimizer == "adam":
         return []
-    layers = {"params": model.wavenet.stack.matrices(), "size": SIZE}
+    wavenet = {"params": model.wavenet.stack.matrices(), "size": SIZE}
     if optimizer == "muon":
-        return [layers]
-    parts = (model.encoder, model.conditioning)
-    around = [layer.weight for part in parts for layer in part.modules() if isinstance(layer, Convolution)]
-    return [layers, {"params": [*around, model.wavenet.mix.weight], "size": SIZE_AROUND}]
+        return [wavenet]
+    layers = [*model.encoder.modules(), *model.conditioning.modules()]
+    weights = [layer.weight for layer in layers if isinstance(layer, Convolution)]
+    return [wavenet, {"params": [*weights, model.wavenet.mix.weight], "size": SIZE_AROUND}]

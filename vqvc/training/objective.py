@@ -10,11 +10,11 @@ cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
-adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see ``adversary``
-teacher    conditioning frames of a trained model, see ``teacher``
+adversary  cross entropy of a speaker classifier on z_q, whose gradient reaches the encoder reversed, see ``adversary``
+teacher    squared error of the conditioning frames against those of a trained model, see ``teacher``
 
-In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder sees a crop of the encoder's crop, and the
-WaveNet a part of the batch; in evaluation mode none of this happens.
+In training mode codes are jittered, the WaveNet's inputs are noisy, the decoder gets a crop of the encoder's crop, and the
+WaveNet gets a part of the batch. In evaluation mode none of this happens.
 """
 
 from dataclasses import dataclass
@@ -30,17 +30,18 @@ from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.training.adversary import SpeakerAdversary
 from vqvc.training.cpc import ContrastivePrediction
 
-HIDDEN_S = 0.2  # s of speech that are hidden at a time, about two phones
-SMOOTHING = 0.1  # label smoothing of the units, whose clusters are uncertain themselves
+HIDDEN_S = 0.2  # length of a hidden span, about two phones
+SMOOTHING = 0.1  # label smoothing of the units, which are clusters without sharp borders
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What takes part in a step.
+    """Which parts of the model take part in a step.
 
-    skip_decoder: decoder warm-up, the first ``decoder_warmup_fraction`` of a run: the WaveNet is left out, and encoder, codebook,
-    conditioning and linear prediction learn as a linear-predictive vocoder (or, categorical, a histogram).
-    bypass_quantizer: until ``quantizer_start_step``: z_q = z_e, and the codebook has not started.
+    skip_decoder: leave the WaveNet out, during the first ``decoder_warmup_fraction`` of a run. Encoder, codebook,
+        conditioning and linear prediction are trained as a linear-predictive vocoder (as a histogram for the
+        categorical output).
+    bypass_quantizer: use z_e in place of z_q, until the codebook starts at ``quantizer_start_step``.
     """
 
     skip_decoder: bool = False
@@ -53,11 +54,14 @@ TERMS = ("mel", "cpc", "units", "consistency", "adversary", "quantizer")
 
 @dataclass(frozen=True)
 class Losses:
-    """Terms of the loss for a batch of B crops of T samples, of which the decoder saw S.
+    """Terms of the loss for a batch of B crops of T samples, of which the decoder gets S.
 
-    nll: (N, S) nats per sample, of the first N crops. decoded: the S samples in the crop. terms: a scalar for each of ``TERMS``, 0
-    for one that is turned off. codes: (B, T / hop_length) int64. frames: (B, F, C), the conditioning, and f0_contour: (B, 3,
-    S / hop_length), or None, that they were made with; frames is None, and N is 0, without a decoder (decoder_weight 0).
+    nll: (N, S), nats per sample of the first N crops; N is 0 without a decoder (decoder_weight 0).
+    decoded: the S samples as a slice of the crop.
+    terms: a scalar for each of ``TERMS``; 0 for a term that is turned off.
+    codes: (B, T / hop_length) int64.
+    frames: (B, F, C), the conditioning frames; None without a decoder.
+    f0_contour: (B, 3, S / hop_length), which the frames were computed with; None for a model without F0.
     """
 
     nll: Tensor
@@ -113,16 +117,16 @@ class Objective:
         mixed = torch.autocast(waveform.device.type, dtype, enabled=dtype != torch.float32)
         hidden = None
         if training and settings.hidden_share:
-            codes = (len(waveform), waveform.shape[1] // model.hop_length)
+            shape = (len(waveform), waveform.shape[1] // model.hop_length)
             span = max(1, round(HIDDEN_S * model.config.code_rate_hz))
-            hidden = hidden_spans(codes, settings.hidden_share, span, generator, waveform.device)
+            hidden = hidden_spans(shape, settings.hidden_share, span, generator, waveform.device)
         consistent = training and settings.consistency_weight and source is not None and not phase.bypass_quantizer
         z_original = None
         with mixed:
-            if consistent:  # together, since z_e is normalised over the batch
-                z_e, z_original = model.latents(
-                    torch.cat([source, waveform]), None if hidden is None else torch.cat([hidden] * 2)
-                ).chunk(2)
+            if consistent:  # in one batch, since z_e is normalised over the batch
+                pairs = torch.cat([source, waveform])
+                z_pairs = model.latents(pairs, None if hidden is None else torch.cat([hidden, hidden]))
+                z_e, z_original = z_pairs.chunk(2)
             else:
                 z_e = model.latents(waveform if source is None else source, hidden)
         visible = None if hidden is None else ~hidden
@@ -175,62 +179,68 @@ class Objective:
         return Losses(nll, decoded, terms, quantized.codes, frames, f0_contour)
 
     def _decoder_crop(self, model: VQVAE, samples: int, generator: draws.AnyGenerator) -> slice:
-        """The part of a crop that the decoder sees: all of it, or while training ``decoder_crop_samples`` anywhere in it."""
-        wanted, hop = self.settings.decoder_crop_samples, model.hop_length
-        if not model.training or not 0 < wanted < samples:
+        """The part of a crop that the decoder gets: in training mode ``decoder_crop_samples`` at random, else all."""
+        length, hop = self.settings.decoder_crop_samples, model.hop_length
+        if not model.training or not 0 < length < samples:
             return slice(0, samples)
-        start = hop * draws.integer((samples - wanted) // hop + 1, generator, model.quantizer.codebook.device)
-        return slice(start, start + wanted)
+        start = hop * draws.integer((samples - length) // hop + 1, generator, model.quantizer.codebook.device)
+        return slice(start, start + length)
 
     def total(self, nll: Tensor, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum of the scalars ``nll`` and ``terms`` (one for each of ``TERMS``), without the teacher's."""
         settings = self.settings
         decoder = settings.decoder_weight * (nll + settings.mel_weight * terms["mel"])
+        # all terms but mel and quantizer have a weight of their own
         others = (getattr(settings, f"{name}_weight") * terms[name] for name in TERMS[1:-1])
         return decoder + sum(others) + terms["quantizer"]
 
 
 def _bypassed(model: VQVAE, z_e: Tensor) -> Quantized:
-    """z_e in place of z_q; the codes are counted, and nothing is learned from them."""
+    """z_e in place of z_q, without a loss; the codes are only counted."""
     return Quantized(z_q=z_e, codes=model.quantizer.encode(z_e), loss=z_e.new_zeros(()))
 
 
 def hidden_spans(
     shape: tuple[int, int], share: float, span: int, generator: draws.AnyGenerator, device: torch.device
 ) -> Tensor:
-    """(B, T) bool: spans of ``span`` codes that begin anywhere, overlap, and cover about ``share`` of all codes."""
+    """Draw a mask (B, T) bool of spans of ``span`` codes that may overlap and cover about ``share`` of all codes.
+
+    A code is covered unless none of the ``span`` possible starts was drawn: share = 1 - (1 - p) ** span.
+    """
     starts = draws.rand(shape, generator, device) < 1 - (1 - share) ** (1 / span)
     padded = nn.functional.pad(starts.float(), (span // 2, span - 1 - span // 2))
     return nn.functional.max_pool1d(padded[:, None], span, 1)[:, 0] > 0
 
 
 def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: Tensor | None) -> Tensor:
-    """Mean cross entropy in nats, a scalar, of units (B, T), -1 where there are none, that the head predicts.
+    """Cross entropy of the acoustic units in nats, a scalar: the mean of the predictions from z_e and from z_q.
 
-    The mean of two: from z_e (B, D, T) everywhere, and from z_q where nothing is hidden (B, T).
+    z_e, z_q: (B, D, T). units: (B, T) int64, -1 where there are none. hidden: (B, T) bool, codes whose frames the
+    encoder did not see; the prediction from z_q leaves them out.
     """
-    seen = units if hidden is None else units.masked_fill(hidden, -1)
+
+    def cross_entropy(z: Tensor, targets: Tensor) -> Tensor:
+        logits = model.unit_head(z.float().transpose(1, 2)).flatten(0, 1)
+        return nn.functional.cross_entropy(logits, targets.flatten(), ignore_index=-1, label_smoothing=SMOOTHING)
+
+    visible = units if hidden is None else units.masked_fill(hidden, -1)
     with torch.autocast(z_e.device.type, enabled=False):
-        scores = [model.unit_head(z.float().transpose(1, 2)).flatten(0, 1) for z in (z_e, z_q)]
-        losses = [
-            nn.functional.cross_entropy(one, wanted.flatten(), ignore_index=-1, label_smoothing=SMOOTHING)
-            for one, wanted in zip(scores, (units, seen))
-        ]
+        losses = [cross_entropy(z_e, units), cross_entropy(z_q, visible)]
     return sum(losses) / 2
 
 
 def mel_error(model: VQVAE, waveform: Tensor, conditioning: Conditioning) -> Tensor:
-    """Mean absolute error of the log-mel frames that the auxiliary head estimates for waveforms (B, T): a scalar."""
+    """Mean absolute error, a scalar, of the log-mel frames that the auxiliary head estimates for waveforms (B, T)."""
     with torch.autocast(waveform.device.type, enabled=False):
         target = model.mel(waveform).transpose(1, 2)
     return (model.predicted_mel(conditioning) - target).abs().mean()
 
 
 def jitter(z_q: Tensor, probability: float, generator: draws.AnyGenerator = None) -> Tensor:
-    """Time jitter (Chorowski et al. 2019, section III-C): neighbouring codes must not depend on each other.
+    """Time jitter (Chorowski et al. 2019, section III-C), which discourages codes that are only meaningful together.
 
-    Each step of z_q (B, D, T) becomes its left or right neighbour with ``probability`` / 2 each, drawn for each sequence.
-    Gradients flow to the vector that was taken.
+    Each step of z_q (B, D, T) is replaced by its left or right neighbour, with ``probability`` / 2 each, independently.
+    The gradient goes to the vector that took the place.
     """
     batch, dim, steps = z_q.shape
     draw = draws.rand((batch, steps), generator, z_q.device)
@@ -240,9 +250,10 @@ def jitter(z_q: Tensor, probability: float, generator: draws.AnyGenerator = None
 
 
 def add_input_noise(classes: Tensor, deviation: float, generator: draws.AnyGenerator = None) -> Tensor:
-    """Classes (B, T) int64 with Gaussian noise whose standard deviation, in classes, is drawn up to ``deviation`` for each sequence.
+    """Add Gaussian noise to classes (B, T) int64.
 
-    Samples that a decoder generates are never as clean as those it learned from; one that was trained on noisy inputs does not
+    deviation: in classes; the standard deviation of a sequence's noise is uniform in [0, deviation]. Generated samples
+    are noisier than the recordings that a decoder is trained on. A decoder that is trained on noisy inputs does not
     amplify its own errors (noise injection of LPCNet, Valin & Skoglund 2019).
     """
     scale = deviation * draws.rand((len(classes), 1), generator, classes.device)

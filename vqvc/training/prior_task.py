@@ -1,4 +1,4 @@
-"""What is trained by ``vqvc-prior``: the causal model of codes on crops of encoded utterances."""
+"""The training task of ``vqvc-prior``: the prior on crops of encoded utterances."""
 
 import dataclasses
 import hashlib
@@ -20,13 +20,13 @@ from vqvc.training.average import AveragedModel
 from vqvc.training.code_crops import CodeBatch, CodeCrops
 from vqvc.training.task import Position
 
-VALID_CODES = 20000  # codes scored while training; the last validation scores everything
-UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
+VALID_CODES = 20000  # codes scored in a validation during training; the last validation scores all
+UNSEEN_CROPS = 4  # held-out crops on which the weights are checked before a checkpoint is written
 
 
 @dataclass(frozen=True)
 class HeldOutCodes:
-    """bits_per_code: mean -log2 p of a code of unseen sentences, speakers given, averaged weights; codes: how many."""
+    """bits_per_code: mean -log2 p of a held-out code given its speaker, with averaged weights. codes: how many."""
 
     bits_per_code: float
     codes: int
@@ -36,7 +36,7 @@ class HeldOutCodes:
         return self.bits_per_code
 
     def as_dict(self) -> dict:
-        """Plain numbers, for logs."""
+        """The figures as plain numbers, for the log."""
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class HeldOutCodes:
 
 @torch.inference_mode()
 def bits_of(model: Prior, codes: np.ndarray, speaker: int = 0, dtype: torch.dtype = torch.float32) -> float:
-    """-log2 p of a whole utterance of codes (T,); ``speaker`` is the prior's index, 0 for nobody in particular."""
+    """-log2 p of an utterance of codes (T,). speaker: the prior's index, 0 if unknown. dtype: of the layers."""
     if not len(codes):
         return 0.0
     device = next(model.parameters()).device
@@ -55,7 +55,7 @@ def bits_of(model: Prior, codes: np.ndarray, speaker: int = 0, dtype: torch.dtyp
 
 
 class PriorTask:
-    """A prior on the subset ``train`` of a code archive; ``speakers`` is its table."""
+    """Trains a prior on the subset ``train`` of a code archive. speakers: names in the order of its speaker table."""
 
     unit = "codes"
 
@@ -79,27 +79,35 @@ class PriorTask:
         torch.manual_seed(training.seed)
         self.model = Prior(archive.codebook_size, len(speakers), **dataclasses.asdict(settings.prior)).to(self.device)
         self.average = AveragedModel(self.model, training.weight_average)
-        self.optimizers = [
-            torch.optim.AdamW(
-                self.model.parameters(), lr=training.learning_rate, betas=(0.9, 0.99), weight_decay=training.weight_decay,
-                fused=True,
-            )
-        ]  # fmt: skip
+        adam = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=training.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        self.optimizers = [adam]
 
     def _crops(self, subset: str, batch_size: int) -> CodeCrops:
         training = self.settings
         return CodeCrops(
-            self.archive, self.speakers, subset, batch_size=batch_size, crop_codes=training.crop_codes,
-            context_codes=training.context_codes, anonymous=training.anonymous, seed=training.seed,
-        )  # fmt: skip
+            self.archive,
+            self.speakers,
+            subset,
+            batch_size=batch_size,
+            crop_codes=training.crop_codes,
+            context_codes=training.context_codes,
+            anonymous=training.anonymous,
+            seed=training.seed,
+        )
 
     # --- the data
 
     def check_data(self) -> None:
-        """Nothing: the archive was read whole, and its parts agree."""
+        """Does nothing: the archive was checked when it was read."""
 
     def prepare(self) -> None:
-        """Nothing: codes are all that is learned from."""
+        """Does nothing: training needs only the codes."""
 
     def describe(self) -> dict:
         return {
@@ -136,23 +144,22 @@ class PriorTask:
 
     def _loss(self, model: Prior, batch: CodeBatch, generator: torch.Generator | None = None) -> Tensor:
         """Mean -log p in nats of a batch's scored codes."""
-        codes, before, speaker, scored = (
-            torch.from_numpy(a).to(self.device) for a in (batch.codes, batch.before, batch.speaker, batch.scored)
-        )
+        arrays = (batch.codes, batch.before, batch.speaker, batch.scored)
+        codes, before, speaker, scored = (torch.from_numpy(array).to(self.device) for array in arrays)
         nll = model.nll(codes, speaker, before, dtype=self.dtype, generator=generator)
         return (nll * scored).sum() / scored.sum()
 
     def end_step(self, step: int, log: Callable[..., None]) -> None:
-        """Nothing: an epoch of codes has no meaning of its own."""
+        """Does nothing: no figure is collected over an epoch."""
 
     # --- figures
 
-    def figures(self, found: dict) -> tuple[dict, str]:
-        bits = float(found["nll"]) / math.log(2)
+    def figures(self, result: dict) -> tuple[dict, str]:
+        bits = float(result["nll"]) / math.log(2)
         values = {
             "bits_per_code": bits,
-            "gradient_norm": float(found["gradient_norm"]),
-            "learning_rate": found["learning_rate"],
+            "gradient_norm": float(result["gradient_norm"]),
+            "learning_rate": result["learning_rate"],
         }
         return values, f"{bits:.3f} bits per code (train)"
 
@@ -164,7 +171,8 @@ class PriorTask:
         utt_ids = self.archive.subset("dev")
         total = sum(len(self.archive.codes_of(utt_id)) for utt_id in utt_ids)
         bits, scored = 0.0, 0
-        for utt_id in utt_ids[:: 1 if final else max(1, math.ceil(total / VALID_CODES))]:
+        stride = 1 if final else max(1, math.ceil(total / VALID_CODES))
+        for utt_id in utt_ids[::stride]:
             if stop():
                 return None
             codes, speaker = self.archive.codes_of(utt_id), self.archive.speaker_of(utt_id)
@@ -174,7 +182,7 @@ class PriorTask:
         return HeldOutCodes(bits / scored, scored) if scored else None
 
     def finish(self) -> None:
-        """Nothing is measured."""
+        """Does nothing: a released prior needs no further measurement."""
 
     # --- checkpoints
 
@@ -189,23 +197,22 @@ class PriorTask:
 
     def require_same(self, facts: dict, path: Path) -> None:
         for key, value in self.facts().items():
-            if facts.get(key, None if key != "codes" else value) != value:  # older ones do not state their codes
+            if key == "codes" and key not in facts:
+                continue  # checkpoints of older versions have no checksum of the codes
+            if facts.get(key) != value:
                 raise ModelError(f"{path}: was made with another {key}; train in another folder, or give --overwrite")
 
     def tensors(self) -> dict[str, Tensor]:
         return {}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
-        """Nothing beside model, average and optimizer is kept."""
+        """Does nothing: model, average and optimizer are all the state."""
 
 
 def _identity(archive: CodeArchive) -> str:
-    """A checksum of codes, names and division into subsets: what a resumed run must find again."""
+    """A checksum of codes, names and subsets, which must be the same for a resumed run."""
     digest = hashlib.sha256(np.ascontiguousarray(archive.codes).tobytes())
     digest.update(np.ascontiguousarray(archive.offsets).tobytes())
-    digest.update(
-        "\n".join(
-            "\t".join(row) for row in zip(archive.utt_ids.tolist(), archive.speakers.tolist(), archive.subsets.tolist())
-        ).encode()
-    )
+    table = zip(archive.utt_ids.tolist(), archive.speakers.tolist(), archive.subsets.tolist())
+    digest.update("\n".join("\t".join(row) for row in table).encode())
     return digest.hexdigest()

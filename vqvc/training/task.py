@@ -1,4 +1,4 @@
-"""What the training loop knows of a model: its data, its steps and its figures. See ``vqvae_task`` and ``prior_task``."""
+"""The interface between the training loop and a model: data, steps and figures. See ``vqvae_task``, ``prior_task``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ Settings = TrainingConfig | PriorTrainingConfig
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run is: its step, and its progress from 0 to 1 by steps or by minutes, whichever is further.
+    """How far a run is.
 
-    limited: whether minutes end the run.
+    step: from 0 on. progress: from 0 to 1, by steps or by minutes, whichever is further. limited: whether the run has a
+    limit of minutes.
     """
 
     step: int
@@ -27,20 +28,20 @@ class Position:
 
 
 class HeldOutFigures(Protocol):
-    """What a validation found."""
+    """The result of a validation."""
 
     @property
     def bits(self) -> float:
-        """The figure that a run is judged by: bits per sample, or per code."""
+        """The main figure: bits per sample, or per code."""
 
     def as_dict(self) -> dict:
-        """Plain numbers, for logs."""
+        """The figures as plain numbers, for the log."""
 
     def __str__(self) -> str: ...
 
 
 class Task(Protocol):
-    """A model, its data and its losses, as the loop sees them. What is returned is the same on every worker."""
+    """A model, its data and its losses. Methods must return the same on every worker."""
 
     settings: Settings
     model: nn.Module
@@ -49,49 +50,52 @@ class Task(Protocol):
     device: torch.device
     unit: str  # of ``units_per_step``, for the log
     units_per_step: int
-    guess_bits: float  # what a uniform guess costs
+    guess_bits: float  # bits that a uniform guess costs
 
     def check_data(self) -> None:
-        """Read what is to be learned and raise VqvcError where it is not what its checksum says; the first worker only."""
+        """Compare the data with its checksum; raise VqvcError if they differ. Called on the first worker only."""
 
     def prepare(self) -> None:
-        """What is found in the data before the first step, unless a checkpoint had it; not counted as training. Every worker."""
+        """Compute what the first step needs from the data, unless a checkpoint held it. Does not count as training."""
 
     def describe(self) -> dict:
-        """Figures of the model and its data, for the log's first line."""
+        """Return figures of the model and its data, for the first line of the log."""
 
     def configuration(self) -> dict:
-        """All settings, for the folder's ``config.yaml``."""
+        """Return all settings, for ``config.yaml`` in the run's folder."""
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Any]:
-        """The batches of steps first_step .. last_step - 1; each has ``utt_ids``."""
+        """Yield the batches of steps first_step to last_step - 1. Every batch has ``utt_ids``."""
 
     def train_step(self, batch: Any, position: Position, rate: float) -> dict | None:
-        """Learn from a batch at a learning rate. None when a figure is not finite; no weight has moved then."""
+        """Take a step at learning rate ``rate``. Returns None, and changes no weight, if a figure is not finite."""
 
     def end_step(self, step: int, log: Callable[..., None]) -> None:
-        """What is to be done after ``step`` steps, such as ending an epoch."""
+        """Called after ``step`` steps, for example to end an epoch. ``log(event, **values)`` writes to the log."""
 
-    def figures(self, found: dict) -> tuple[dict, str]:
-        """Plain numbers of what ``train_step`` returned, and the same as a sentence."""
+    def figures(self, result: dict) -> tuple[dict, str]:
+        """Convert the result of ``train_step`` to plain numbers, and to a sentence for the terminal."""
 
     def unseen_bits(self, model: nn.Module, position: Position) -> float:
-        """Bits of a few fixed crops of held-out data (of training data, without any), under weights that are to be saved."""
+        """Bits per sample (or code) on a few fixed held-out crops, or training crops if nothing is held out."""
 
     def validate(self, position: Position, final: bool, stop: Callable[[], bool]) -> HeldOutFigures | None:
-        """Score held-out data with the averaged weights; None without any, and when ``stop`` says so. The first worker only."""
+        """Score held-out data with the averaged weights. Called on the first worker only.
+
+        Returns None if nothing is held out, or if ``stop()`` becomes true.
+        """
 
     def finish(self) -> None:
-        """What is measured once training has ended. The first worker only."""
+        """Measure what a released model needs, once training has ended. Called on the first worker only."""
 
     def facts(self) -> dict:
-        """What a checkpoint states beside its tensors (JSON)."""
+        """Return the JSON metadata of a checkpoint."""
 
     def require_same(self, facts: dict, path: Path) -> None:
-        """Raise ModelError when a checkpoint's facts are of another model or other data."""
+        """Raise ModelError if a checkpoint's ``facts`` are of another model or other data. path: of the checkpoint."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps beside model, average and optimizers."""
+        """Return the tensors of a checkpoint beside those of model, average and optimizers."""
 
     def restore(self, tensors: dict[str, Tensor], facts: dict) -> None:
-        """The inverse of ``tensors`` and ``facts``."""
+        """Restore the state that ``tensors`` and ``facts`` of a checkpoint describe."""

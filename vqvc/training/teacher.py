@@ -1,7 +1,7 @@
-"""Learning the conditioning frames of a trained model: what its WaveNet can already synthesize (Hinton et al. 2015).
+"""Distillation (Hinton et al. 2015) of the conditioning frames of a trained model.
 
-The WaveNet sees codes, speaker and F0 through the conditioning frames alone. A new encoder whose frames are those of the model
-that it began from can be trained with that model's WaveNet, most of the time without running it.
+Codes, speaker and F0 reach the WaveNet only through the conditioning frames. If a new encoder reproduces the frames of
+the model that it started from, it works with that model's WaveNet. Most training steps then need not run the WaveNet.
 """
 
 from dataclasses import dataclass
@@ -15,27 +15,30 @@ from vqvc.training import distributed
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model, in evaluation mode, and the rows (S,) int64 of its speaker table for a student's; -1 where it has none."""
+    """A trained model in evaluation mode.
+
+    rows: (S,) int64, the row of each of the student's S speakers in the model's speaker table; -1 if it has none.
+    """
 
     model: VQVAE
     rows: Tensor
 
     @classmethod
     def of(cls, model: VQVAE, speakers: tuple[str, ...], names: tuple[str, ...]) -> "Teacher":
-        """model: with speaker table ``names``; speakers: of the student."""
-        known = {name: row for row, name in enumerate(names)}
+        """A teacher for a student with speaker table ``speakers``. names: the speaker table of ``model``."""
+        row_of = {name: row for row, name in enumerate(names)}
         device = next(model.parameters()).device
-        return cls(
-            model.eval().requires_grad_(False), torch.tensor([known.get(name, -1) for name in speakers], device=device)
-        )
+        rows = torch.tensor([row_of.get(name, -1) for name in speakers], device=device)
+        return cls(model.eval().requires_grad_(False), rows)
 
     def error(
         self, frames: Tensor, waveform: Tensor, speaker: Tensor, f0_contour: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
-        """Mean squared difference of frames (B, F, C) from the teacher's own for the original waveform (B, T), over their power.
+        """Squared error of the student's frames (B, F, C), relative to the power of the teacher's frames: a scalar.
 
-        speaker: (B,), the student's indices; crops of speakers that the teacher does not know do not count. f0_contour: as the
-        student had it. Over several workers the mean of what they return is the error of the whole batch.
+        waveform: (B, T), the original. speaker: (B,) int64, rows of the student's table; crops of speakers that the
+        teacher does not know do not count. f0_contour: (B, 3, T / hop), as the student had it, or None. dtype: of the
+        layers. With several workers the mean over workers is the error of the whole batch.
         """
         rows = self.rows[speaker]
         known = (rows >= 0).float()[:, None, None]

@@ -1,4 +1,4 @@
-"""The log of a run: JSON lines always, TensorBoard when it is installed."""
+"""The log of a run: JSON lines, and TensorBoard if it is installed."""
 
 import json
 import math
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class Tracker:
-    """Appends one JSON object per event to ``log.jsonl``; numbers go to TensorBoard too, when ``tensorboard`` is there.
+    """Appends one JSON object per event to ``log.jsonl`` in a folder; also writes to TensorBoard if it is installed.
 
-    Events: start, train, epoch, valid, end. Every event has step and minutes (of training, over all resumptions).
+    Events: start, train, epoch, valid, end. Every event has a step and minutes (of training, over all resumptions).
     """
 
     def __init__(self, folder: Path, tensorboard: bool = True):
@@ -21,12 +21,12 @@ class Tracker:
     def _open_board(folder: Path):
         try:
             from torch.utils.tensorboard import SummaryWriter
-        except Exception:  # whatever is wrong with an optional package, training goes on without it
+        except Exception:  # an optional package that does not work must not stop training
             return None
         return SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, event: str, *, step: int, minutes: float, **values) -> None:
-        """One line; a number that is not finite is written as null."""
+        """Write an event. Numbers that are not finite become null."""
         clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
         line = {"event": event, "step": step, "minutes": round(minutes, 3), **clean}
         self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -37,14 +37,14 @@ class Tracker:
                     self.board.add_scalar(f"{event}/{key}", value, step)
 
     def close(self) -> None:
-        """Finish both files."""
+        """Close the log and TensorBoard's file."""
         self.file.close()
         if self.board:
             self.board.close()
 
 
 def _cut_back(path: Path) -> None:
-    """Remove a last line that a killed process left half-written, so that what follows stands on a line of its own."""
+    """Remove an incomplete last line, which a killed process may leave, so that the next event begins a new line."""
     if not path.exists():
         return
     with open(path, "rb+") as file:

@@ -1,4 +1,4 @@
-"""Held-out figures: bits per sample with the right codes and with another utterance's, and codebook usage."""
+"""Validation: bits per held-out sample with an utterance's own codes and with another's, and codebook usage."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvc.corpus.store import PackedStore
-from vqvc.nn.features import mulaw_encode
+from vqvc.nn.features import SILENCE, mulaw_encode
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE, Conditioning
 from vqvc.training.objective import mel_error
@@ -19,11 +19,15 @@ WINDOW_FRAMES = 160  # conditioning frames scored at a time
 
 @dataclass(frozen=True)
 class HeldOut:
-    """bits_per_sample: mean -log2 p of the µ-law class of a held-out sample, whole utterances, averaged weights.
-    bits_shuffled_codes: the same, with the codes of the next utterance (a decoder that uses its codes gets worse).
-    bits_without_f0: the same, with the codes but without F0; None for a model without F0.
-    mel_error: mean absolute error of the auxiliary head, None without it. codes_used: of codebook_size. skip_decoder: whether the
-    WaveNet was left out, as in the first part of a run."""
+    """Figures on whole held-out utterances.
+
+    bits_per_sample: mean -log2 p of a sample's µ-law class.
+    bits_shuffled_codes: the same with the codes of the next utterance; higher if the decoder uses the codes.
+    bits_without_f0: the same with the utterance's codes but without its F0; None for a model without F0.
+    mel_error: mean absolute error of the auxiliary head; None for a model without it.
+    codes_used: how many of the ``codebook_size`` codes occurred. perplexity: of their distribution.
+    samples: how many were scored. skip_decoder: whether the WaveNet was left out, as during decoder warm-up.
+    """
 
     bits_per_sample: float
     bits_shuffled_codes: float
@@ -62,16 +66,16 @@ def validate(
     skip_decoder: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> HeldOut | None:
-    """Score utterances of ``subset`` by known speakers, evenly picked until ``seconds`` of speech are reached.
+    """Score utterances of ``subset`` by ``speakers``, picked at regular intervals so that they hold about ``seconds``.
 
-    The model must be in evaluation mode; nothing in it moves. None when ``stop`` returned true before the end.
+    The model must be in evaluation mode. dtype: of the WaveNet's layers. Returns None if ``stop()`` becomes true.
     """
     device = next(model.parameters()).device
-    known = [u for u in store.subset(subset) if u.speaker in speakers]
-    known = _evenly(known, seconds * store.sample_rate)
+    utterances = [utterance for utterance in store.subset(subset) if utterance.speaker in speakers]
+    utterances = _evenly(utterances, seconds * store.sample_rate)
     hop = model.hop_length
     encoded: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
-    for utterance in known:
+    for utterance in utterances:
         if stop():
             return None
         samples = store.waveform(utterance)
@@ -90,9 +94,9 @@ def validate(
         nats += _total_nll(model, classes, conditioning, dtype, skip_decoder)
         if model.has_mel:
             mel += float(mel_error(model, waveform, conditioning)) * classes.numel()
-        foreign = encoded[(i + 1) % len(encoded)][1]
-        foreign = foreign.repeat(1, -(-codes.shape[1] // foreign.shape[1]))[:, : codes.shape[1]]
-        conditioning = model.condition(model.quantizer.lookup(foreign), speaker, f0_contour)
+        next_codes = encoded[(i + 1) % len(encoded)][1]
+        next_codes = next_codes.repeat(1, -(-codes.shape[1] // next_codes.shape[1]))[:, : codes.shape[1]]
+        conditioning = model.condition(model.quantizer.lookup(next_codes), speaker, f0_contour)
         nats_shuffled += _total_nll(model, classes, conditioning, dtype, skip_decoder)
         if f0_contour is not None:
             conditioning = model.condition(model.quantizer.lookup(codes), speaker)
@@ -118,25 +122,26 @@ def validate(
 def _total_nll(
     model: VQVAE, classes: Tensor, conditioning: Conditioning, dtype: torch.dtype, skip_decoder: bool
 ) -> float:
-    """Sum of -log p in nats over an utterance (1, T), window by window in bounded memory.
+    """Sum of -log p in nats over an utterance (1, T), computed in windows, so that memory is bounded.
 
-    A window begins a receptive field early, so that its samples have their whole past: nothing is approximated.
+    A window begins a receptive field early. Its samples then have their whole past, and the sum is exact.
     """
     hop = model.config.decoder.conditioning_hop
     context = -(-model.wavenet.stack.receptive_field // hop) * hop
     window = WINDOW_FRAMES * hop
     order, total = max(1, model.config.decoder.lpc_order), 0.0
+    padded = nn.functional.pad(classes, (order, 0), value=SILENCE)
     for start in range(0, classes.shape[1], window):
         low, high = max(0, start - context), min(classes.shape[1], start + window)
-        part = slice(low // hop, high // hop)
-        before = classes[:, low - order : low] if low >= order else None
-        nll = model.negative_log_likelihood(classes[:, low:high], conditioning[:, part], before, dtype, skip_decoder)
+        frames = conditioning[:, low // hop : high // hop]
+        before = padded[:, low : low + order]  # the ``order`` classes before ``low``
+        nll = model.negative_log_likelihood(classes[:, low:high], frames, before, dtype, skip_decoder)
         total += float(nll[:, start - low :].sum())
     return total
 
 
 def _evenly(utterances: list, samples: float) -> list:
-    """Every n-th utterance, n chosen so that about ``samples`` are held."""
+    """Every n-th utterance, with n such that they hold about ``samples``."""
     total = sum(u.length_samples for u in utterances)
     stride = max(1, math.ceil(total / samples)) if samples < total else 1
     return utterances[::stride]

@@ -1,4 +1,4 @@
-"""What is trained by ``vqvc-train``: the VQ-VAE on crops of a packed store."""
+"""The training task of ``vqvc-train``: the VQ-VAE on crops of a packed store."""
 
 import hashlib
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vqvc._util import model_limits
 from vqvc.config import Config
 from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, ModelError, TrainingError
@@ -30,15 +31,14 @@ from vqvc.training.unit_targets import UnitTargets, require_same_codes
 from vqvc.training.units import find_units, shuffled
 from vqvc.training.validation import HeldOut, validate
 
-VALID_SECONDS = 40.0  # speech scored while training
-FINAL_SECONDS = 300.0  # speech scored at the end
-UNSEEN_CROPS = 4  # held-out crops that every checkpoint is tried on
-CODEBOOK_BATCHES = 16  # batches of z_e from which the codebook starts
-BYPASS_FRACTION = (
-    0.05  # of its minutes, after which the codebook starts, were a run too slow for ``quantizer_start_step``
-)
-MANY_SAMPLES = 10**9  # in a store, from which on reading them once takes a while
-LEVEL_TOLERANCE = 1e-6  # between the level of a store and that of a model
+VALID_SECONDS = 40.0  # speech scored in a validation during training
+FINAL_SECONDS = 300.0  # speech scored in the last validation
+UNSEEN_CROPS = 4  # held-out crops on which the weights are checked before a checkpoint is written
+CODEBOOK_BATCHES = 16  # batches of z_e on which k-means starts the codebook
+# share of a limit of minutes after which the codebook starts, even if ``quantizer_start_step`` is not reached
+BYPASS_FRACTION = 0.05
+MANY_SAMPLES = 10**9  # size of a store above which the log announces the comparison with its checksum
+LEVEL_TOLERANCE = 1e-6  # between the levels of a store and of a model
 logger = logging.getLogger("vqvc.training")
 
 
@@ -46,8 +46,9 @@ class VQVAETask:
     """The model of a Config on the subset ``train`` of a store.
 
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
-    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies. targets_from:
-    the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra.
+    weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies.
+    targets_from: the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that
+        are found in cepstra.
     """
 
     unit = "samples"
@@ -69,6 +70,7 @@ class VQVAETask:
         self.device = torch.device(device)
         self.rank, self.workers = worker
         self.dtype = working_dtype(settings.precision, self.device)
+        model_limits.require_possible(config.model)  # as when the model's file is read
         _require_same_audio(config, store)
         if settings.batch_size < self.workers:
             raise TrainingError(
@@ -121,9 +123,11 @@ class VQVAETask:
         self.store.verify()
         if not self.held_out:
             logger.warning(
-                "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; the model is trained "
-                "and written, but nothing measures it on unseen speech", self.store.path, len(self.speakers),
-            )  # fmt: skip
+                "%s: nothing is held out, as subset dev has no speech of the %d speakers in training; "
+                "the model is trained and written, but nothing measures it on unseen speech",
+                self.store.path,
+                len(self.speakers),
+            )
 
     def prepare(self) -> None:
         if self.targets is None:
@@ -164,10 +168,10 @@ class VQVAETask:
         if self.bypass_quantizer and self._is_time_for_codes(position):
             self.start_codebook()
             self.bypass_quantizer = False
-        found = self.step(batch, position.step, rate, self._phase(position))
-        if found is None:
+        result = self.step(batch, position.step, rate, self._phase(position))
+        if result is None:
             return None
-        figures, counts = found
+        figures, counts = result
         self.epoch_counts += counts
         return {**dict(zip(FIGURES, figures)), "learning_rate": rate, "counts": counts}
 
@@ -175,12 +179,12 @@ class VQVAETask:
         return Phase(position.progress < self.decoder_warmup_fraction, self.bypass_quantizer)
 
     def _is_time_for_codes(self, position: Position) -> bool:
-        late = position.limited and position.progress >= BYPASS_FRACTION
-        return late or position.step >= self.config.training.quantizer_start_step
+        too_slow = position.limited and position.progress >= BYPASS_FRACTION
+        return too_slow or position.step >= self.config.training.quantizer_start_step
 
     @torch.no_grad()
     def start_codebook(self) -> None:
-        """The codebook begins as k-means of the encoder's outputs; an encoder of acoustic units finds them first."""
+        """Start the codebook with k-means on the encoder's outputs; acoustic units are fitted before."""
         self.model.train()
         if isinstance(self.model.front, AcousticUnits):
             if self.rank == 0:
@@ -204,21 +208,21 @@ class VQVAETask:
             self.end_epoch(step // self.epoch_steps, log)
 
     def end_epoch(self, epoch: int, log: Callable[..., None]) -> None:
-        """Log how much of the codebook was used in an epoch, with a warning when it was little."""
+        """Log how much of the codebook was used in an epoch, with a warning if it is less than half."""
         counts = distributed.sum_over_workers(self.epoch_counts)
         used, size = int((counts > 0).sum()), len(counts)
         log("epoch", epoch=epoch, codes_used=used, usage=used / size, perplexity=perplexity(counts))
         if self.rank == 0 and used < 0.5 * size:
-            logger.warning("only %d of %d codes were used in this epoch; a higher quantizer.restart_below "
-                           "or a lower training.learning_rate may help", used, size)  # fmt: skip
+            advice = "a higher quantizer.restart_below or a lower training.learning_rate may help"
+            logger.warning("only %d of %d codes were used in this epoch; %s", used, size, advice)
         self.epoch_counts.zero_()
 
     # --- figures
 
-    def figures(self, found: dict) -> tuple[dict, str]:
-        found = dict(found)
-        bits, effective = float(found.pop("nll")) / math.log(2), perplexity(found.pop("counts"))
-        values = {"loss_bits": bits, **{name: float(value) for name, value in found.items()}, "perplexity": effective}
+    def figures(self, result: dict) -> tuple[dict, str]:
+        others = {name: float(value) for name, value in result.items() if name not in ("nll", "counts")}
+        bits, effective = float(result["nll"]) / math.log(2), perplexity(result["counts"])
+        values = {"loss_bits": bits, **others, "perplexity": effective}
         if not self.settings.decoder_weight:
             return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {effective:.0f}"
         return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
@@ -227,10 +231,8 @@ class VQVAETask:
     def unseen_bits(self, model: VQVAE, position: Position) -> float:
         if not self.settings.decoder_weight:
             return 0.0
-        batch = self.unseen
-        waveform, history, speaker, scored = (
-            torch.from_numpy(a).to(self.device) for a in (batch.waveform, batch.history, batch.speaker, batch.scored)
-        )
+        arrays = (self.unseen.waveform, self.unseen.history, self.unseen.speaker, self.unseen.scored)
+        waveform, history, speaker, scored = (torch.from_numpy(array).to(self.device) for array in arrays)
         model.eval()
         losses = self.objective(model, waveform, speaker, history, phase=self._phase(position), dtype=self.dtype)
         return float((losses.nll * scored).sum() / scored.sum().clamp(min=1)) / math.log(2)
@@ -280,7 +282,7 @@ class VQVAETask:
             raise ModelError(f"{path}: this training began {began}; give the same --init, or train in another folder")
 
     def _store_identity(self) -> dict:
-        """Checksums of all that is read of the store, and of how its utterances are divided: what a resumed run must find again."""
+        """Checksums of audio, utterances and copies of the store, which must be the same for a resumed run."""
         rows = (
             f"{u.utt_id}\t{u.speaker}\t{u.subset}\t{u.offset_samples}\t{u.length_samples}\n"
             for u in self.store.utterances
@@ -310,15 +312,15 @@ class VQVAETask:
 def trained_speakers(store: PackedStore) -> tuple:
     """The store's speakers with speech in subset ``train``, in the order of its table.
 
-    Raises CorpusError when an utterance's speaker is not in the table.
+    Raises CorpusError if an utterance's speaker is not in the table.
     """
     listed = {row.speaker for row in store.speakers}
-    missing = sorted({u.speaker for u in store.utterances} - listed)
+    missing = sorted({utterance.speaker for utterance in store.utterances} - listed)
     if missing:
-        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise CorpusError(f"{store.path / 'speakers.tsv'}: lacks {some}, who speak in utts.tsv; run vqvc-pack again")
-    trained_on = {u.speaker for u in store.subset("train")}
-    return tuple(row for row in store.speakers if row.speaker in trained_on)
+        names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise CorpusError(f"{store.path / 'speakers.tsv'}: lacks {names}, who speak in utts.tsv; run vqvc-pack again")
+    with_speech = {utterance.speaker for utterance in store.subset("train")}
+    return tuple(row for row in store.speakers if row.speaker in with_speech)
 
 
 def _require_same_audio(config: Config, store: PackedStore) -> None:

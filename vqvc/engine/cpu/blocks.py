@@ -1,12 +1,12 @@
-"""Small dense products that stay in registers, c = start + sum of x W, from compiled (Numba) code.
+"""Small dense matrix products for compiled (Numba) code: c = start + sum of x W.
 
-``product`` takes AMX tiles where the processor has them (``tiles``), else vector registers, which are the matter here.
+``product`` uses AMX tiles (``tiles``) for weights that are packed for them, else the vector registers of this module.
 
-A block keeps ``rows`` x ``VECTORS`` accumulators of ``LANES`` floats in registers while it walks down the inner
-dimension; loops written in Python cannot promise that, so the block is given to LLVM as vector code
-(``benchmarks/synthesis.py`` measures it beside PyTorch's products).
+A block keeps ``rows`` x ``VECTORS`` accumulators of ``LANES`` floats in registers along the inner dimension. Loops in
+Python do not guarantee that, so the block is generated as LLVM vector code (``benchmarks/synthesis.py`` compares it
+with PyTorch's products).
 
-bfloat16 numbers are held as uint16, two neighbours of the inner dimension side by side, as VDPBF16PS wants them.
+bfloat16 numbers are stored as uint16. Two neighbours of the inner dimension lie side by side, as VDPBF16PS requires.
 """
 
 from collections.abc import Sequence
@@ -22,25 +22,25 @@ from vqvc.engine.cpu.tiles import configure_tiles, pack_tiles, release_tiles, ti
 from vqvc.engine.cpu.vectors import FLOAT, INT16, INT64, LANES, VECTOR, BFloat, spread
 
 HAS_BFLOAT16 = bool(FEATURES.get("avx512bf16"))  # the dot product instruction, not only the format
-VECTORS = 2 if LANES == 8 else 4  # with rows: 16 accumulators of the 32 registers that there are (AVX2 has 16)
-ROWS = 4
-PANEL = LANES * VECTORS  # columns that a block makes
+VECTORS = 2 if LANES == 8 else 4  # times ROWS accumulators: 8 of AVX2's 16 registers, else 16
+ROWS = 4  # of the largest block
+PANEL = LANES * VECTORS  # columns of a block
 WIDTH = 32  # inner dimensions are padded to a multiple of this
-COLUMNS = max(PANEL, WIDTH)  # and columns of this, which is a multiple of both
+COLUMNS = max(PANEL, WIDTH)  # columns are padded to a multiple of this
 
 _INT32 = ir.IntType(32)
 
 
 def padded(width: int, multiple: int = WIDTH) -> int:
-    """``width`` rounded up."""
+    """``width`` rounded up to a multiple of ``multiple``."""
     return -(-width // multiple) * multiple
 
 
 def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
-    """Weights (K, N), one for each part of ``product``, as the array that it reads; (tiles, 512) for AMX, else flat.
+    """Pack weights (K, N), one for each part of ``product``, in its layout: (tiles, 512) for AMX, else flat.
 
-    unit: one of ``units.UNITS``. Panels of PANEL columns follow each other, each walked down by rows. The inner dimension is padded with zeros to
-    ``inner``, N to a multiple of COLUMNS.
+    unit: one of ``units.UNITS``. K is padded with zeros to ``inner``, N to a multiple of COLUMNS. A flat array holds
+    one panel of PANEL columns after another, each row by row.
     """
     rows, columns = parts[0].shape
     panels = padded(columns, COLUMNS) // PANEL
@@ -57,20 +57,20 @@ def pack(parts: Sequence[np.ndarray], inner: int, unit: str) -> np.ndarray:
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Nearest bfloat16 of float32 values, as uint16."""
+    """Round float32 values to the nearest bfloat16 numbers, stored as uint16."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
-    """A copy that begins on a cache line."""
+    """A copy of an array that begins on a cache line."""
     result = empty(values.size, values.dtype).reshape(values.shape)
     result[:] = values
     return result
 
 
 def empty(size: int, dtype: type) -> np.ndarray:
-    """Uninitialised flat array that begins on a cache line."""
+    """An uninitialised flat array that begins on a cache line."""
     item = np.dtype(dtype).itemsize
     raw = np.empty(size + 64 // item, dtype)
     start = (-raw.ctypes.data % 64) // item
@@ -78,7 +78,10 @@ def empty(size: int, dtype: type) -> np.ndarray:
 
 
 def _make_block(rows: int):
-    """c[rows, PANEL] += x[rows, inner] @ w[inner, PANEL]; the arrays are flat, the offsets and strides in elements."""
+    """A compiled function c[rows, PANEL] += x[rows, inner] @ w[inner, PANEL] for flat arrays.
+
+    Offsets and strides are in elements.
+    """
 
     @intrinsic
     def block(context, x, x_at, x_stride, w, w_at, inner, c, c_at, c_stride):
@@ -100,7 +103,7 @@ def _make_block(rows: int):
 
 
 def _generate(builder, rows: int, bfloat16: bool, x_place, w_place, c_place) -> None:
-    """LLVM code of a block. A step of the loop takes one row of w (two for bfloat16: a pair per 32 bits)."""
+    """Generate the LLVM code of a block. A step of its loop reads one row of w (two rows in pairs for bfloat16)."""
     (x, x_at, x_stride), (w, w_at, inner), (c, c_at, c_stride) = x_place, w_place, c_place
     size = 2 if bfloat16 else 4
     vector = VECTOR
@@ -190,9 +193,9 @@ def _vector_product(
 def product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
     """c[rows, columns] = start[rows, columns] + the sum over parts p of x[places[p] :][rows, inner] @ w[p].
 
-    The arrays are flat, the offsets and strides in elements; w is as ``pack`` made it; ``columns`` is a multiple of
-    COLUMNS. ``start`` may be c itself, or one row for all with a stride of 0. A row's result does not depend on the other
-    rows: each is summed in the same order, however many there are.
+    The arrays are flat, except for w, which is from ``pack``. Offsets and strides are in elements. ``columns`` is a
+    multiple of COLUMNS. ``start`` may be c itself, or a single row with a stride of 0. The result of a row does not
+    depend on how many rows there are, since every row is summed in the same order.
     """
     raise NotImplementedError("for compiled code")
 
@@ -208,7 +211,7 @@ def _product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at
 
 
 def begin_products(w, palette, rows):
-    """To be called in a thread before its products of ``rows`` rows by weights like ``w``, and ``end_products`` after."""
+    """Prepare this thread for products of ``rows`` rows by weights like ``w``; call ``end_products`` after them."""
     raise NotImplementedError("for compiled code")
 
 
@@ -233,7 +236,7 @@ def _end_products(w):
 
 @intrinsic
 def _nearest_bfloat(context, value):
-    """The 16 bits of the bfloat16 nearest to a float32."""
+    """Round a float32 to the nearest bfloat16, as 16 bits."""
 
     def generate(cg, builder, signature, values):
         return builder.bitcast(builder.fptrunc(values[0], BFloat()), INT16)
@@ -242,7 +245,7 @@ def _nearest_bfloat(context, value):
 
 
 def put(target, index, value):
-    """Store a float32 in a float32 array, or rounded to bfloat16 in a uint16 one."""
+    """Store a float32 in a float32 array, or rounded to bfloat16 in a uint16 array."""
     raise NotImplementedError("for compiled code")
 
 

@@ -1,13 +1,13 @@
-"""The sampling loop, compiled: one call advances some streams by some samples, without Python in between.
+"""The compiled (Numba) sampling loop: one call advances some streams by some samples.
 
-All arrays are flat or C-ordered and never resized. Streams are rows: every layer is one product for all of them, so
-that they share each read of the weights. What a stream draws depends on its own seed and position alone.
+All arrays are flat or C-ordered and never resized. Streams are rows of the same matrix products, so that they share
+every read of the weights. The random draws of a stream depend on its own seed and position alone.
 
-Places are counted in unsigned numbers: a signed index might be negative and mean "from the end", and a loop that has
-to ask is not vectorised (gates took five times as long).
+Indices are unsigned. With signed ones, Numba checks for negative indices, which count from the end, and LLVM then does
+not vectorise the loop (the gates took five times as long).
 
-Activations that enter a product (``ring``, ``gated``, ``head``) are float32 or bfloat16 (uint16), as the weights are;
-sums, gates and everything about the output are float32.
+Activations that enter a product (``ring``, ``gated``, ``head``) have the dtype of the weights, float32 or bfloat16
+(stored as uint16). Sums, gates and everything after the last product are float32.
 """
 
 import math
@@ -30,7 +30,7 @@ from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 
 GAIN, LIMIT = np.float32(LPC_INPUT_GAIN), np.float32(LPC_RESIDUAL_LIMIT)
 FAST = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-# Numba looks for changes in this file alone before it takes what it compiled earlier; these are compiled in as well
+# Numba's cache notices only changes of this file. This checksum covers other code and constants that are compiled in
 COMPILED_IN = zlib.crc32(
     b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors, gate_loops))
     + repr((MU, SILENCE, LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT, MIN_LOG_SCALE, GOLDEN, MIX_1, MIX_2)).encode()
@@ -38,7 +38,7 @@ COMPILED_IN = zlib.crc32(
 
 
 class Weights(NamedTuple):
-    """The decoder, packed for ``product``; one entry per layer where the shape begins with L."""
+    """The decoder's weights, packed for ``product``. L: layers."""
 
     tap: np.ndarray  # layer by layer, a product of (residual, gate) with the taps as parts
     residual: np.ndarray  # layer by layer, (half, residual)
@@ -51,16 +51,16 @@ class Weights(NamedTuple):
     lpc_input: np.ndarray  # (2, R)
     mix: np.ndarray  # (S, S)
     mix_bias: np.ndarray
-    out: np.ndarray  # (S, outputs); in bfloat16 the rounded weights twice, then what they lack
+    out: np.ndarray  # (S, outputs); in bfloat16 the rounded weights twice, then their rounding errors
     out_bias: np.ndarray
-    amplitudes: np.ndarray  # (256,) what each class stands for
+    amplitudes: np.ndarray  # (256,) of the classes
     dilations: np.ndarray  # (L,)
 
 
 class Buffers(NamedTuple):
-    """What streams remember (the first eight) and where a step works; a stream is a row."""
+    """The state of the streams (the first eight fields), and memory for computing a sample. Rows are streams."""
 
-    ring: np.ndarray  # flat: layer, slot, stream, R: the inputs of each layer that later samples look back at
+    ring: np.ndarray  # flat (layer, slot, stream, R): inputs of the layers, as far as their taps look back
     ring_at: np.ndarray  # (L,) where a layer's part begins
     slot: np.ndarray  # (L,) the slot that the next sample writes; common to all streams
     previous: np.ndarray  # (streams,) class before the next sample
@@ -73,11 +73,11 @@ class Buffers(NamedTuple):
     gated: np.ndarray  # (L, streams, half)
     gated_at: np.ndarray  # (L,) where a layer's part of ``gated`` begins
     taps_at: np.ndarray  # (kernel,) where the inputs of a layer's taps begin in ``ring``
-    x: np.ndarray  # (streams, R): the residual line, but for the biases
+    x: np.ndarray  # (streams, R) the residual connection, without the biases
     skip: np.ndarray  # (streams, S)
     head: np.ndarray  # (streams, S)
     hidden: np.ndarray  # (streams, S)
-    hidden_in: np.ndarray  # (streams, S), in bfloat16 (2, streams, S): rounded, and what was rounded off
+    hidden_in: np.ndarray  # (streams, S); in bfloat16 (2, streams, S): rounded values and rounding errors
     hidden_at: np.ndarray  # where the parts of ``hidden_in`` that ``out`` multiplies begin
     raw: np.ndarray  # (streams, outputs)
     frame_in: np.ndarray  # (streams, conditioning)
@@ -85,7 +85,7 @@ class Buffers(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Widths as padded in the buffers, and true numbers of outputs."""
+    """Padded widths of the buffers, and the true number of outputs."""
 
     kernel: int
     residual: int
@@ -99,7 +99,7 @@ class Sizes(NamedTuple):
 
 @njit(**FAST)
 def _copy(source, source_at, target, target_at, count):
-    """target = source, rounded when the target is bfloat16."""
+    """target = source for ``count`` elements, rounded if the target is bfloat16."""
     source_at, target_at = np.uint64(source_at), np.uint64(target_at)
     for i in range(count):
         put(target, target_at + np.uint64(i), source[source_at + np.uint64(i)])
@@ -115,7 +115,7 @@ def _add(factor, source, source_at, target, target_at, count):
 
 @njit(**FAST)
 def _uniform(seed, position, which):
-    """A number in (0, 1) from (seed, position, which): SplitMix64's mixing function (Steele et al. 2014) as a counter."""
+    """A uniform number in (0, 1) as a function of its arguments, see ``spec.uniforms``."""
     z = seed + np.uint64(GOLDEN) * (np.uint64(2) * np.uint64(position) + np.uint64(which) + np.uint64(1))
     z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
@@ -125,7 +125,7 @@ def _uniform(seed, position, which):
 
 @njit(**FAST)
 def _draw(weights, at, count, u, sharpness):
-    """Index drawn from softmax(weights * sharpness) by its cumulative sum; ``weights`` is overwritten."""
+    """Draw an index from softmax(weights * sharpness) with the uniform number u; ``weights`` is overwritten."""
     at = np.uint64(at)
     top = weights[at]
     for i in range(0, count, LANES):
@@ -151,7 +151,7 @@ def _draw(weights, at, count, u, sharpness):
 
 @njit(**FAST)
 def mulaw_class(x):
-    """The class of an amplitude, as ``vqvc.audio.mulaw.encode`` has it."""
+    """The class of an amplitude, as ``vqvc.audio.mulaw.encode`` computes it."""
     y = math.log1p(MU * min(abs(x), 1.0)) / math.log1p(MU)
     y = -y if x < 0 else y
     return int(math.floor((y + 1.0) / 2.0 * MU + 0.5))
@@ -159,7 +159,7 @@ def mulaw_class(x):
 
 @njit(**FAST)
 def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
-    """A class from the mixture of logistics: a component by its weight, then a draw from it."""
+    """Draw a class from the mixture of logistics: a component with u, then an amplitude from it with v."""
     chosen = _draw(raw, at, mixtures, u, np.float32(1.0 / temperature))
     mean = prediction + gain * raw[at + mixtures + chosen]
     log_scale = max(math.log(gain) + raw[at + 2 * mixtures + chosen], MIN_LOG_SCALE)
@@ -168,7 +168,7 @@ def _draw_logistic(raw, at, mixtures, prediction, gain, u, v, temperature):
 
 @njit(**FAST)
 def _enter(streams, size, w, b, frame, predictor, gain, prediction):
-    """Input of the first layer from the class before and the LPC inputs; sets x and prediction."""
+    """Set x, the first layer's input from the previous class and the LPC inputs, and the linear prediction."""
     width, residual = b.x.shape[1], size.residual
     x, embed, lpc_input = b.x.reshape(-1), w.embed.reshape(-1), w.lpc_input.reshape(-1)
     for s in range(streams):
@@ -198,7 +198,7 @@ def _layers(streams, size, w, b):
             back = (slot - (size.kernel - 1 - k) * w.dilations[layer]) % slots
             b.taps_at[k] = b.ring_at[layer] + back * row_size
         here = b.taps_at[size.kernel - 1]
-        if layer + 1 < layers:  # what the next layer looks back at may be far away
+        if layer + 1 < layers:  # the inputs that the next layer looks back at may be out of the cache
             ahead = (size.kernel - 1) * w.dilations[layer + 1] + 1
             for k in range(size.kernel):
                 back = (b.slot[layer + 1] - (size.kernel - 1 - k) * w.dilations[layer + 1]) % ahead
@@ -232,7 +232,7 @@ def _head(streams, size, w, b):
 
 @njit(**FAST)
 def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, forced, classes):
-    """The next class of every stream, drawn or given, and what it leaves to remember."""
+    """Draw the next class of every stream, or take it from ``forced``, and update the state."""
     raw, outputs = b.raw.reshape(-1), b.raw.shape[1]
     for s in range(streams):
         u, v = _uniform(b.seed[s], b.position[s], 0), _uniform(b.seed[s], b.position[s], 1)
@@ -259,12 +259,12 @@ def _choose(streams, size, w, b, step, frame, gain, prediction, temperature, for
 def advance(
     streams, size, w, b, frames, predictor, gain, temperature, forced, classes, observed, version=COMPILED_IN
 ):  # fmt: skip
-    """Advance the first ``streams`` rows of the buffers by as many samples as ``classes`` (streams, T) has columns.
+    """Generate T samples of the first ``streams`` rows of the buffers; writes ``classes`` (streams, T) uint8 and ``b``.
 
-    frames (streams, F, C), predictor (streams, F, P) and gain (streams, F) are the conditioning of F * hop = T samples. The first
-    columns are taken from ``forced`` (streams, 0 to T) instead of drawn. ``observed`` (streams, T, outputs) receives
-    the raw outputs, unless it is empty. The result is in ``classes`` (uint8) and ``b``. ``version`` is never given: its
-    default is part of the signature under which Numba keeps the compiled code.
+    frames (streams, F, C), predictor (streams, F, P) and gain (streams, F) are the conditioning, with F * hop = T.
+    forced (streams, N): classes of the first N samples, which are not drawn. observed: receives the raw outputs
+    (streams, T, outputs), unless it is empty. version: not to be given; its default is part of the signature by which
+    Numba's cache finds the compiled code.
     """
     frame_in, terms, width = b.frame_in.reshape(-1), b.terms.reshape(-1), size.conditioning
     layers, rows, gate = b.terms.shape
@@ -296,7 +296,7 @@ def advance(
 @kept
 @njit(**FAST)
 def clear(stream, size, w, b):
-    """Reset a stream: zeros in every layer, silence before it."""
+    """Reset the state of a stream: zeros in every layer, silence before it."""
     step = b.gate.shape[0] * size.residual
     for layer in range(len(w.dilations)):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):
@@ -308,7 +308,7 @@ def clear(stream, size, w, b):
 @kept
 @njit(**FAST)
 def move(source, target, size, w, b):
-    """Let row ``target`` go on as row ``source`` would."""
+    """Copy the state of stream ``source`` to stream ``target``."""
     step = b.gate.shape[0] * size.residual
     for layer in range(len(w.dilations)):
         for slot in range((size.kernel - 1) * w.dilations[layer] + 1):

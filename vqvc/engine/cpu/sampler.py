@@ -1,11 +1,11 @@
-"""The cached sampling loop on a CPU: a WaveNet generates one sample after the other, for one stream or many.
+"""The engine for a CPU: the WaveNet generates sample after sample for one or many streams, from cached activations.
 
     sampler = Sampler(model)
     state = sampler.start(streams=2, seeds=[1, 2])
-    classes = sampler.feed(state, conditioning)      # as often as there are more frames; the state carries on
+    classes = sampler.feed(state, conditioning)      # again for more frames; the state is updated
 
-``run`` takes a list of jobs of any length instead and keeps all lanes of all cores busy with them. Either way a
-stream's samples depend on its seed, its position and its conditioning, not on its neighbours.
+``run`` takes jobs of any length instead and distributes them over lanes and cores. In both cases the samples of a
+stream depend on its seed, its position and its conditioning, not on other streams.
 """
 
 import logging
@@ -30,12 +30,12 @@ from vqvc.nn.vqvae import VQVAE, Conditioning
 
 logger = logging.getLogger("vqvc.synthesis")
 
-LANES = 16  # streams that one core works on at a time: a tile of them
+LANES = 16  # streams that one core works on at a time; the rows of an AMX tile
 
 
 @dataclass
 class State:
-    """Where ``count`` streams are; made by ``Sampler.start``."""
+    """The state of ``count`` streams; made by ``Sampler.start``."""
 
     buffers: kernels.Buffers
     sizes: kernels.Sizes
@@ -43,24 +43,26 @@ class State:
     count: int
 
     def begin(self, rows: Sequence[int], seeds: Sequence[int], positions: Sequence[int]) -> None:
-        """Start some streams again: zeros in every layer, silence before them."""
+        """Reset streams ``rows``: zeros in every layer, silence before them. See ``scheduler.Streams``."""
         for row, seed, position in zip(rows, seeds, positions):
             kernels.clear(row, self.sizes, self.weights, self.buffers)
             self.buffers.seed[row], self.buffers.position[row] = seed % 2**64, position
 
     def move(self, source: int, target: int) -> None:
-        """Let stream ``target`` go on as ``source`` would."""
+        """Copy the state of stream ``source`` to stream ``target``."""
         kernels.move(source, target, self.sizes, self.weights, self.buffers)
 
 
 class Sampler:
-    """A model's decoder, packed for the compiled loop.
+    """A model's decoder, packed for the compiled loop: an ``Engine``.
 
-    precision: "float32" equals the network within 1e-4; "bfloat16" rounds as training did and is faster, much so
-    where the processor has tiles; "auto" is the precision of training where the processor has bfloat16 products, float32
-    elsewhere. unit: the processor's unit that makes the products, see ``units.choose``; by default the environment's
-    VQVC_UNIT, or the fastest for the precision.
-    threads: cores to use, all that there are when None.
+    precision: "float32" equals the network within 1e-4. "bfloat16" rounds as training did and is faster, above all on
+        processors with AMX. "auto" is the precision of training if the processor has bfloat16 products, else float32.
+    threads: how many cores to use; all when None.
+    unit: the processor's unit for matrix products, see ``units.choose``; by default that of the environment variable
+        VQVC_UNIT, or the fastest for the precision.
+
+    Raises UsageError for a precision or unit that the processor lacks.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Sampler:
         self.sizes, self.weights = _packed(model, self.unit)
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> State:
-        """State of ``streams`` streams that have generated nothing yet."""
+        """See ``Engine.start``."""
         buffers = _buffers(self.sizes, self.weights, streams, self.order, self.unit)
         for stream in range(streams):
             buffers.seed[stream] = seeds[stream] % 2**64
@@ -104,15 +106,24 @@ class Sampler:
             predictor, gain = np.zeros((streams, 0, 1), np.float32), np.ones((streams, 0), np.float32)
         samples = count * self.hop
         classes = np.zeros((streams, samples), np.uint8)
-        given = np.zeros((streams, 0), np.int64) if forced is None else np.array(forced, np.int64)
+        forced_classes = np.zeros((streams, 0), np.int64) if forced is None else np.array(forced, np.int64)
         shape = (streams, samples, self.sizes.outputs) if observe else (0, 0, 0)
         observed = np.zeros(shape, np.float32)
-        frames, predictor, gain = (np.array(part, np.float32, order="C") for part in (frames, predictor, gain))
+        frames, predictor, gain = (np.array(values, np.float32, order="C") for values in (frames, predictor, gain))
         with _announced_if_slow():
             kernels.advance(
-                streams, self.sizes, self.weights, state.buffers, frames, predictor, gain, np.float32(temperature),
-                given, classes, observed,
-            )  # fmt: skip
+                streams,
+                self.sizes,
+                self.weights,
+                state.buffers,
+                frames,
+                predictor,
+                gain,
+                np.float32(temperature),
+                forced_classes,
+                classes,
+                observed,
+            )
         return (classes, observed) if observe else classes
 
     def run(
@@ -122,10 +133,7 @@ class Sampler:
         lanes: int | None = None,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
-        """Classes (F * hop,) uint8 of every job, with up to ``lanes`` (LANES when None) of them at a time on each core.
-
-        progress: called from the workers with the number of samples that were just made.
-        """
+        """See ``Engine.run``. lanes: jobs at a time per core, LANES when None. progress: called from worker threads."""
         workers = max(1, min(self.threads, len(jobs)))
         count = min(lanes or LANES, -(-len(jobs) // workers))
         return scheduler.run(
@@ -133,7 +141,7 @@ class Sampler:
         )
 
 
-_announced = threading.Lock()  # held by the first thread that announced it: several compile at the same time
+_announced = threading.Lock()  # acquired by the first thread that logs the message; several may compile at a time
 
 
 def _announce(message: str) -> None:
@@ -143,8 +151,8 @@ def _announce(message: str) -> None:
 
 @contextmanager
 def _announced_if_slow(after_s: float = 1.0):
-    """Log what takes so long when the first call has to compile the loop."""
-    if kernels.advance.overloads:  # its signatures are hashed, which takes longer than a frame
+    """Log a message if the call takes longer than ``after_s``, because it has to compile the loop."""
+    if kernels.advance.overloads:  # compiled already
         yield
         return
     path = kernels.advance.stats.cache_path
@@ -159,7 +167,7 @@ def _announced_if_slow(after_s: float = 1.0):
 
 
 def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
-    """The decoder's weights in the order of the compiled loop; every width padded with zeros."""
+    """The decoder's weights in the layout of the compiled loop, with all widths padded with zeros."""
     net = Decoder.of(model.wavenet)
     layers, kernel, residual, gate = net.tap.shape
     half, skip, conditioning, outputs = gate // 2, net.skip.shape[2], net.frame.shape[1], net.out.shape[1]
@@ -167,7 +175,7 @@ def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
     g = padded(2 * h, COLUMNS)
 
     def halves(array: np.ndarray) -> np.ndarray:
-        """(..., 2 * half) to (..., g): tanh's half from 0, sigmoid's from h."""
+        """Pad both halves of gates (..., 2 * half) to (..., g): the tanh half begins at 0, the sigmoid half at h."""
         result = np.zeros((*array.shape[:-1], g), np.float32)
         result[..., :half], result[..., h : h + half] = array[..., :half], array[..., half:]
         return result
@@ -176,16 +184,22 @@ def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
         return _own(np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])]))
 
     tap, frame = halves(net.tap), halves(net.frame)
-    out, before = net.out, np.cumsum(net.residual_bias, axis=0)
+    out, bias_sums = net.out, np.cumsum(net.residual_bias, axis=0)
     rounded = (to_bfloat16(out).astype(np.uint32) << 16).view(np.float32)
     sizes = kernels.Sizes(
-        kernel, r, h, s, c, outputs, model.config.decoder.mixtures if model.mixture else 0,
-        model.config.decoder.conditioning_hop,
-    )  # fmt: skip
+        kernel=kernel,
+        residual=r,
+        half=h,
+        skip=s,
+        conditioning=c,
+        outputs=outputs,
+        mixtures=model.config.decoder.mixtures if model.mixture else 0,
+        hop=model.config.decoder.conditioning_hop,
+    )
     weights = kernels.Weights(
         tap=aligned(np.concatenate([pack(tap[layer], r, unit) for layer in range(layers)])),
         residual=aligned(np.concatenate([pack(net.residual[layer : layer + 1], h, unit) for layer in range(layers)])),
-        bias=widened(np.pad(before[:-1], [(1, 0), (0, 0)]), r),
+        bias=widened(np.pad(bias_sums[:-1], [(1, 0), (0, 0)]), r),
         skip=pack(net.skip, h, unit),
         skip_bias=widened(net.skip_bias, padded(skip, COLUMNS)),
         frame=aligned(np.concatenate([pack([frame[layer]], c, unit) for layer in range(layers)])),
@@ -204,7 +218,7 @@ def _packed(model: VQVAE, unit: str) -> tuple[kernels.Sizes, kernels.Weights]:
 
 def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order: int, unit: str) -> kernels.Buffers:
     narrow = np.float32 if unit == "floats" else np.uint16
-    rows = streams if streams <= SIDE else padded(streams, SIDE)  # whole tiles, but for a few streams
+    rows = streams if streams <= SIDE else padded(streams, SIDE)  # whole tiles, if there is more than one
     layers, gate, skip = len(weights.dilations), padded(2 * size.half, COLUMNS), len(weights.skip_bias)
     lengths = ((size.kernel - 1) * weights.dilations + 1) * rows * size.residual
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -241,4 +255,5 @@ def _buffers(size: kernels.Sizes, weights: kernels.Weights, streams: int, order:
 
 
 def _own(values: np.ndarray) -> np.ndarray:
+    """A contiguous float32 copy."""
     return np.array(values, np.float32, order="C")

@@ -1,9 +1,9 @@
-"""Matrix products in AMX tiles: c = start + sum of x W, a tile of 16 rows by 16 columns at a time, in bfloat16.
+"""Matrix products in AMX tiles, in bfloat16: c = start + sum of x W, 16 rows by 16 columns at a time.
 
-A tile holds 16 rows of 64 bytes; TDPBF16PS multiplies a tile of inputs (16 rows, 32 numbers) by a tile of weights
-(16 pairs of the inner dimension, 16 columns) and adds to a tile of float32 sums (Intel, Architecture Instruction Set
-Extensions Programming Reference, chapter 3). Tiles 0 to 3 are sums, 4 and 5 inputs, 6 and 7 weights: two by two, so that each
-load is used twice.
+A tile holds 16 rows of 64 bytes. TDPBF16PS multiplies a tile of inputs (16 rows, 32 numbers) by a tile of weights (16
+pairs of the inner dimension, 16 columns) and adds the product to a tile of float32 sums (Intel, Architecture
+Instruction Set Extensions Programming Reference, chapter 3). Tiles 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights.
+Two tiles of inputs times two of weights use every load twice.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ _INT8, _INT64 = ir.IntType(8), ir.IntType(64)
 
 
 def _permitted() -> bool:
-    """Ask Linux for the state of the tiles, which a process has only on request (arch_prctl(2), ARCH_REQ_XCOMP_PERM)."""
+    """Whether tiles can be used. Linux grants a process their state on request (arch_prctl(2), ARCH_REQ_XCOMP_PERM)."""
     if not (FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and platform.system() == "Linux"):
         return False
     arch_prctl, request, tile_data = 158, 0x1023, 18
@@ -35,9 +35,9 @@ HAS_TILES = _permitted()
 
 
 def pack_tiles(weight: np.ndarray) -> np.ndarray:
-    """A weight (K, N) in bfloat16 (uint16) as (tiles, 512), in the order in which ``tile_product`` reads it.
+    """Reorder a bfloat16 (uint16) weight (K, N) to (tiles, 512), in the order in which ``tile_product`` reads it.
 
-    Two columns of tiles go down the inner dimension side by side. K and N are multiples of 32.
+    K and N are multiples of 32. Two columns of tiles lie side by side along the inner dimension.
     """
     inner, columns = weight.shape
     pairs = weight.reshape(inner // DEPTH, SIDE, 2, columns // (2 * SIDE), 2, SIDE)
@@ -45,7 +45,7 @@ def pack_tiles(weight: np.ndarray) -> np.ndarray:
 
 
 def tile_palette() -> np.ndarray:
-    """What LDTILECFG reads (64,) uint8: palette 1, eight tiles of 16 rows by 64 bytes."""
+    """The configuration (64,) uint8 for LDTILECFG: palette 1, eight tiles of 16 rows by 64 bytes."""
     palette = np.zeros(64, np.uint8)
     palette[0] = 1
     palette[16:32:2] = 64
@@ -78,7 +78,7 @@ def _configure(context, palette):
 
 @intrinsic
 def release_tiles(context):
-    """Give the tiles back; a thread that holds none is switched faster."""
+    """Release the tiles; context switches are faster for a thread without tiles."""
 
     def generate(cg, builder, signature, values):
         _call(builder, "llvm.x86.tilerelease")
@@ -88,7 +88,7 @@ def release_tiles(context):
 
 
 def _mover(name: str):
-    """Tile number, array, first element, elements between rows: a tile from or to memory."""
+    """A function (tile number, array, first element, elements between rows) that loads or stores a tile."""
 
     @intrinsic(prefer_literal=True)
     def move(context, tile, array, at, stride):
@@ -121,9 +121,9 @@ def _multiply_add(context, total, left, right):
 
 @njit(nogil=True)
 def configure_tiles(palette, rows):
-    """Make tiles ready for products of ``rows`` rows, in this thread, until ``release_tiles``.
+    """Configure the tiles of this thread for products of ``rows`` rows, until ``release_tiles``.
 
-    Fewer rows than a tile has make its products faster.
+    Products of tiles with fewer rows are faster.
     """
     for tile in range(6):
         palette[48 + tile] = min(rows, SIDE)
@@ -132,7 +132,7 @@ def configure_tiles(palette, rows):
 
 @njit(nogil=True, inline="always")
 def _step(x, x_at, x_stride, w, w_at):
-    """One tile of inputs times two tiles of weights, which stay in 6 and 7, onto the sums in 0 and 1."""
+    """Add a tile of inputs times two tiles of weights, which are loaded into 6 and 7, to the sums in 0 and 1."""
     _load(4, x, x_at, x_stride)
     _load(6, w, w_at, DEPTH)
     _multiply_add(0, 4, 6)
@@ -142,7 +142,7 @@ def _step(x, x_at, x_stride, w, w_at):
 
 @njit(nogil=True)
 def tile_product(rows, x, places, x_stride, w, w_at, inner, columns, start, start_at, start_stride, c, c_at, c_stride):
-    """``blocks.product`` for weights of ``pack_tiles``; above 16 rows whole tiles are read and written."""
+    """``blocks.product`` for weights from ``pack_tiles``; with more than 16 rows it reads and writes whole tiles."""
     flat, depth = w.reshape(-1), inner // DEPTH
     tiles = -(-rows // SIDE)
     for column in range(0, columns, 2 * SIDE):

@@ -1,7 +1,7 @@
-"""The processor's units that can make the sampling loop's products, and the choice between them.
+"""The processor's units for the matrix products of the sampling loop, and the choice between them.
 
-"amx": bfloat16 in AMX tiles. "avx512": bfloat16 in AVX-512 registers (VDPBF16PS). "floats": float32 in vector registers of
-whatever width there is, on every processor.
+"amx": bfloat16 in AMX tiles. "avx512": bfloat16 in AVX-512 registers (VDPBF16PS). "floats": float32 in vector registers
+of any width, which every processor has.
 """
 
 import os
@@ -11,8 +11,8 @@ from vqvc.engine.cpu.tiles import HAS_TILES
 from vqvc.errors import UsageError
 
 UNITS = ("amx", "avx512", "floats")  # the fastest first
-PRECISIONS = {"amx": "bfloat16", "avx512": "bfloat16", "floats": "float32"}  # that each works in
-VARIABLE = "VQVC_UNIT"
+PRECISIONS = {"amx": "bfloat16", "avx512": "bfloat16", "floats": "float32"}  # of each unit
+VARIABLE = "VQVC_UNIT"  # environment variable with the preferred unit
 NEEDS = {
     "amx": "Linux on a processor with AMX and its bfloat16 products",
     "avx512": "a processor with AVX-512 and its bfloat16 products",
@@ -20,16 +20,20 @@ NEEDS = {
 
 
 def available() -> tuple[str, ...]:
-    """Those of ``UNITS`` that this processor has, the fastest first."""
-    return ("amx",) * HAS_TILES + ("avx512",) * HAS_BFLOAT16 + ("floats",)
+    """The ``UNITS`` that this processor has, the fastest first."""
+    has = {"amx": HAS_TILES, "avx512": HAS_BFLOAT16, "floats": True}
+    return tuple(unit for unit in UNITS if has[unit])
 
 
 def choose(precision: str = "auto", unit: str | None = None, trained: str = "float32") -> str:
-    """The unit for a precision ("auto", "float32", "bfloat16") of a model that was trained in ``trained``.
+    """Choose the unit for a precision ("auto", "float32" or "bfloat16").
 
-    unit: the caller's choice; None takes that of the environment's VQVC_UNIT where it works in the precision, else the
-    fastest unit of the precision. "auto" is the precision of training where the processor has products for it, float32
-    elsewhere. Raises UsageError for what the processor lacks, for an unknown name, and for a unit of another precision.
+    unit: the caller's choice. When None, the unit in the environment variable VQVC_UNIT is used if it has the
+        precision, else the fastest unit that has it.
+    trained: the precision of training. "auto" means this precision if the processor has a unit for it, else float32.
+
+    Raises UsageError for an unknown name, for a unit or precision that the processor lacks, and for a unit of another
+    precision.
     """
     if precision not in ("auto", *PRECISIONS.values()):
         raise UsageError(f"precision {precision!r} is not one of auto, float32, bfloat16")
@@ -43,11 +47,11 @@ def choose(precision: str = "auto", unit: str | None = None, trained: str = "flo
         _check(preferred, VARIABLE)
         if precision in ("auto", PRECISIONS[preferred]):
             return preferred
-    wanted = trained if precision == "auto" else precision
-    found = [name for name in available() if PRECISIONS[name] == wanted]
-    if not found and precision == "bfloat16":
+    target = trained if precision == "auto" else precision
+    candidates = [name for name in available() if PRECISIONS[name] == target]
+    if not candidates and precision == "bfloat16":
         raise UsageError("this processor has no bfloat16 products; use precision float32")
-    return found[0] if found else "floats"
+    return candidates[0] if candidates else "floats"
 
 
 def _check(unit: str, source: str) -> None:

@@ -1,7 +1,8 @@
-"""Element-wise passes over rows in whole vector registers, for compiled (Numba) code.
+"""Element-wise operations on rows in whole vector registers, for compiled (Numba) code.
 
-Rows here are short (64 to 512 numbers), and a loop that LLVM vectorises by itself pays for its checks and constants at every
-row; and of AVX-512 it uses half the register. So the passes are given to LLVM as vector code, all rows in one loop.
+Rows are short (64 to 512 numbers). A loop that LLVM vectorises by itself repeats its checks and constants for every
+row, and uses half of an AVX-512 register. The operations are therefore generated as vector code, with all rows in one
+loop.
 """
 
 import math
@@ -26,11 +27,8 @@ else:
 FLOAT, INT16, INT64 = ir.FloatType(), ir.IntType(16), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 _INT32, _ALL = ir.IntType(32), ir.Constant(ir.IntType(16), 0xFFFF)
-LINEAR, SQUARE, CUBIC = (
-    0.69542435,
-    0.22630771,
-    0.07826795,
-)  # 2**f = 1 + f (L + f (S + f C)), least largest error on [0, 1]
+# 2**f = 1 + f (LINEAR + f (SQUARE + f CUBIC)), with the smallest maximal error on [0, 1]
+LINEAR, SQUARE, CUBIC = 0.69542435, 0.22630771, 0.07826795
 
 
 def _same(kind: ir.Type, value: int) -> ir.Constant:
@@ -38,14 +36,14 @@ def _same(kind: ir.Type, value: int) -> ir.Constant:
 
 
 def spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """A vector of LANES times the same number."""
+    """A vector with the same number in all LANES."""
     holder = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     one = builder.insert_element(holder, value, ir.Constant(_INT32, 0))
     return builder.shuffle_vector(one, holder, _same(_INT32, 0))
 
 
 class BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite does not name."""
+    """LLVM's type bfloat, which llvmlite lacks."""
 
     null = "0.0"
 
@@ -60,7 +58,7 @@ class BFloat(ir.Type):
 
 
 class Lanes:
-    """LANES float32 numbers in code that is being generated."""
+    """A vector of LANES float32 numbers in generated code; operators generate instructions."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value):
         self.builder, self.value = builder, value
@@ -88,15 +86,15 @@ class Lanes:
         return Lanes(self.builder, self.builder.select(first, self.value, self._of(other)))
 
     def above(self, other: "Lanes | float") -> "Lanes":
-        """The larger of the two."""
+        """Element-wise maximum."""
         return self._pick(">", other)
 
     def below(self, other: "Lanes | float") -> "Lanes":
-        """The smaller of the two."""
+        """Element-wise minimum."""
         return self._pick("<", other)
 
     def _native(self, name: str, *operands: ir.Value) -> "Lanes":
-        """An LLVM intrinsic of these lanes and more operands."""
+        """Call an LLVM intrinsic with these lanes and more operands."""
         operands = (self.value, *operands)
         signature = ir.FunctionType(VECTOR, [operand.type for operand in operands])
         return Lanes(
@@ -105,21 +103,20 @@ class Lanes:
         )
 
     def inverse(self) -> "Lanes":
-        """1 / x within 2**-14 of itself (AVX-512)."""
+        """1 / x with a relative error below 2**-14 (AVX-512)."""
         return self._native("llvm.x86.avx512.rcp14.ps.512", self.value, _ALL)
 
     def power_of_two(self) -> "Lanes":
-        """2**x within 2e-4 of itself, and better near whole x: a cubic that is exact at both ends (AVX-512)."""
-        part = self._native(
-            "llvm.x86.avx512.mask.reduce.ps.512", ir.Constant(_INT32, 1), self.value, _ALL, ir.Constant(_INT32, 4)
-        )  # x - floor(x)
+        """2**x with a relative error below 2e-4: a cubic in the fraction of x that is exact for whole x (AVX-512)."""
+        rounding = ir.Constant(_INT32, 4)  # the current mode
+        # x - floor(x)
+        part = self._native("llvm.x86.avx512.mask.reduce.ps.512", ir.Constant(_INT32, 1), self.value, _ALL, rounding)
         cubic = ((part * CUBIC + SQUARE) * part + LINEAR) * part + 1.0
-        return cubic._native(
-            "llvm.x86.avx512.mask.scalef.ps.512", self.value, self.value, _ALL, ir.Constant(_INT32, 4)
-        )  # times 2**floor(x)
+        # times 2**floor(x)
+        return cubic._native("llvm.x86.avx512.mask.scalef.ps.512", self.value, self.value, _ALL, rounding)
 
     def exp(self) -> "Lanes":
-        """exp(x) within 2e-7 of itself (Cephes' polynomial); 0 below -87."""
+        """exp(x) with a relative error below 2e-7 (Cephes' polynomial), for x clamped to [-87, 88]."""
         x = self.above(-87.0).below(88.0)
         whole = (x * (1.0 / math.log(2.0)))._native(f"llvm.rint.v{LANES}f32")
         r = x - whole * 0.693359375 - whole * -2.12194440e-4
@@ -132,13 +129,13 @@ class Lanes:
         return (p * r * r + r + 1.0) * Lanes(self.builder, self.builder.bitcast(bits, VECTOR))
 
     def only(self, count: ir.Value, other: "Lanes | float") -> "Lanes":
-        """The first ``count`` (int64) lanes, the rest from ``other``."""
+        """The first ``count`` (int64) lanes of this vector, and the others of ``other``."""
         order = ir.Constant(ir.VectorType(INT64, LANES), list(range(LANES)))
         inside = self.builder.icmp_signed("<", order, spread(self.builder, count))
         return Lanes(self.builder, self.builder.select(inside, self.value, self._of(other)))
 
     def reduced(self, name: str, *start: ir.Value) -> ir.Value:
-        """One number from all lanes: "fmax", or "fadd" on top of ``start``."""
+        """Reduce all lanes to one number. name: "fmax", or "fadd", which adds to ``start``."""
         signature = ir.FunctionType(FLOAT, [FLOAT] * len(start) + [VECTOR])
         function = cgutils.get_or_insert_function(
             self.builder.module, signature, f"llvm.vector.reduce.{name}.v{LANES}f32"
@@ -146,16 +143,16 @@ class Lanes:
         return self.builder.call(function, [*start, self.value], fastmath=("fast",))
 
     def rounded(self) -> ir.Value:
-        """The nearest bfloat16 numbers."""
+        """Round to the nearest bfloat16 numbers."""
         return self.builder.fptrunc(self.value, ir.VectorType(BFloat(), LANES))
 
 
 def _pass(formula: Callable[[Lanes, Lanes], Lanes], rough: Callable[[Lanes, Lanes], Lanes] | None = None):
-    """A compiled function for rows of widths that are multiples of LANES:
+    """Make a compiled function that sets target[row, i] = formula(a[row, i], b[row, i]).
 
-    (rows, width, target, target_at, target_stride, a, a_at, a_stride, b, b_at, b_stride), all arrays flat:
-    target[row, i] = formula(a[row, i], b[row, i]); when the target is bfloat16 (uint16), ``rough`` if there is one, rounded.
-    A stride of 0 gives every row the same numbers.
+    Its arguments are (rows, width, target, target_at, target_stride, a, a_at, a_stride, b, b_at, b_stride). Arrays are
+    flat, offsets and strides are in elements, and width is a multiple of LANES. A stride of 0 gives every row the same
+    numbers. A bfloat16 (uint16) target gets rounded values, of ``rough`` instead of ``formula`` if it is given.
     """
 
     @intrinsic
@@ -202,7 +199,7 @@ def _pass(formula: Callable[[Lanes, Lanes], Lanes], rough: Callable[[Lanes, Lane
 
 
 def _tanh_parts(x: Lanes) -> tuple[Lanes, Lanes]:
-    """Numerator and denominator of tanh(x)."""
+    """Numerator and denominator of an approximation of tanh(x)."""
     return tanh_polynomials(x.above(-TANH_END).below(TANH_END))
 
 
@@ -225,7 +222,7 @@ def _no_rest(a: Lanes, b: Lanes) -> Lanes:
 
 
 def _positive_rest(a: Lanes, b: Lanes) -> Lanes:
-    """What is left of max(a, 0) when it is rounded to bfloat16."""
+    """The error of max(a, 0) when it is rounded to bfloat16."""
     positive = a.above(0.0)
     return positive - Lanes(a.builder, a.builder.fpext(positive.rounded(), VECTOR))
 
@@ -238,7 +235,7 @@ def _lanes_at(cg, builder, kind, array, at):
 
 @intrinsic
 def largest(context, array, at, count):
-    """The largest of ``count`` numbers, or of LANES if that is less; LANES are read."""
+    """The largest of the first min(count, LANES) numbers from ``at`` on. LANES numbers are read."""
 
     def generate(cg, builder, signature, values):
         value = builder.load(_lanes_at(cg, builder, signature.args[0], *values[:2]))
@@ -250,7 +247,7 @@ def largest(context, array, at, count):
 
 @intrinsic
 def exponentials(context, array, at, count, top, factor):
-    """Replace numbers, as many as ``largest`` looks at, by exp((number - top) * factor); returns their sum."""
+    """Replace the first min(count, LANES) numbers from ``at`` on by exp((number - top) * factor); returns their sum."""
 
     def generate(cg, builder, signature, values):
         place = _lanes_at(cg, builder, signature.args[0], *values[:2])
@@ -268,7 +265,7 @@ def exponentials(context, array, at, count, top, factor):
 
 @intrinsic
 def _prefetch(context, array, at):
-    """Ask for the cache line of an element, into the second level."""
+    """Prefetch the cache line of an element into the second-level cache."""
 
     def generate(cg, builder, signature, values):
         kind = signature.args[0]
@@ -285,7 +282,7 @@ def _prefetch(context, array, at):
 
 @njit(nogil=True)
 def prefetch(array, at, count):
-    """Ask for elements [at, at + count) of a flat array, which will be needed soon, into the second level of the cache."""
+    """Prefetch elements [at, at + count) of a flat array into the second-level cache."""
     for place in range(at, at + count, 64 // array.itemsize):
         _prefetch(array, place)
 
@@ -293,4 +290,4 @@ def prefetch(array, at, count):
 gates = _pass(_gate, _rough_gate)  # tanh(a) * sigmoid(b)
 add = _pass(lambda a, b: a + b)
 positive = _pass(lambda a, b: a.above(0.0))  # max(a, 0)
-positive_rest = _pass(_no_rest, _positive_rest)  # what max(a, 0) loses when it is rounded as the target is
+positive_rest = _pass(_no_rest, _positive_rest)  # error of rounding max(a, 0) to the target's dtype; 0 for float32

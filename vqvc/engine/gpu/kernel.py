@@ -1,18 +1,19 @@
-"""The sampling loop as one Triton kernel: a span of frames in one launch, without the host in between.
+"""The sampling loop as one Triton kernel, which generates several frames per launch.
 
-Streams are cut into groups of ``ROWS``. A group is worked on by a team of ``TEAM`` programs, each of which owns a slice
-of the columns of every product. With ``TEAM`` 1 everything but the past stays in registers. Otherwise the team meets
-once a layer, at a counter in global memory, and hands round two slices, of z and of x. That one meeting is enough as
-the product that follows z is multiplied out beforehand: with V = W_residual[l] W_tap[l + 1],
+Streams are divided into groups of ``ROWS``. A team of ``TEAM`` programs computes a group, and each program computes a
+slice of the columns of every product. With ``TEAM`` 1, everything except the past stays in registers. Otherwise the
+programs synchronise once per layer, at a counter in global memory, and exchange their slices of z and x. One
+synchronisation is enough, because the product that follows z is multiplied out beforehand: with V = W_residual[l]
+W_tap[l + 1],
 
     x[l + 1] W_tap[l + 1] = x[l] W_tap[l + 1] + z[l] V
 
-so that nobody waits for x[l + 1]. Whatever other programs write is read past the first-level cache (".cg"), which is not
-coherent. ``weights`` lays the weights out, ``rows.Rows`` computes the same in plain PyTorch.
+so that no program has to wait for x[l + 1]. Values that other programs write are read past the first-level cache
+(".cg"), which is not coherent. ``weights`` prepares the weights, ``rows.Rows`` computes the same in plain PyTorch.
 
-SPLIT: parts that the inner dimension of a product is cut into and added up after, one per warp, as products of few rows
-and columns would otherwise be long chains; tensors that enter products have it as their first dimension where it is
-above 1.
+SPLIT: parts of the inner dimension of a product, which one warp each computes and which are added up at the end. A
+product of few rows and columns would otherwise be one long chain of additions. If SPLIT is above 1, it is the first
+dimension of the operands.
 """
 
 import triton
@@ -21,12 +22,12 @@ import triton.language as tl
 from vqvc.audio import mulaw
 
 CLASSES = tl.constexpr(mulaw.CLASSES)
-PATIENCE = tl.constexpr(1 << 21)  # looks at the counter before a program gives up, more than a second
+PATIENCE = tl.constexpr(1 << 21)  # reads of the counter, more than a second, before a program gives up
 
 
 @triton.jit
 def _across(rows, SPLIT: tl.constexpr):
-    """Numbers per row (ROWS,) in the shape that they take beside the operand of a product."""
+    """Reshape numbers per row (ROWS,) to broadcast against the left operand of a product."""
     if SPLIT == 1:
         return rows[:, None]
     else:
@@ -35,7 +36,7 @@ def _across(rows, SPLIT: tl.constexpr):
 
 @triton.jit
 def _along(WIDTH: tl.constexpr, SPLIT: tl.constexpr):
-    """Columns of the left operand of a product."""
+    """Column indices of the left operand of a product."""
     if SPLIT == 1:
         return tl.arange(0, WIDTH)[None, :]
     else:
@@ -45,7 +46,7 @@ def _along(WIDTH: tl.constexpr, SPLIT: tl.constexpr):
 
 @triton.jit
 def _weights(at, INNER: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr):
-    """The right operand (INNER, WIDTH) of a product, which lies at ``at`` row by row."""
+    """Load the right operand (INNER, WIDTH) of a product, which is stored row by row from ``at`` on."""
     if SPLIT == 1:
         return tl.load(at + tl.arange(0, INNER)[:, None] * WIDTH + tl.arange(0, WIDTH)[None, :])
     else:
@@ -56,7 +57,7 @@ def _weights(at, INNER: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr):
 
 @triton.jit
 def _nothing(ROWS: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr):
-    """A sum of products that is still to be made."""
+    """Zeros, for accumulating products."""
     if SPLIT == 1:
         return tl.zeros((ROWS, WIDTH), tl.float32)
     else:
@@ -65,7 +66,7 @@ def _nothing(ROWS: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr):
 
 @triton.jit
 def _total(sums, SPLIT: tl.constexpr):
-    """(ROWS, WIDTH) of a sum of products."""
+    """Add up the parts of accumulated products: (ROWS, WIDTH)."""
     if SPLIT == 1:
         return sums
     else:
@@ -82,7 +83,7 @@ def _arrive(counter, TEAM: tl.constexpr):
 
 @triton.jit
 def _wait(counter, meetings, patience, failed, TEAM: tl.constexpr):
-    """Wait until the whole team has arrived so many times; returns the patience that is left, none after a failure."""
+    """Wait until the team has arrived ``meetings`` times; returns ``patience``, or 0 after a failure."""
     if TEAM > 1:
         looks = 0
         while (tl.load(counter, volatile=True) < meetings * TEAM) & (looks < patience):
@@ -96,7 +97,7 @@ def _wait(counter, meetings, patience, failed, TEAM: tl.constexpr):
 
 @triton.jit
 def _index(weights, u):
-    """Indices (ROWS,) drawn from softmax(weights) by its cumulative sum: float32 exponentials, added up in float64."""
+    """Draw indices (ROWS,) from softmax(weights) with uniform numbers u (ROWS,). Sums are in float64."""
     mass = tl.exp(weights - tl.max(weights, 1)[:, None]).to(tl.float64)
     below = tl.cumsum(mass, 1) <= (u * tl.sum(mass, 1))[:, None]
     return tl.sum(below.to(tl.int32), 1)
@@ -116,13 +117,14 @@ def synthesize(
     LPC_INPUT_GAIN: tl.constexpr, LPC_RESIDUAL_LIMIT: tl.constexpr, MIN_LOG_SCALE: tl.constexpr,
     ROWS: tl.constexpr, TEAM: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
-    """Generate ``frames`` frames of HOP samples for ROWS streams from ``first`` + group * ROWS on; ``count`` there are.
+    """Generate ``frames`` frames of HOP samples for ROWS streams from ``first`` + group * ROWS on, of ``count`` in all.
 
-    Programs (groups * TEAM,). Widths are padded: RESIDUAL, HALF, SKIP, WIDE (columns of one part of the outputs). The
-    weights are those of ``weights.Packed``, the state that of ``span.SpanRows``, the conditioning: terms
-    (count, frames, LAYERS, 2 * HALF), predictor (count, frames, ORDER) latest first, gains (count, frames); uniform,
-    noise, forced, classes (frames * HOP, count). raw (frames * HOP or 1, count, OUTPUTS) has ``raw_step`` numbers from
-    one sample to the next.
+    The grid is (groups * TEAM,). RESIDUAL, HALF, SKIP and WIDE (columns of one part of the outputs) are padded widths.
+
+    Weights are from ``weights.Packed``, the state is that of ``span.SpanRows``. Conditioning: terms (count, frames,
+    LAYERS, 2 * HALF), predictor (count, frames, ORDER) with the latest sample first, gains (count, frames). Per sample:
+    uniform, noise, forced, classes (frames * HOP, count). raw: (frames * HOP or 1, count, OUTPUTS), with ``raw_step``
+    elements from one sample to the next.
     """
     kind = gated.dtype.element_ty
     group, member = tl.program_id(0) // TEAM, tl.program_id(0) % TEAM
@@ -164,7 +166,7 @@ def synthesize(
             own += (prediction * LPC_INPUT_GAIN)[:, None] * tl.load(lpc_input + mine)
             own += lpc_residual[:, None] * tl.load(lpc_input + RESIDUAL + mine)
         x = own.to(kind)
-        if TEAM > 1:  # the first layer's input is looked up in full by everyone
+        if TEAM > 1:  # every program computes the whole input of the first layer
             entry = tl.load(embed + _across(previous, SPLIT) * RESIDUAL + inner)
             if MIXTURES > 0:
                 entry += _across(prediction * LPC_INPUT_GAIN, SPLIT) * tl.load(lpc_input + inner)
@@ -174,7 +176,7 @@ def synthesize(
         skip = _nothing(ROWS, SUMS, SPLIT)
         before = tl.zeros((), tl.int64)  # where the layer before keeps this sample
         for layer in range(LAYERS):
-            # what does not need the layer before; first all loads, so that they are under way together
+            # what does not depend on the previous layer; all loads first, so that they overlap
             at = layer_weights + (layer * TEAM + member).to(tl.int64) * CHUNK
             shares = skip_weights + (layer * TEAM + member).to(tl.int64) * (HALF * SUMS)
             dilation, start = tl.load(dilations + layer), tl.load(starts + layer).to(tl.int64)
@@ -248,7 +250,7 @@ def synthesize(
             patience = _wait(counter, meetings, patience, failed, TEAM)
             hidden = tl.load(second + row * SKIP + sums, alive, other=0.0, cache_modifier=".cg")
         raw_at = raw + t * raw_step.to(tl.int64) + column * OUTPUTS
-        if MIXTURES > 0:  # few columns: everyone makes them all
+        if MIXTURES > 0:  # few columns: every program computes all of them
             wide = tl.arange(0, WIDE)[None, :]
             mixed = wide < MIXTURES
             logit = _outputs(hidden, out_weights, ROWS, SKIP, WIDE, PARTS, SPLIT) + tl.load(out_bias + wide)
@@ -286,7 +288,7 @@ def synthesize(
             lpc_residual = (amplitude - prediction) / gain
             lpc_residual = tl.minimum(tl.maximum(lpc_residual, -LPC_RESIDUAL_LIMIT), LPC_RESIDUAL_LIMIT)
             past = tl.where(place == (t & (ORDER - 1)), amplitude[:, None], past)
-        tl.debug_barrier()  # what one thread kept, another looks back at
+        tl.debug_barrier()  # a thread may read values that another one has stored
     live &= member == 0
     tl.store(previous_at + rows, previous, live)
     tl.store(lpc_residual_at + rows, lpc_residual, live)
@@ -298,7 +300,7 @@ def synthesize(
 def _outputs(
     hidden, at, ROWS: tl.constexpr, SKIP: tl.constexpr, WIDTH: tl.constexpr, PARTS: tl.constexpr, SPLIT: tl.constexpr
 ):
-    """hidden times float32 weights (SKIP, WIDTH), which are the sum of PARTS matrices that lie one after the other."""
+    """hidden times float32 weights (SKIP, WIDTH), which are stored as PARTS matrices whose sum they are."""
     acc = _nothing(ROWS, WIDTH, SPLIT)
     for part in tl.static_range(PARTS):
         weights = _weights(at + part * SKIP * WIDTH, SKIP, WIDTH, SPLIT)

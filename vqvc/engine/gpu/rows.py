@@ -1,7 +1,8 @@
-"""The state of the GPU engine's streams, and how a frame of samples is generated, in plain PyTorch.
+"""The state of the GPU engine's streams, and the generation of a frame in plain PyTorch.
 
-This is what ``kernel`` computes, for any device: slow on a GPU, as it launches a hundred small kernels a sample. A
-tap that looks back ``d`` samples is one product for the next ``d`` samples, as its inputs are known by then.
+This computes the same as ``kernel``, on any device. It is slow on a GPU, since it launches a hundred small kernels per
+sample. The inputs of a tap that looks back ``d`` samples are known for the next ``d`` samples, which are therefore
+computed with one product.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,10 @@ from vqvc.nn.wavenet import WaveNet
 
 @dataclass(frozen=True)
 class Inputs:
-    """What some streams are advanced by: F conditioning frames and what is drawn with them, all on the streams' device.
+    """Conditioning of ``count`` streams for F frames, on the streams' device.
 
-    frames: (count, F, C); predictor: (count, F, P) and gain: (count, F), None for the categorical output. forced:
-    (count, F * hop) int64, negative where a class is to be drawn.
+    frames: (count, F, C). predictor: (count, F, P) and gain: (count, F); None for the categorical output.
+    forced: (count, F * hop) int64, classes to use; negative where a class is to be drawn.
     """
 
     frames: Tensor
@@ -33,17 +34,18 @@ class Inputs:
     temperature: float
 
     def cut(self, span: int, hop: int) -> Iterator["Inputs"]:
-        """The same in parts of up to ``span`` frames of ``hop`` samples."""
+        """Yield parts of up to ``span`` frames of ``hop`` samples."""
         for begin in range(0, self.frames.shape[1], span):
             frames, samples = slice(begin, begin + span), slice(begin * hop, (begin + span) * hop)
-            lpc = (None if each is None else each[:, frames] for each in (self.predictor, self.gain))
-            yield Inputs(self.frames[:, frames], *lpc, self.forced[:, samples], self.temperature)
+            predictor = None if self.predictor is None else self.predictor[:, frames]
+            gain = None if self.gain is None else self.gain[:, frames]
+            yield Inputs(self.frames[:, frames], predictor, gain, self.forced[:, samples], self.temperature)
 
 
 class Streams:
-    """State of ``count`` streams but for the layers' inputs; subclasses hold these and implement ``synthesize``."""
+    """State of ``count`` streams. Subclasses store the layers' inputs and implement ``synthesize``."""
 
-    move = None  # an idle stream costs nothing: all of them are rows of the same products
+    move = None  # idle streams cost nothing, since all streams are rows of the same products
 
     def __init__(self, count: int, hop: int, device: torch.device):
         self.count, self.hop, self.device = count, hop, device
@@ -53,7 +55,7 @@ class Streams:
 
     @torch.inference_mode()
     def begin(self, rows: Sequence[int], seeds: Sequence[int], positions: Sequence[int]) -> None:
-        """Start some rows again: zeros in every layer, silence before them."""
+        """Reset streams ``rows``: zeros in every layer, silence before them. See ``scheduler.Streams``."""
         if not len(rows):
             return
         at = torch.as_tensor(list(rows), device=self.device)
@@ -63,7 +65,7 @@ class Streams:
         self.position[at] = torch.as_tensor(np.array(positions, np.int64), device=self.device)
 
     def synthesize(self, inputs: Inputs, observe: bool) -> tuple[Tensor, Tensor | None]:
-        """Classes (count, F * hop) for F conditioning frames, and with ``observe`` the raw outputs (count, F * hop, O)."""
+        """Generate F frames: classes (count, F * hop), and with ``observe`` the raw outputs (count, F * hop, O)."""
         raise NotImplementedError
 
     def _forget(self, at: Tensor) -> None:
@@ -71,7 +73,7 @@ class Streams:
 
 
 class Rows(Streams):
-    """The streams in plain PyTorch."""
+    """Streams whose samples are generated in plain PyTorch."""
 
     @torch.inference_mode()
     def __init__(self, net: WaveNet, count: int, hop: int, order: int, device: torch.device):
@@ -104,7 +106,11 @@ class Rows(Streams):
         return torch.cat(classes, 1), torch.stack(raw, 1) if raw else None
 
     def _frame(self, frame, predictor, gain, forced, temperature) -> tuple[list[Tensor], list[Tensor]]:
-        """Classes (count,) and raw outputs (count, O) of every sample; predictor is (P, count), forced (hop, count)."""
+        """Classes (count,) and raw outputs (count, O) of each sample of a frame.
+
+        frame: (count, C). predictor: (P, count), the earliest sample's coefficient first. gain: (count,). forced: (hop,
+            count).
+        """
         net, order = self.net, self.order
         terms = net.stack.frame_terms(frame.to(self.history.dtype)[None])
         gates = terms.repeat(1, self.hop, 1, 1)  # (L, hop, count, G), to which the layers add
@@ -130,10 +136,10 @@ class Rows(Streams):
         return classes, raw
 
     def _layers(self, gates: Tensor, t: int) -> Tensor:
-        """Sum of the skips (count, S) of sample ``t`` of the frame, whose input is in history."""
+        """Sum of the skips (count, S) for sample ``t`` of the frame, whose first input is in ``history``."""
         stack, last, half = self.net.stack, len(self.now) - 1, self.gated.shape[2]
         for layer, (dilation, now) in enumerate(zip(stack.dilations, self.now)):
-            if t % dilation == 0:  # what is known by now of the next ``ahead`` samples
+            if t % dilation == 0:  # the past taps of the next ``ahead`` samples
                 ahead = min(dilation, self.hop - t)
                 for k in range(self.kernel - 1):
                     back = now + t - (self.kernel - 1 - k) * dilation
@@ -149,7 +155,7 @@ class Rows(Streams):
         return torch.addmm(stack.skip_bias, self.gated.flatten(1), stack.skip.flatten(0, 1))
 
     def _draw(self, raw, u, noise, prediction, gain, temperature) -> Tensor:
-        """Classes (count,) from raw outputs, as ``kernels`` draws them."""
+        """Draw classes (count,) from raw outputs (count, O), see ``spec.choose``."""
         if prediction is None:
             return _index(raw, u, temperature)[:, 0]
         logit, offset, log_scale = raw.chunk(3, dim=-1)
@@ -160,20 +166,20 @@ class Rows(Streams):
 
 
 def _index(weights: Tensor, u: Tensor, temperature: float) -> Tensor:
-    """Indices (count, 1) drawn from softmax(weights / temperature) by its cumulative sum."""
+    """Draw indices (count, 1) from softmax(weights / temperature), with uniform numbers u (count,)."""
     sums = torch.softmax((weights / temperature).double(), dim=-1).cumsum(-1)
     return torch.searchsorted(sums, u[:, None], right=True).clamp(max=weights.shape[1] - 1)
 
 
 def logistic(v: Tensor, temperature: float) -> Tensor:
-    """Draws from a logistic distribution, wider by ``temperature``, for uniform ones."""
+    """Draws from a logistic distribution of scale ``temperature``, for numbers v that are uniform in (0, 1)."""
     return temperature * (v.log() - (-v).log1p())
 
 
 def uniforms(seed: Tensor, position: Tensor, samples: int) -> Tensor:
-    """(2, samples, streams) float64 in (0, 1), of each seed at ``position`` and after: SplitMix64 as in ``kernels``.
+    """Uniform numbers (2, samples, streams) float64 in (0, 1) for ``position`` and the samples after it.
 
-    Products wrap around in int64 as they do in uint64; shifts are made logical by a mask.
+    See ``spec.uniforms``. Products in int64 wrap around as in uint64; a mask makes shifts logical.
     """
     which = torch.arange(2, device=seed.device)[:, None, None]
     place = position + torch.arange(samples, device=seed.device)[:, None]
@@ -189,5 +195,5 @@ def _right(z: Tensor, bits: int) -> Tensor:
 
 
 def _signed(values: Sequence[int]) -> np.ndarray:
-    """Whole numbers modulo 2**64 as int64."""
+    """Integers modulo 2**64, reinterpreted as int64."""
     return np.array([value % WORD for value in values], np.uint64).view(np.int64)

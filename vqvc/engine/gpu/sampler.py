@@ -1,11 +1,11 @@
-"""The cached loop on a GPU: hundreds of streams at once, a span of conditioning frames per launch.
+"""The engine for a GPU: hundreds of streams at once, and several conditioning frames per kernel launch.
 
-One sample of one stream is far too little work for a GPU, and launching its hundred small kernels from Python costs
-more than running them. So all streams are rows of the same products, and one kernel generates whole frames of them
-(``kernel``). A row whose stream has ended is idle until another job takes it.
+One sample of one stream is far too little work for a GPU, and launching its hundred small kernels from Python takes
+longer than running them. Therefore all streams are rows of the same matrix products, and one kernel generates whole
+frames (``kernel``). A row whose stream has ended is idle until another job takes it.
 
-On a CPU, and on a GPU without Triton, plain PyTorch does the same (``rows``), which is slow; tests compare it with
-``spec`` and with the CPU's engine, up to the rounding of sums.
+Without Triton, and on a CPU, plain PyTorch does the same (``rows``), slowly. Tests compare it with ``spec`` and with
+the CPU engine, up to the rounding of sums.
 """
 
 import copy
@@ -30,9 +30,9 @@ STREAMS = 256  # rows of a launch
 
 
 def make_sampler(model: VQVAE, unit: str | None = None, device: torch.device | None = None) -> Engine:
-    """The engine for a device, that of this machine when None: a CUDA GPU's, or the compiled loop of ``cpu.sampler``.
+    """Make the engine for a device: ``GpuSampler`` for a CUDA GPU, ``cpu.sampler.Sampler`` for a CPU.
 
-    unit: one of the processor's, see ``units.choose``, which leaves the GPU aside.
+    device: when None, the GPU if there is one. unit: of the processor, see ``units.choose``; it selects the CPU.
     """
     if unit is None and (torch.cuda.is_available() if device is None else device.type == "cuda"):
         return GpuSampler(model, device=None if device is None else str(device))
@@ -42,11 +42,14 @@ def make_sampler(model: VQVAE, unit: str | None = None, device: torch.device | N
 
 
 class GpuSampler:
-    """A model's decoder on a device: an ``Engine``.
+    """A copy of a model's decoder on a device: an ``Engine``.
 
-    precision: "float32" or "bfloat16" (layers; the draws are float32 and float64 in both); "auto" is that of training
-    on a GPU that has it and float32 elsewhere. device: the GPU when None, else the CPU; the model stays where it is.
-    streams: rows that ``run`` keeps busy. How a sum is rounded may depend on their number.
+    precision: of the layers, "float32" or "bfloat16"; draws are in float32 and float64 in both cases. "auto" is the
+        precision of training on a GPU that has bfloat16 instructions, else float32.
+    device: when None, the GPU if there is one, else the CPU.
+    streams: how many ``run`` works on at a time. The rounding of sums may depend on it.
+
+    Raises UsageError for an unknown precision.
     """
 
     def __init__(self, model: VQVAE, precision: str = "auto", device: str | None = None, streams: int = STREAMS):
@@ -64,14 +67,14 @@ class GpuSampler:
         self.kind = getattr(torch, precision)  # of the layers
         for part in (self.net.stack, self.net.mix):
             part.to(self.kind)
-        self.weights = Decoder.of(self.net)  # rounded as the layers are
+        self.weights = Decoder.of(self.net)  # rounded to the precision of the layers
         self.compiled = self.device.type == "cuda" and importlib.util.find_spec("triton") is not None
         if self.device.type == "cuda" and not self.compiled:
             logger.warning("without the package triton this GPU samples slowly: pip install triton")
         self._rows: Streams | None = None
 
     def start(self, streams: int, seeds: Sequence[int], positions: Sequence[int] | None = None) -> Streams:
-        """State of ``streams`` streams that have generated nothing yet."""
+        """See ``Engine.start``."""
         rows = self._new(streams)
         rows.begin(range(streams), seeds, [0] * streams if positions is None else positions)
         return rows
@@ -112,14 +115,14 @@ class GpuSampler:
         lanes: int | None = None,
         progress: Callable[[int], None] = lambda samples: None,
     ) -> list[np.ndarray]:
-        """Classes (F * hop,) uint8 of every job, up to ``lanes`` (``streams`` when None) at a time."""
-        # few sizes, so that what is kept is used again
+        """See ``Engine.run``. lanes: ``streams`` when None."""
+        # powers of two: with few different counts, the cached state is used again more often
         count = min(lanes or self.streams, 1 << (sum(len(job.frames) > 0 for job in jobs) - 1).bit_length())
         return scheduler.run(jobs, self.hop, lambda: self._kept(count), self._advance, temperature, progress=progress)
 
     def _kept(self, count: int) -> Streams:
         if self._rows is None or self._rows.count != count:
-            self._rows = None  # frees its memory first
+            self._rows = None  # frees the memory before the new state is allocated
             self._rows = self._new(count)
         return self._rows
 

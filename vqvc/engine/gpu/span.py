@@ -1,6 +1,6 @@
-"""The state of the GPU engine's streams as ``kernel`` holds it, and how many programs the kernel is divided into.
+"""The state of the GPU engine's streams for ``kernel``, and the division of the kernel into programs.
 
-The inputs of every layer lie in a ring of as many samples as the layer looks back, (samples, streams, residual).
+The inputs of each layer are in a ring buffer (samples, streams, residual) of as many samples as the layer looks back.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from vqvc.errors import VqvcError
 from vqvc.nn.likelihood import MIN_LOG_SCALE
 from vqvc.nn.linear_prediction import LPC_INPUT_GAIN, LPC_RESIDUAL_LIMIT
 
-ALONE = 64  # widest layer that one program is given to itself
-SLICE = 8  # columns of the narrowest product that a program of a team owns
-WIDEST_SLICE = 64  # bytes of a row of it that leave room for what else a program holds
-MOST_ROWS = 32  # streams of a group; with 64, Triton 3.6 multiplies another way, which read memory that is not its own
-SPAN = 16  # frames of a launch, whose conditioning terms are in memory together
+ALONE = 64  # widest layer that one program computes alone
+SLICE = 8  # smallest number of columns of the narrowest product that a program of a team computes
+WIDEST_SLICE = 64  # largest size in bytes of a row of that slice; the rest of the registers is needed for other data
+MOST_ROWS = 32  # streams of a group; with 64, Triton 3.6 generates code that reads memory out of bounds
+SPAN = 16  # frames per launch; bounds the memory of the conditioning terms
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How streams and columns are shared out: groups of ``rows`` streams, each worked on by ``team`` programs.
+    """Division of the work: groups of ``rows`` streams, each computed by a team of ``team`` programs.
 
-    warps: of a program. split: parts of the inner dimension of a product, see ``kernel``.
+    warps: per program. split: parts of the inner dimension of a product, see ``kernel``.
     """
 
     rows: int
@@ -37,11 +37,11 @@ class Plan:
 
     @classmethod
     def of(cls, widths: Widths, streams: int, processors: int, kind: torch.dtype) -> "Plan":
-        """For so many streams on a GPU of so many multiprocessors, with layers in ``kind``."""
+        """The plan for ``streams`` streams on a GPU of ``processors`` multiprocessors. kind: dtype of the layers."""
         rows, alone = 16, max(widths.residual, widths.half) <= ALONE
         most = widths.narrowest // SLICE
         least = 1 if alone else min(most, widths.half * kind.itemsize // WIDEST_SLICE)
-        if kind == torch.bfloat16:  # products of float32 are made by threads, which have no room for more rows
+        if kind == torch.bfloat16:  # float32 products are not on tensor cores; more rows would not fit into registers
             while rows < MOST_ROWS and -(-streams // rows) * least > processors:
                 rows *= 2
         groups, warps = -(-streams // rows), 4 if rows == 16 else 8  # measured on an H200, as is the split
@@ -54,7 +54,7 @@ class Plan:
 
 
 class SpanRows(Streams):
-    """Streams that ``kernel`` advances by a whole span of frames at once."""
+    """Streams for which ``kernel`` generates up to ``SPAN`` frames per launch."""
 
     @torch.inference_mode()
     def __init__(
@@ -78,10 +78,10 @@ class SpanRows(Streams):
 
         groups = -(-count // self.plan.rows)
         self.history = zeros(int(self.packed.lengths.sum()), count, widths.residual, dtype=kind)
-        self.now = zeros(layers, dtype=torch.int32)  # where in its ring each layer is
+        self.now = zeros(layers, dtype=torch.int32)  # the current place in each layer's ring
         self.signal = zeros(count, self.order)  # amplitudes, the latest first
         self.previous = self.previous.int()
-        # what a team exchanges
+        # exchanged by the programs of a team
         self.gated = zeros(layers, count, widths.half, dtype=kind)
         self.head = zeros(2, count, widths.skip, dtype=kind)
         self.counters, self.failed = zeros(groups, 32, dtype=torch.int32), zeros(1, dtype=torch.int32)
@@ -90,7 +90,7 @@ class SpanRows(Streams):
         self.history[:, at], self.signal[at] = 0, 0
 
     def synthesize(self, inputs: Inputs, observe: bool) -> tuple[Tensor, Tensor | None]:
-        """See ``Streams.synthesize``; raises VqvcError when programs that wait for each other do not run together."""
+        """See ``Streams.synthesize``. Raises VqvcError if the programs of a team do not run at the same time."""
         outputs, classes, raw = self.packed.widths.outputs, [inputs.forced[:, :0].int()], []
         for part in inputs.cut(SPAN, self.hop):
             samples = part.forced.shape[1]
@@ -107,7 +107,7 @@ class SpanRows(Streams):
         return torch.cat(classes, 1), torch.cat(raw, 1) if observe and raw else None
 
     def _arguments(self, inputs: Inputs) -> dict[str, Tensor]:
-        """The conditioning as the layers' gates take it, the linear prediction, and random numbers for the draws."""
+        """The kernel's arguments for conditioning, linear prediction and random draws."""
         packed = self.packed
         terms = torch.addmm(packed.frame_bias, inputs.frames.flatten(0, 1).to(packed.kind), packed.frame)
         u, v = uniforms(self.seed, self.position, inputs.forced.shape[1])
@@ -123,14 +123,14 @@ class SpanRows(Streams):
         }
 
     def _launch(self, conditioning: dict[str, Tensor], temperature: float, frames: int, raw_step: int) -> None:
-        """As many groups at a time as find room: the programs of a team wait for each other."""
+        """Launch as many groups at a time as fit on the GPU, since the programs of a team wait for each other."""
         from vqvc.engine.gpu.kernel import synthesize
 
         packed, plan, widths = self.packed, self.plan, self.packed.widths
         state = ("now", "history", "gated", "head", "counters", "failed", "lpc_residual", "signal")
         own = {name: getattr(self, name) for name in state}
         own["previous_at"], own["lpc_residual_at"] = self.previous, own.pop("lpc_residual")
-        # stages would load what is not written yet; without a limit the compiler may take far too few registers
+        # one stage: pipelined loads could read values that are not yet written; maxnreg: else too few registers are used
         options = {"num_warps": plan.warps, "num_stages": 1, "maxnreg": 255}
         if plan.team > 1:
             options["launch_cooperative_grid"] = True
@@ -150,5 +150,5 @@ class SpanRows(Streams):
 
 @cache
 def _processors(device: torch.device) -> int:
-    """Multiprocessors of a GPU; what one core pretends to have when the kernel is interpreted."""
+    """How many multiprocessors a GPU has; 1 for a CPU, on which the kernel is interpreted."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

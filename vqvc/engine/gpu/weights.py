@@ -1,6 +1,6 @@
-"""A decoder's weights as ``kernel`` reads them: each program's slice of a product in one piece, widths padded.
+"""A decoder's weights in the layout of ``kernel``: each program's slice of a product is contiguous, widths are padded.
 
-Columns of a gate alternate, tanh's and sigmoid's, so that a slice holds both halves of the same z.
+The columns of the gates alternate between tanh and sigmoid, so that a slice holds both halves for the same z.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,16 @@ NARROWEST = 16  # rows and inner dimension of the smallest product on tensor cor
 
 
 def padded(width: int, least: int = NARROWEST) -> int:
-    """The least power of two from ``least`` on that holds ``width``."""
+    """The smallest power of two that is at least ``width`` and ``least``."""
     return max(least, 1 << (width - 1).bit_length())
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Padded widths; ``wide`` is that of one part of the outputs (of three for a mixture), ``outputs`` all true ones."""
+    """Padded widths of the layers.
+
+    wide: of the outputs, or of each of the three parts of a mixture's outputs. outputs: their true number.
+    """
 
     residual: int
     half: int
@@ -33,7 +36,7 @@ class Widths:
 
     @classmethod
     def of(cls, net: Decoder) -> "Widths":
-        """The widths of a decoder; LPC inputs mark the mixture output."""
+        """The widths of a decoder. One with LPC inputs has the mixture output."""
         _, half, residual = net.residual.shape
         outputs = len(net.out_bias)
         mixtures = outputs // 3 if net.lpc_input is not None else 0
@@ -43,14 +46,14 @@ class Widths:
 
     @property
     def narrowest(self) -> int:
-        """Of those that are shared out over a team."""
+        """The smallest of the widths that are divided among the programs of a team."""
         return min(self.residual, self.half, self.skip)
 
 
 class Packed:
-    """Tensors on a device, by the names of the arguments of ``kernel.synthesize``; for teams of ``team``.
+    """Weights on a device for teams of ``team`` programs, named as the arguments of ``kernel.synthesize``.
 
-    kind: of the layers' weights. frame (C, L * 2 * half) and frame_bias make the kernel's terms.
+    kind: dtype of the layers' weights. frame (C, L * 2 * half) and frame_bias compute the kernel's ``terms``.
     """
 
     def __init__(self, net: Decoder, kind: torch.dtype, team: int, device: torch.device):
@@ -58,7 +61,7 @@ class Packed:
         self.layers, self.kernel = net.tap.shape[:2]
         width = self.widths
         tap = _wide(self._gates(self._double(net.tap)), width.residual, 2)
-        # a layer begins with what the one before it adds
+        # the residual output of a layer is computed at the beginning of the next one
         residual = _later(_wide(_wide(self._double(net.residual), width.residual), width.half, 1)[:-1])
         bias = _later(_wide(self._double(net.residual_bias), width.residual)[:-1])
         pieces = [*tap.unbind(1)]
@@ -87,11 +90,11 @@ class Packed:
 
     @property
     def parts(self) -> int:
-        """Matrices of ``kind`` that the output's float32 weights are the sum of."""
+        """How many matrices of dtype ``kind`` the float32 weights of the output are split into."""
         return 2 if self.kind == torch.bfloat16 else 1
 
     def arguments(self) -> dict[str, Tensor]:
-        """The weights' part of the arguments of the kernel."""
+        """The weights among the kernel's arguments."""
         names = (
             "layer_weights skip_weights mix_weights out_weights residual_bias skip_bias mix_bias out_bias "
             "embed lpc_input amplitudes edges dilations starts"
@@ -105,15 +108,15 @@ class Packed:
         return self._float(weight).double()
 
     def _gates(self, weight: Tensor) -> Tensor:
-        """(..., G) to (..., 2 * half) with alternating halves."""
+        """Reorder gates (..., G) to (..., 2 * half) with alternating tanh and sigmoid columns."""
         return torch.stack([_wide(part, self.widths.half) for part in weight.chunk(2, -1)], -1).flatten(-2)
 
     def _slices(self, weight: Tensor) -> Tensor:
-        """(L, K, N) to (L, team, K, N / team)."""
+        """Divide the columns of weights among the team: (L, K, N) to (L, team, K, N / team)."""
         return weight.unflatten(2, (self.team, -1)).transpose(1, 2).contiguous()
 
     def _out(self, net: Decoder) -> tuple[Tensor, Tensor]:
-        """The output's weights: (team, parts, S, wide / team), for a mixture (3, parts, S, wide); and its bias."""
+        """The output's weights (team, parts, S, wide / team), or (3, parts, S, wide) for a mixture, and its bias."""
         width = self.widths
         count = 3 if width.mixtures else 1
         weight = _wide(self._float(net.out).unflatten(1, (count, -1)).transpose(0, 1), width.wide)
@@ -128,12 +131,12 @@ class Packed:
 
 
 def _later(weight: Tensor) -> Tensor:
-    """Zeros before the first of some layers."""
+    """Shift weights (L, ...) by one layer: zeros for the first one are put in front."""
     return torch.cat([weight.new_zeros(1, *weight.shape[1:]), weight])
 
 
 def _wide(weight: Tensor, width: int, dim: int = -1) -> Tensor:
-    """Zeros behind one dimension, so that it is ``width`` long."""
+    """Pad one dimension with zeros to ``width``."""
     shape = list(weight.shape)
     shape[dim] = width - shape[dim]
     return torch.cat([weight, weight.new_zeros(shape)], dim)

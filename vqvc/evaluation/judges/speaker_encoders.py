@@ -1,4 +1,4 @@
-"""Speaker encoders: a recording in, a direction in which recordings of one speaker lie close together out."""
+"""Speaker encoders: they map a recording to a unit vector; recordings of one speaker have similar vectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ from vqvc.errors import ModelError, UsageError
 
 SAMPLE_RATE = 16000  # Hz
 BANDS, WINDOW_SAMPLES, STEP_SAMPLES = 40, 400, 160  # 25 ms every 10 ms
-PART_FRAMES = 160  # 1.6 s: what the network was trained on
-PARTS_PER_SECOND = 1.3
-LEAST_COVERAGE = 0.75  # of a last part that is filled up with silence
-TOGETHER = 64  # parts that go through the network at once
-LEVEL_DBFS = -30.0  # quieter recordings are raised to it
+PART_FRAMES = 160  # 1.6 s, as in the network's training
+PARTS_PER_SECOND = 1.3  # overlapping parts
+LEAST_COVERAGE = 0.75  # share of the last part that must lie inside the recording
+TOGETHER = 64  # batch size of the network
+LEVEL_DBFS = -30.0  # quieter recordings are amplified to this level
 
 
 class SpeakerEncoder(Protocol):
-    """What every speaker encoder has; threads may share one.
+    """The interface of a speaker encoder. Its methods must be thread-safe.
 
-    name: which one; checksum: sha256 of its weights; recipe: one sentence for the definition of a figure.
+    name: of the encoder. checksum: SHA-256 of its weights. recipe: a sentence for the definition of a figure.
     """
 
     name: str
@@ -32,12 +32,12 @@ class SpeakerEncoder(Protocol):
     recipe: str
 
     def embed(self, recordings: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-        """(N, D) float64, rows of unit length, for N recordings of (T,) float samples."""
+        """Embed N recordings of samples (T,) float: (N, D) float64, rows of unit length."""
         ...
 
 
 class _Network(nn.Module):
-    """Three layers of LSTM over mel frames; the last state, rectified, as a unit vector (Wan et al. 2018)."""
+    """Three LSTM layers on mel frames; the projected last state, after a ReLU, as a unit vector (Wan et al. 2018)."""
 
     def __init__(self, hidden: int = 256, size: int = 256):
         super().__init__()
@@ -45,18 +45,19 @@ class _Network(nn.Module):
         self.linear = nn.Linear(hidden, size)
 
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
-        """mels: (B, PART_FRAMES, BANDS) float32, power and not its logarithm. Returns (B, size)."""
+        """Map mel frames (B, PART_FRAMES, BANDS) float32, power without a logarithm, to (B, size)."""
         _, (state, _) = self.lstm(mels)
         raw = self.linear(state[-1]).relu()
         return raw / raw.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 class GE2E:
-    """The encoder of Resemblyzer 0.1.4 (Wan et al. 2018; 256 numbers): its weights, with a forward pass of our own.
+    """The GE2E encoder of Resemblyzer 0.1.4 (Wan et al. 2018; 256 dimensions), reimplemented for its weights.
 
-    weights: ``pretrained.pt`` of the package Resemblyzer, which is found but never imported (its import needs webrtcvad
-    and an old setuptools). Long silences are not cut out. Raises MissingExtraError without the package, ModelError for
-    a file of another shape.
+    weights: ``pretrained.pt``; by default that of the installed package Resemblyzer, which is not imported (its import
+    needs webrtcvad and an old setuptools). Long silences are not removed, unlike in Resemblyzer.
+
+    Raises MissingExtraError if the package is not installed, ModelError if the file does not fit.
     """
 
     name = "GE2E (Resemblyzer 0.1.4)"
@@ -67,9 +68,8 @@ class GE2E:
         path = Path(weights) if weights else extras.file_of("resemblyzer", "pretrained.pt", "speaker", remedy)
         self._network = _Network()
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-            wanted = {name: found[name] for name in self._network.state_dict()}
-            self._network.load_state_dict(wanted)
+            state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+            self._network.load_state_dict({name: state[name] for name in self._network.state_dict()})
         except FileNotFoundError:
             raise ModelError(f"{path}: no such file") from None
         except (OSError, KeyError, TypeError, RuntimeError, EOFError, ValueError, _unpickling_error()) as error:
@@ -80,16 +80,16 @@ class GE2E:
 
     @torch.inference_mode()
     def embed(self, recordings: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-        """See ``SpeakerEncoder``. Parts of all recordings go through the network together, which is much faster."""
+        """See ``SpeakerEncoder``. The parts of all recordings share batches, which is much faster."""
         parts = [mel_parts(samples, sample_rate) for samples in recordings]
         stacked = torch.from_numpy(np.concatenate(parts))
-        found = torch.cat([self._network(batch) for batch in stacked.split(TOGETHER)]).double().numpy()
+        embeddings = torch.cat([self._network(batch) for batch in stacked.split(TOGETHER)]).double().numpy()
         ends = np.cumsum([len(part) for part in parts])
-        return np.stack([centre(rows) for rows in np.split(found, ends[:-1])])
+        return np.stack([centre(rows) for rows in np.split(embeddings, ends[:-1])])
 
 
 def mel_parts(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(P, PART_FRAMES, BANDS) float32: overlapping parts of a recording as the network reads them."""
+    """Mel frames (P, PART_FRAMES, BANDS) float32 of overlapping parts of a recording, for the network."""
     import librosa
 
     from vqvc.audio.resample import resample
@@ -106,7 +106,7 @@ def mel_parts(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def part_starts(length_samples: int) -> list[int]:
-    """The first frame of every part of a recording; a last part with too little in it is left out, if it is not the only one."""
+    """The first frame of each part of a recording. A last part with less than LEAST_COVERAGE is left out."""
     frames = -(-(length_samples + 1) // STEP_SAMPLES)
     step = round(SAMPLE_RATE / PARTS_PER_SECOND / STEP_SAMPLES)
     starts = list(range(0, max(1, frames - PART_FRAMES + step + 1), step))
@@ -115,14 +115,18 @@ def part_starts(length_samples: int) -> list[int]:
 
 
 def _raised(samples: np.ndarray) -> np.ndarray:
-    """``samples`` with a root mean square of at least LEVEL_DBFS."""
+    """Amplify samples to a root mean square of LEVEL_DBFS if they are quieter."""
     level = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2))) if len(samples) else 0.0
-    wanted = 10 ** (LEVEL_DBFS / 20)
-    return (samples * (wanted / level)).astype(np.float32) if 0 < level < wanted else samples
+    target = 10 ** (LEVEL_DBFS / 20)
+    return (samples * (target / level)).astype(np.float32) if 0 < level < target else samples
 
 
 def make_speaker_encoder(spec: str) -> SpeakerEncoder:
-    """``ge2e`` or ``campplus``, or one of them with a file of its weights behind a colon; raises UsageError for anything else."""
+    """Make the speaker encoder that a command line names.
+
+    spec: ``ge2e``, ``campplus``, ``ge2e:FILE`` or ``campplus:FILE``, with a file of weights; UsageError is raised for
+    anything else.
+    """
     from vqvc.evaluation.judges.cam_plus import CamPlus
 
     kind, _, path = spec.partition(":")
@@ -134,7 +138,7 @@ def make_speaker_encoder(spec: str) -> SpeakerEncoder:
 
 
 def centre(embeddings: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """The direction in the middle of unit vectors (U, D): (D,) of unit length."""
+    """The mean of unit vectors (U, D), scaled to unit length: (D,)."""
     mean = np.mean(np.asarray(embeddings, dtype=np.float64), axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 

@@ -1,8 +1,9 @@
 """ABX discrimination of phone triples (Schatz et al. 2013; the ZeroSpeech challenges): is X nearer to A than to B?
 
-A and X are the same three phones in a row, B differs from them in the middle one. *Within*: all three by one speaker.
-*Across*: A and B by one speaker, X by another. The error is the share of wrong answers (a tie is half wrong), averaged over
-cells of (speakers, context, pair of middle phones), so that frequent phones do not drown the others. Chance is 50 %.
+A and X are the same sequence of three phones, B differs from them in the middle phone. *Within*: all three by one
+speaker.
+*Across*: A and B by one speaker, X by another. The error is the share of wrong answers (a tie is half wrong), averaged
+over cells of (speaker, context, pair of middle phones), so that frequent phones do not dominate. Chance is 50 %.
 """
 
 from collections import defaultdict
@@ -18,13 +19,13 @@ from vqvc.evaluation.metric import ByKind, ByName, Metric
 from vqvc.evaluation.probe import LabelledCodes
 
 MOST_MINUTES = 60.0  # of speech
-MOST_CELLS = 4000  # cells that are drawn, at random, when there are more
-PER_CELL = 3  # answers asked for in each cell
+MOST_CELLS = 4000  # if there are more cells, this number is drawn at random
+PER_CELL = 3  # triplets (A, B, X) in each cell, at most
 
 
 @dataclass(frozen=True)
 class Token:
-    """Three phones in a row in one utterance; times in seconds."""
+    """A sequence of three phones in an utterance; times in seconds."""
 
     speaker: str
     utt_id: str
@@ -36,7 +37,10 @@ class Token:
 
 
 def tokens(alignment: Mapping[str, Sequence], speaker_of: Mapping[str, str], silence: str = "pau") -> list[Token]:
-    """All triples without silence of the utterances in ``speaker_of``, in the order of the alignment."""
+    """All phone triples without silence, in the order of the alignment.
+
+    alignment: segments by utterance id. speaker_of: speakers by utterance id; other utterances are left out.
+    """
     result = []
     for utt_id, segments in alignment.items():
         if utt_id not in speaker_of:
@@ -50,7 +54,7 @@ def tokens(alignment: Mapping[str, Sequence], speaker_of: Mapping[str, str], sil
 
 
 def triplets(items: Sequence[Token], across: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(rows (R, 3) of indices A, B, X into ``items``; cell number (R,) of each row), drawn with ``seed``."""
+    """Draw triplets: indices (A, B, X) into ``items``, (R, 3) int64, and the number of the cell of each, (R,) int64."""
     by_place: dict = defaultdict(lambda: defaultdict(list))  # (context, speaker) -> phone -> indices
     by_triple: dict = defaultdict(lambda: defaultdict(list))  # (context, phone) -> speaker -> indices
     for index, token in enumerate(items):
@@ -68,24 +72,27 @@ def triplets(items: Sequence[Token], across: bool, seed: int = 0) -> tuple[np.nd
         cells = [cells[n] for n in np.sort(rng.choice(len(cells), MOST_CELLS, replace=False))]
     rows, numbers = [], []
     for number, (context, speaker, a, b) in enumerate(cells):
-        own, wrong = by_place[context, speaker][a], by_place[context, speaker][b]
-        pool = [n for name, found in by_triple[context, a].items() if name != speaker for n in found] if across else own
-        possible = len(own) * len(wrong) * (len(pool) if across else len(pool) - 1)
+        a_tokens, b_tokens = by_place[context, speaker][a], by_place[context, speaker][b]
+        x_tokens = a_tokens
+        if across:
+            by_speaker = by_triple[context, a]
+            x_tokens = [index for name in by_speaker if name != speaker for index in by_speaker[name]]
+        possible = len(a_tokens) * len(b_tokens) * (len(x_tokens) if across else len(x_tokens) - 1)
         for _ in range(min(PER_CELL, possible)):
-            first = own[rng.integers(len(own))]
-            other = pool[rng.integers(len(pool))]
-            while other == first:
-                other = pool[rng.integers(len(pool))]
-            rows.append((first, wrong[rng.integers(len(wrong))], other))
+            a_token = a_tokens[rng.integers(len(a_tokens))]
+            x_token = x_tokens[rng.integers(len(x_tokens))]
+            while x_token == a_token:
+                x_token = x_tokens[rng.integers(len(x_tokens))]
+            rows.append((a_token, b_tokens[rng.integers(len(b_tokens))], x_token))
             numbers.append(number)
     return np.array(rows, dtype=np.int64).reshape(-1, 3), np.array(numbers, dtype=np.int64)
 
 
 def dtw(costs: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Mean cost along the cheapest monotonic path, for many pairs at once.
+    """Dynamic time warping for P pairs at once: the mean cost along the cheapest monotonic path, (P,).
 
-    costs: (P, A, B) padded with anything; rows, columns: (P,) true lengths, at least 1. Steps are right, down and diagonal.
-    Among paths of equal sum the shorter one counts. Returns (P,).
+    costs: (P, A, B), with any padding. rows, columns: (P,), the true lengths, at least 1. Steps are right, down and
+    diagonal. Of paths with equal sums, the shortest is taken.
     """
     pairs, height, width = costs.shape
     total = np.full((pairs, height + 1, width + 1), np.inf)
@@ -103,7 +110,7 @@ def dtw(costs: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def code_costs(vectors: np.ndarray | None, codebook_size: int) -> np.ndarray:
-    """(K, K) cost between codes: 0 for the same and 1 for another, or the angle / pi between codebook ``vectors`` (K, D)."""
+    """Costs between codes (K, K): the angle between codebook ``vectors`` (K, D) over pi, or 0 and 1 without vectors."""
     if vectors is None:
         return 1.0 - np.eye(codebook_size, dtype=np.float32)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -113,7 +120,10 @@ def code_costs(vectors: np.ndarray | None, codebook_size: int) -> np.ndarray:
 def distances(
     left: Sequence[np.ndarray], right: Sequence[np.ndarray], cost: Callable | np.ndarray, batch: int = 2048
 ) -> np.ndarray:
-    """(P,) DTW distances between sequences of codes (L,) with a cost table (K, K), or of frames (L, D) by angle / pi."""
+    """DTW distances (P,) between pairs of sequences.
+
+    cost: a table (K, K), for sequences of codes (L,); or a function of two sequences that returns the costs (L1, L2).
+    """
     result = np.empty(len(left))
     for begin in range(0, len(left), batch):
         ones, others = left[begin : begin + batch], right[begin : begin + batch]
@@ -129,7 +139,7 @@ def distances(
 
 
 def angles(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(L1, D), (L2, D) -> (L1, L2) angle between frames / pi, as ZeroSpeech measures features."""
+    """Angles over pi (L1, L2) between frames (L1, D) and (L2, D), the distance of the ZeroSpeech challenges."""
     one = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
     other = other / np.maximum(np.linalg.norm(other, axis=1, keepdims=True), 1e-12)
     return np.arccos(np.clip(one @ other.T, -1, 1)) / np.pi
@@ -142,17 +152,17 @@ def errors(
     cost: Callable | np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """(C,) error of each cell in [0, 1]. sequences: what represents each token (None: too short, left out).
+    """The error of each cell in [0, 1], (C,). sequences: the representation of each token; None or empty is left out.
 
-    Raises CorpusError when no cell can be formed.
+    Raises CorpusError if there are no cells.
     """
-    kept = [index for index, sequence in enumerate(sequences) if sequence is not None and len(sequence)]
-    rows, cells = triplets([items[index] for index in kept], across, seed)
+    usable = [index for index, sequence in enumerate(sequences) if sequence is not None and len(sequence)]
+    rows, cells = triplets([items[index] for index in usable], across, seed)
     if not len(rows):
         raise CorpusError(
             "ABX needs phone triples that differ in the middle phone, spoken more than once; give more aligned utterances"
         )
-    a, b, x = ([sequences[kept[index]] for index in rows[:, column]] for column in range(3))
+    a, b, x = ([sequences[usable[index]] for index in rows[:, column]] for column in range(3))
     right, wrong = distances(x, a, cost), distances(x, b, cost)
     answer = np.where(np.isclose(right, wrong), 0.5, (right > wrong).astype(float))
     _, cells = np.unique(cells, return_inverse=True)
@@ -167,10 +177,11 @@ def measure(
     frames_of: Callable[[str], np.ndarray] | None = None,
     seed: int = 0,
 ) -> ByKind:
-    """{system: {"within" or "across": metric}} for each set of codes in ``data`` (all over the same utterances).
+    """ABX errors {system: {"within" or "across": metric}} for each set of codes in ``data``.
 
-    vectors: (K, D) codebook, for angles between codes of the system "codes". frames_of: utt_id -> (T, D) features every
-    10 ms, for the system "mfcc", the reference that no codebook has narrowed.
+    data: codes of the same utterances, by system. alignment: segments by utterance id. rate_hz: codes per second.
+    vectors: (K, D), the codebook of the system "codes", whose costs are then angles. frames_of: returns features (T, D)
+    every 10 ms for an utterance id, for the system "mfcc", a reference without a codebook.
     """
     first = next(iter(data.values()))
     items = tokens(alignment, dict(zip(first.utt_ids, first.speakers, strict=True)))
@@ -195,7 +206,7 @@ def measure(
 
 
 def _span(data: LabelledCodes, utterance: int, item: Token, rate_hz: float) -> np.ndarray:
-    """The codes whose centres lie inside the triple."""
+    """The codes whose centres are inside the triple."""
     begin, end = int(np.ceil(item.start_s * rate_hz - 0.5)), int(np.ceil(item.end_s * rate_hz - 0.5))
     own = data.codes[data.offsets[utterance] : data.offsets[utterance + 1]]
     return own[max(begin, 0) : end].astype(np.int64)
@@ -222,8 +233,8 @@ def _both(sequences: Sequence, items: Sequence[Token], cost, cost_name: str, see
 def standardised_mfcc(
     waveform: Callable[[str], np.ndarray], sample_rate: int, utt_ids: Sequence[str]
 ) -> Callable[[str], np.ndarray]:
-    """utt_id -> (T, 39) MFCC with differences, each dimension scaled over ``utt_ids`` (at most 50 of them)."""
+    """A function from an utterance id to MFCC with differences (T, 39), standardised on the first 50 of ``utt_ids``."""
     hop = sample_rate // 100
-    some = np.concatenate([baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) for utt_id in utt_ids[:50]])
-    mean, deviation = some.mean(axis=0), some.std(axis=0) + 1e-6
+    frames = np.concatenate([baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) for utt_id in utt_ids[:50]])
+    mean, deviation = frames.mean(axis=0), frames.std(axis=0) + 1e-6
     return lambda utt_id: (baselines.centre_mfcc(waveform(utt_id), sample_rate, hop) - mean) / deviation

@@ -1,4 +1,4 @@
-"""The evaluation's section on codes: usage, probes for the speaker and ABX, with k-means on MFCC and random codes beside them."""
+"""The evaluation's section on codes: usage, speaker and gender probes, and ABX; also for k-means and random codes."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ HISTOGRAMS = {
 
 
 def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
-    """(all codes of an archive with label 0 everywhere, subset of each utterance)."""
+    """All codes of an archive with label 0, and the subset of each utterance (U,)."""
     return (
         LabelledCodes(
             codes=np.asarray(archive.codes),
@@ -39,24 +39,24 @@ def unlabelled(archive) -> tuple[LabelledCodes, np.ndarray]:
 def measure(
     archive, store, alignment: Mapping[str, Sequence] | None, vectors: np.ndarray | None, seed: int = 0
 ) -> dict[str, Metric | ByKind | dict[str, str]]:
-    """All figures on the codes of the whole corpus. alignment: None leaves ABX out; vectors: (K, D) codebook, if known."""
+    """All figures on the codes of a corpus. alignment: None leaves ABX out. vectors: (K, D), the codebook, or None."""
     data, subsets = unlabelled(archive)
     rate_hz = int(archive.sample_rate) / int(archive.hop_length)
     picked = _some(data, subsets, rate_hz, seed)
-    some, some_subsets = data.pick(picked), subsets[picked]
-    systems = {"codes": some, "random": baselines.random_codes(some, seed)}
+    sample, sample_subsets = data.pick(picked), subsets[picked]
+    systems = {"codes": sample, "random": baselines.random_codes(sample, seed)}
 
     def waveform(utt_id: str) -> np.ndarray:
         return store.waveform(store.utterance(utt_id))
 
     logger.info("k-means on MFCC of %d utterances", len(picked))
-    model = baselines.KMeansCodes(some.codebook_size, int(archive.hop_length), int(archive.sample_rate), seed)
+    model = baselines.KMeansCodes(sample.codebook_size, int(archive.hop_length), int(archive.sample_rate), seed)
     try:
-        rows = model.features(some, waveform, lambda count: None)
-        train = np.repeat(some_subsets == "train", np.diff(some.offsets))
+        rows = model.features(sample, waveform, lambda count: None)
+        train = np.repeat(sample_subsets == "train", np.diff(sample.offsets))
         codes = model.fit(rows[train]).encode(rows)
         systems["kmeans"] = LabelledCodes(
-            codes, some.labels, some.offsets, some.utt_ids, some.speakers, some.codebook_size
+            codes, sample.labels, sample.offsets, sample.utt_ids, sample.speakers, sample.codebook_size
         )
     except CorpusError as error:
         logger.warning("k-means left out: %s", error)
@@ -65,14 +65,14 @@ def measure(
     result: dict = {"usage": _try(lambda: by_name(code_metrics.usage_metrics(unseen, rate_hz)))}
     for system, own in systems.items():
         result[f"{system}_speaker_probe"] = _try(
-            speaker_probe.speaker_probe, own, some_subsets, HISTOGRAMS[system], seed
+            speaker_probe.speaker_probe, own, sample_subsets, HISTOGRAMS[system], seed
         )
         result[f"{system}_gender_probe"] = _try(speaker_probe.gender_probe, own, genders, HISTOGRAMS[system], seed)
     if alignment is None:
         result["abx"] = {"left_out": "needs an alignment; name it with --align"}
     else:
         result["abx"] = _try(
-            _abx, systems, some_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed
+            _abx, systems, sample_subsets, alignment, rate_hz, vectors, waveform, store.sample_rate, seed
         )
     return result
 
@@ -85,7 +85,7 @@ def _try(make: Callable, *given: object):
 
 
 def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
-    """Utterances (sorted) for measures that need the audio too: all of dev and test, and as much training speech as fits."""
+    """Utterances for metrics that need audio, as sorted indices: dev and test first, then train, up to a limit."""
     order = np.random.default_rng(seed).permutation(len(subsets))
     order = order[np.argsort(subsets[order] == "train", kind="stable")]
     frames = np.cumsum(np.diff(data.offsets)[order])
@@ -93,17 +93,17 @@ def _some(data: LabelledCodes, subsets: np.ndarray, rate_hz: float, seed: int) -
 
 
 def _abx(systems, subsets, alignment, rate_hz, vectors, waveform, sample_rate, seed) -> dict:
-    """ABX on utterances outside training; on all of them when those hold too few triples."""
-    fresh = np.flatnonzero(subsets != "train")
-    for picked, where in ((fresh, "subsets dev and test"), (np.arange(len(subsets)), "all subsets, training included")):
+    """ABX on the utterances that are not in training; on all utterances if these have too few triples."""
+    held_out, everything = np.flatnonzero(subsets != "train"), np.arange(len(subsets))
+    for picked, where in ((held_out, "subsets dev and test"), (everything, "all subsets, training included")):
         chosen = {name: data.pick(picked) for name, data in systems.items()}
         aligned = [utt_id for utt_id in next(iter(chosen.values())).utt_ids if utt_id in alignment]
         if not aligned:
             continue
-        own = {utt_id: alignment[utt_id] for utt_id in aligned}
+        segments = {utt_id: alignment[utt_id] for utt_id in aligned}
         frames_of = abx.standardised_mfcc(waveform, sample_rate, aligned)
         try:
-            return {"on": where} | abx.measure(chosen, own, rate_hz, vectors, frames_of, seed)
+            return {"on": where} | abx.measure(chosen, segments, rate_hz, vectors, frames_of, seed)
         except CorpusError:
             continue
     raise CorpusError(

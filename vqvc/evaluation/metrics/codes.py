@@ -1,4 +1,4 @@
-"""Figures about the codes themselves: how many are used, how many bits they carry, how much they share with the phones."""
+"""Figures on codes: usage, bitrates, mutual information with phones; and labelling of codes with phones."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from vqvc.evaluation.probe import LabelledCodes
 
 
 def label(archive, alignment: Iterable[tuple[str, Sequence]]) -> tuple[np.ndarray, np.ndarray]:
-    """(phone class at each code's centre sample (N,) int8, whether an utterance is aligned (U,) bool).
+    """The phone class at the centre of each code, (N,) int8, and which utterances are aligned, (U,) bool.
 
-    archive: vqvc.corpus.codes.CodeArchive; alignment: (utt_id, segments), as ``vqvc.corpus.alignment.stream_ctm`` gives them.
+    archive: CodeArchive. alignment: pairs (utt_id, segments), such as from ``vqvc.corpus.alignment.stream_ctm``.
     """
     from vqvc.corpus.alignment import code_labels
 
@@ -29,7 +29,7 @@ def label(archive, alignment: Iterable[tuple[str, Sequence]]) -> tuple[np.ndarra
 
 
 def labelled(archive, labels: np.ndarray, aligned: np.ndarray, subset: str) -> tuple[LabelledCodes, int]:
-    """(the aligned utterances of ``subset``, how many others were left out); ``label`` gives labels and aligned."""
+    """The aligned utterances of ``subset``, and how many others it has. labels, aligned: from ``label``."""
     inside = archive.subsets == subset
     whole = LabelledCodes(
         codes=archive.codes,
@@ -44,7 +44,7 @@ def labelled(archive, labels: np.ndarray, aligned: np.ndarray, subset: str) -> t
 
 @dataclass(frozen=True)
 class Usage:
-    """How a codebook is used: codes seen, perplexity (2 to the entropy), entropy in bits per code."""
+    """Usage of a codebook: how many codes occur, perplexity (2 to the entropy), entropy in bits per code."""
 
     used: int
     perplexity: float
@@ -52,7 +52,7 @@ class Usage:
 
 
 def usage(counts: np.ndarray) -> Usage:
-    """counts: (codebook_size,) how often each code was seen. Raises CorpusError for nothing at all."""
+    """The usage for ``counts`` (codebook_size,) of each code. Raises CorpusError if all are 0."""
     counts = np.asarray(counts, dtype=np.float64)
     if counts.sum() <= 0:
         raise CorpusError("no codes were given, so their usage is not defined")
@@ -63,7 +63,7 @@ def usage(counts: np.ndarray) -> Usage:
 
 @dataclass(frozen=True)
 class Bitrates:
-    """Bits per second by three counts; see ``bitrates``."""
+    """Three bitrates in bits per second, see ``bitrates``."""
 
     fixed_bps: float
     entropy_bps: float
@@ -71,10 +71,11 @@ class Bitrates:
 
 
 def bitrates(codes: np.ndarray, offsets: np.ndarray, codebook_size: int, rate_hz: float) -> Bitrates:
-    """Three bitrates of ``codes`` (N,) with utterance ``offsets`` (U + 1,).
+    """Three bitrates of ``codes`` (N,) of utterances with ``offsets`` (U + 1,).
 
-    fixed: rate times log2 K. entropy: rate times the entropy of single codes. run_length: equal neighbours merged within
-    an utterance; entropy of the codes of the runs plus entropy of the runs' lengths, times runs per second.
+    fixed: the code rate times log2 of the codebook size. entropy: the code rate times the entropy of single codes.
+    run_length: with equal neighbours of an utterance merged to runs, the number of runs per second times the sum of the
+    entropies of their codes and of their lengths.
     """
     single = usage(np.bincount(codes, minlength=codebook_size))
     starts = np.ones(len(codes), dtype=bool)
@@ -91,10 +92,10 @@ def bitrates(codes: np.ndarray, offsets: np.ndarray, codebook_size: int, rate_hz
 
 
 def normalised_mutual_information(joint: np.ndarray) -> float:
-    """2 I(code; phone) / (H(code) + H(phone)) of a table of counts (codes, phones): 0 independent, 1 the same.
+    """2 I(code; phone) / (H(code) + H(phone)) for counts ``joint`` (codes, phones): 0 if independent, 1 if equivalent.
 
-    Equal to scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean), which takes labels instead of counts. Raises CorpusError for an empty table and
-    for one with a single class on either side, where the figure is not defined.
+    The value is that of scikit-learn's ``normalized_mutual_info_score`` (arithmetic mean), which takes labels instead
+    of counts. Raises CorpusError if there are fewer than two codes or phones.
     """
     joint = np.asarray(joint, dtype=np.float64)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
@@ -111,7 +112,7 @@ def normalised_mutual_information(joint: np.ndarray) -> float:
 
 
 def histograms(codes: np.ndarray, offsets: np.ndarray, codebook_size: int) -> np.ndarray:
-    """(U, codebook_size) float32: the share of each code in each utterance; rows sum to 1 (to 0 when it is empty)."""
+    """The share of each code in each utterance, (U, codebook_size) float32. A row sums to 1, or to 0 if it is empty."""
     lengths = np.diff(offsets)
     utterance = np.repeat(np.arange(len(lengths)), lengths)
     flat = np.bincount(utterance * codebook_size + codes, minlength=len(lengths) * codebook_size)
@@ -120,7 +121,7 @@ def histograms(codes: np.ndarray, offsets: np.ndarray, codebook_size: int) -> np
 
 
 def usage_metrics(data: LabelledCodes, rate_hz: float) -> list[Metric]:
-    """Usage, perplexity and three bitrates of one set."""
+    """Usage, perplexity and three bitrates of a set of codes."""
     codes = data.codes.astype(np.int64)
     used = usage(np.bincount(codes, minlength=data.codebook_size))
     bits = bitrates(codes, data.offsets, data.codebook_size, rate_hz)

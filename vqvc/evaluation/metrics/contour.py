@@ -1,4 +1,7 @@
-"""What carries the source's speaker, codes or F0 contour? Conversions with the contour of the source, of the target, flat, none."""
+"""Which part of the source's speaker is in the codes, and which in the F0 contour? Conversions with four contours.
+
+The contours are that of the source, that of the target, a flat one and none.
+"""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +22,15 @@ from vqvc.evaluation.metrics.speaker import (
     way_to_target,
 )
 
-HEIGHT, VOICING = 0, 1  # rows of the contour that a conversion takes
+HEIGHT, VOICING = 0, 1  # rows of a contour, see ``nn.pitch.F0Conditioner``
 
 
 def make(
     converter, clips: Sequence[EvaluationClip], store, count: int, seed: int = 0, options: Mapping | None = None
 ) -> list[EvaluationClip]:
-    """``count`` of the conversions among ``clips`` made again with each of four contours, which is the kind of the result.
+    """Repeat ``count`` of the conversions among ``clips`` with each of four contours, which is the kind of the results.
 
-    Raises CorpusError for a model without a contour, and when there is nothing to make.
+    Raises CorpusError if the model is not conditioned on F0, and if there are no conversions.
     """
     if not count:
         raise CorpusError("--contours is 0")
@@ -51,13 +54,12 @@ def make(
     for kind, contour in contours.items():
         pairs = []
         for clip in chosen:
-            found = analyses[clip.utt_id]
-            pairs.append((dataclasses.replace(found, f0_contour=contour(found.f0_contour, clip.target)), clip.target))
-        made = converter.synthesize(pairs, seed=seed, **(options or {}))
-        result += [
-            dataclasses.replace(clip, kind=kind, samples=samples, measured={})
-            for clip, samples in zip(chosen, made, strict=True)
-        ]
+            analysis = analyses[clip.utt_id]
+            new_contour = contour(analysis.f0_contour, clip.target)
+            pairs.append((dataclasses.replace(analysis, f0_contour=new_contour), clip.target))
+        outputs = converter.synthesize(pairs, seed=seed, **(options or {}))
+        for clip, samples in zip(chosen, outputs, strict=True):
+            result.append(dataclasses.replace(clip, kind=kind, samples=samples, measured={}))
     return result
 
 
@@ -69,10 +71,10 @@ def measure(
     sample_rate: int,
     seed: int = 0,
 ) -> ByKind:
-    """Similarity to target and source, and the way between them, of what ``make`` gave, by contour.
+    """Similarity to target and source, and the way between them, for each contour.
 
-    clips: their sources are among them. What is left of the source with the target's own contour, a flat one or none is what
-    the codes carry; the difference to the source's contour is what the contour carries.
+    made: from ``make``. clips: recordings that include the sources. The similarity to the source with another contour
+    is due to the codes; what the source's contour adds to it is due to the contour.
     """
     made = [clip for clip in made if clip.target in speakers.names]
     used = {clip.utt_id for clip in made}
@@ -81,13 +83,13 @@ def measure(
     items: dict[str, list[Embedded]] = {}
     for clip in made:
         source = embedding(sources[clip.utt_id], encoder)
-        found = Embedded(embedding(clip, encoder), clip.target, clip.speaker, clip.utt_id, source)
-        items.setdefault(clip.kind, []).append(found)
+        item = Embedded(embedding(clip, encoder), clip.target, clip.speaker, clip.utt_id, source)
+        items.setdefault(clip.kind, []).append(item)
     return {kind: by_name(leakage_metrics(group, speakers, encoder.recipe, seed)) for kind, group in items.items()}
 
 
 def leakage_metrics(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> list[Metric]:
-    """What is left of the source, and how far it is to the target."""
+    """Similarity to target and source, and the way between them."""
     return [
         similarity_to_target(items, speakers, judge, seed),
         similarity_to_source(items, judge, seed),
@@ -96,16 +98,16 @@ def leakage_metrics(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge
 
 
 def flat(contour: np.ndarray) -> np.ndarray:
-    """A contour (3, T) at the speaker's mean throughout; voicing is kept."""
+    """A contour (3, T) with the speaker's mean F0 in every frame; voicing does not change."""
     result = np.array(contour)
     result[HEIGHT] = 0
     return result
 
 
 def with_height_of(contour: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """``contour`` (3, T) with the heights of ``other`` (3, U), repeated or cut to T; voicing is kept.
+    """``contour`` (3, T) with the F0 of ``other`` (3, U), repeated or cut to T frames; voicing does not change.
 
-    Heights are carried across unvoiced frames of ``other``, so that every voiced frame has one.
+    The F0 of ``other`` is interpolated over its unvoiced frames, so that every voiced frame of ``contour`` has one.
     """
     voiced = np.flatnonzero(other[VOICING] > 0.5)
     result = np.array(contour)
@@ -117,11 +119,11 @@ def with_height_of(contour: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _target_contours(converter, store, names: set[str], used: set[str], seed: int) -> dict[str, np.ndarray]:
-    """The contour of a natural utterance of each target that was not converted."""
-    found: dict[str, np.ndarray] = {}
+    """The contour of one natural utterance of each target, which is not among the utterances ``used``."""
+    contours: dict[str, np.ndarray] = {}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
-        if item.speaker in names and item.speaker not in found and item.utt_id not in used:
+        if item.speaker in names and item.speaker not in contours and item.utt_id not in used:
             contour = converter.analyse(store.waveform(item)).f0_contour
             if contour is not None:
-                found[item.speaker] = contour
-    return found
+                contours[item.speaker] = contour
+    return contours

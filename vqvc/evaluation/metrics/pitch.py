@@ -1,4 +1,4 @@
-"""Pitch, voicing and pace: of a recording alone, beside its source on the same timeline, and beside the target speaker."""
+"""Pitch, voicing and pace of recordings, compared with the source frame by frame and with the target's median."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from vqvc.evaluation import metric
 from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, with_copies
 from vqvc.evaluation.metric import ByKind, Groups, Metric, by_name
 
-NATURAL_EACH = 5  # natural utterances per target speaker for the reference of pitch and pace
+NATURAL_EACH = 5  # natural utterances per target speaker, as reference for pitch and pace
 JUDGE = "pitch by Praat, range found in two passes"
 
 
 @dataclass(frozen=True)
 class PitchSummary:
-    """Pitch of one recording: median in Hz, range in semitones (5th to 95th percentile), share of voiced frames."""
+    """Pitch of a recording: median in Hz, range in semitones (5th to 95th percentile), share of voiced frames."""
 
     median_hz: float
     range_semitones: float
@@ -24,7 +24,7 @@ class PitchSummary:
 
 
 def pitch_summary(f0_hz: np.ndarray) -> PitchSummary:
-    """f0_hz: (T,) with NaN where unvoiced. Without voiced frames median and range are NaN."""
+    """Summarise a pitch track f0_hz (T,), NaN where unvoiced. Without voiced frames, median and range are NaN."""
     f0_hz = np.asarray(f0_hz, dtype=np.float64)
     voiced = f0_hz[np.isfinite(f0_hz)]
     if not len(voiced):
@@ -46,11 +46,13 @@ class PitchComparison:
 def compare_pitch(
     times_a_s: np.ndarray, f0_a_hz: np.ndarray, times_b_s: np.ndarray, f0_b_hz: np.ndarray
 ) -> PitchComparison:
-    """How track b follows track a, frame by frame (b is read at the nearest frame to each time of a).
+    """Compare pitch track b with track a at the times of a; b is read at the nearest frame.
 
-    shift: median difference in semitones; correlation: Pearson's, of log F0 where both are voiced; rmse: root mean square
-    difference in semitones after the mean difference is taken away (another speaker may lie higher); voicing_error: share of
-    frames where one is voiced and the other is not. Fewer than three common voiced frames give NaN for the first three.
+    shift_semitones: median difference. correlation: Pearson correlation of log F0 where both are voiced.
+    rmse_semitones: root mean square difference after the mean difference is subtracted, as another speaker may have
+        another mean.
+    voicing_error: share of frames that are voiced in one track only. With fewer than three common voiced frames, the
+    first three are NaN.
     """
     if not len(times_a_s) or not len(times_b_s):
         return PitchComparison(*[float("nan")] * 4)
@@ -73,8 +75,11 @@ def compare_pitch(
 
 
 def nuclei_per_second(samples: np.ndarray, sample_rate: int) -> float:
-    """Speaking rate as loudness peaks per second (after de Jong and Wempe 2009): a peak stands 2 dB above the dips around
-    it and at most 25 dB under the loudest, in the 300 to 3,300 Hz band smoothed over 50 ms. NaN under 0.2 s."""
+    """Speaking rate as loudness peaks per second (after de Jong & Wempe 2009); NaN for less than 0.2 s.
+
+    The loudness is that of the band from 300 to 3,300 Hz, smoothed over 50 ms. A peak is at least 2 dB above the dips
+    around it, and at most 25 dB below the loudest peak.
+    """
     from scipy.signal import butter, find_peaks, sosfiltfilt
 
     samples = np.asarray(samples, dtype=np.float64)
@@ -91,23 +96,29 @@ def nuclei_per_second(samples: np.ndarray, sample_rate: int) -> float:
 
 
 def natural_clips(clips: Sequence[EvaluationClip], store, seed: int = 0) -> list[EvaluationClip]:
-    """A few natural utterances of every target speaker that are none of ``clips``: what pitch and pace should be."""
+    """Choose NATURAL_EACH natural utterances of every target speaker that are not in ``clips``, as reference."""
     used = {clip.utt_id for clip in clips}
-    found, taken = [], Counter()
+    natural, counts = [], Counter()
     targets = {clip.target for clip in clips if clip.kind == "conversion"}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
-        if item.speaker in targets and item.utt_id not in used and taken[item.speaker] < NATURAL_EACH:
-            taken[item.speaker] += 1
-            found.append(
-                EvaluationClip(
-                    "natural", item.utt_id, item.speaker, item.speaker, item.text, "", store.waveform(item), True
-                )
+        if item.speaker in targets and item.utt_id not in used and counts[item.speaker] < NATURAL_EACH:
+            counts[item.speaker] += 1
+            clip = EvaluationClip(
+                kind="natural",
+                utt_id=item.utt_id,
+                speaker=item.speaker,
+                target=item.speaker,
+                text=item.text,
+                file="",
+                samples=store.waveform(item),
+                seen=True,
             )
-    return found
+            natural.append(clip)
+    return natural
 
 
 def add_pitch(clips: Sequence[EvaluationClip], sample_rate: int) -> None:
-    """Pitch track of every clip, once."""
+    """Store the pitch track of every clip in ``measured``, unless it is there already."""
     from vqvc.audio.pitch import f0
 
     for clip in clips:
@@ -118,9 +129,9 @@ def add_pitch(clips: Sequence[EvaluationClip], sample_rate: int) -> None:
 def measure(
     clips: Sequence[EvaluationClip], sample_rate: int, seed: int = 0, natural: Sequence[EvaluationClip] = ()
 ) -> ByKind:
-    """Pitch, voicing and pace of every kind, beside the source on the same timeline and the target speaker.
+    """Metrics of pitch, voicing and pace for each kind of recording.
 
-    natural: ``natural_clips``; without them the distance to the target's pitch is left out.
+    natural: from ``natural_clips``; without them, the distance to the target's pitch is left out.
     """
     add_pitch([*clips, *natural], sample_rate)
     source = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
@@ -128,50 +139,64 @@ def measure(
     medians = {name: _median_of([clip for clip in natural if clip.target == name]) for name in targets}
     result: ByKind = {}
     for kind, group in by_kind([*with_copies(clips), *natural]).items():
-        found = own_metrics(group, sample_rate, seed)
+        metrics = own_metrics(group, sample_rate, seed)
         if kind not in ("source", "natural"):
-            found += following_metrics(group, [_compare(source[clip.utt_id], clip) for clip in group], seed)
-            reached = [clip for clip in group if clip.target in medians]
-            if reached and kind != "reconstruction":
-                found.append(distance_to_target(reached, medians, seed))
-        result[kind] = by_name(found)
+            metrics += following_metrics(group, [_compare(source[clip.utt_id], clip) for clip in group], seed)
+            with_median = [clip for clip in group if clip.target in medians]
+            if with_median and kind != "reconstruction":
+                metrics.append(distance_to_target(with_median, medians, seed))
+        result[kind] = by_name(metrics)
     return result
 
 
 def own_metrics(group: Sequence[EvaluationClip], sample_rate: int, seed: int = 0) -> list[Metric]:
-    """Of recordings by themselves: median and range of pitch, voicing, pace."""
-    own = [pitch_summary(clip.measured["f0_hz"]) for clip in group]
+    """Metrics without a reference: median and range of pitch, voicing, pace."""
+    summaries = [pitch_summary(clip.measured["f0_hz"]) for clip in group]
+    medians = [summary.median_hz for summary in summaries]
+    ranges = [summary.range_semitones for summary in summaries]
+    voiced = [summary.voiced_share for summary in summaries]
     pace = [nuclei_per_second(clip.samples, sample_rate) for clip in group]
     facts = {"groups": Groups.of(group), "judge": JUDGE, "seed": seed}
+    median, spread = "median of voiced frames, mean over utterances", "5th to 95th percentile of voiced frames"
+    peaks = "loudness peaks per second (about one per syllable)"
     return [
-        metric.mean("median_pitch", [item.median_hz for item in own], unit="Hz", definition="median of voiced frames, mean over utterances", **facts),
-        metric.mean("pitch_range", [item.range_semitones for item in own], unit="semitones", definition="5th to 95th percentile of voiced frames", **facts),
-        metric.mean("voiced", [item.voiced_share for item in own], unit="%", scale=100.0, definition="share of frames with pitch", **facts),
-        metric.mean("pace", pace, unit="peaks/s", definition="loudness peaks per second (about one per syllable)", **facts),
-    ]  # fmt: skip
+        metric.mean("median_pitch", medians, unit="Hz", definition=median, **facts),
+        metric.mean("pitch_range", ranges, unit="semitones", definition=spread, **facts),
+        metric.mean("voiced", voiced, unit="%", scale=100.0, definition="share of frames with pitch", **facts),
+        metric.mean("pace", pace, unit="peaks/s", definition=peaks, **facts),
+    ]
 
 
 def following_metrics(
     group: Sequence[EvaluationClip], follow: Sequence[PitchComparison], seed: int = 0
 ) -> list[Metric]:
-    """How recordings follow the pitch of their sources; follow: one for each of ``group``."""
+    """Metrics of how recordings follow the pitch of their sources. follow: a comparison for each of ``group``."""
+    correlations = [comparison.correlation for comparison in follow]
+    differences = [comparison.rmse_semitones for comparison in follow]
+    errors = [comparison.voicing_error for comparison in follow]
     facts = {"groups": Groups.of(group), "judge": JUDGE, "seed": seed}
+    correlation = "of log pitch with the source's, both voiced"
     rmse = "root mean square difference from the source's pitch, mean difference taken away"
     voicing = "share of frames voiced in one of source and output only"
     return [
-        metric.mean("pitch_correlation", [item.correlation for item in follow], unit="-1 to 1", definition="of log pitch with the source's, both voiced", **facts),
-        metric.mean("pitch_rmse", [item.rmse_semitones for item in follow], unit="semitones", definition=rmse, **facts),
-        metric.mean("voicing_error", [item.voicing_error for item in follow], unit="%", scale=100.0, definition=voicing, **facts),
-    ]  # fmt: skip
+        metric.mean("pitch_correlation", correlations, unit="-1 to 1", definition=correlation, **facts),
+        metric.mean("pitch_rmse", differences, unit="semitones", definition=rmse, **facts),
+        metric.mean("voicing_error", errors, unit="%", scale=100.0, definition=voicing, **facts),
+    ]
 
 
 def distance_to_target(group: Sequence[EvaluationClip], medians: Mapping[str, float], seed: int = 0) -> Metric:
-    """How far the median pitch of recordings is from that of their target speakers; medians: in Hz."""
-    apart = [abs(12 * np.log2(_median_of([clip]) / medians[clip.target])) for clip in group]
+    """Distance of the median pitch of recordings from that of their target speakers. medians: in Hz, by speaker."""
+    semitones = [abs(12 * np.log2(_median_of([clip]) / medians[clip.target])) for clip in group]
     return metric.mean(
-        "pitch_to_voice", apart, Groups.of(group), unit="semitones", judge=JUDGE, seed=seed,
+        "pitch_to_voice",
+        semitones,
+        Groups.of(group),
+        unit="semitones",
         definition="from the clip's median pitch to that of the target speaker's natural speech",
-    )  # fmt: skip
+        judge=JUDGE,
+        seed=seed,
+    )
 
 
 def _median_of(group: Sequence[EvaluationClip]) -> float:

@@ -1,6 +1,6 @@
-"""Who is it, by a speaker encoder that knows nothing of this project: similarity, identification, equal error.
+"""Speaker similarity by a pretrained speaker encoder: cosine similarity, identification and equal error rates.
 
-Conversions, reconstructions and copies of the source stand beside natural speech.
+Conversions, reconstructions and copies of the source are compared with natural speech.
 """
 
 from collections import defaultdict
@@ -15,15 +15,16 @@ from vqvc.evaluation.evaluation_set import EvaluationClip, by_kind, order_of, wi
 from vqvc.evaluation.judges.speaker_encoders import SpeakerEncoder, centre
 from vqvc.evaluation.metric import ByKind, Groups, Metric, by_name
 
-ENROLLED = 15  # natural utterances of training per speaker from which its centre is made
-KEPT_ASIDE = 8  # others per speaker, of unseen sentences first, that are the natural reference
+ENROLLED = 15  # natural utterances per speaker whose embeddings are averaged to its centre, at most
+KEPT_ASIDE = 8  # other natural utterances per speaker for the reference, at most; held-out sentences are preferred
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A recording in an encoder's space, all vectors (D,) of unit length.
+    """The embedding of a recording.
 
-    target: the speaker it should be; speaker, utt_id: of its source; source: the source's own recording, None for natural speech.
+    embedding: (D,), of unit length. target: the speaker that it should sound like. speaker, utt_id: of its source.
+    source: (D,), the embedding of the source recording; None for natural speech.
     """
 
     embedding: np.ndarray
@@ -35,9 +36,9 @@ class Embedded:
 
 @dataclass(frozen=True)
 class EnrolledSpeakers:
-    """Natural speech of the speakers that may be named.
+    """Natural speech of the speakers among which recordings are identified.
 
-    centres: {speaker: (D,)} of enrolled utterances; natural: other natural utterances of these speakers, the reference.
+    centres: {speaker: (D,)}, of enrolled utterances. natural: other natural utterances of these speakers, as reference.
     """
 
     centres: Mapping[str, np.ndarray]
@@ -45,124 +46,157 @@ class EnrolledSpeakers:
 
     @classmethod
     def of(cls, enrolled: Mapping[str, Sequence[np.ndarray]], natural: Sequence[Embedded]) -> "EnrolledSpeakers":
-        """enrolled: {speaker: embeddings (D,) of utterances}."""
-        return cls({name: centre(found) for name, found in enrolled.items()}, natural)
+        """Compute the centres from the embeddings (D,) of the enrolled utterances of each speaker."""
+        return cls({name: centre(embeddings) for name, embeddings in enrolled.items()}, natural)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The speakers that may be named."""
+        """The speakers, in the order of ``scores``."""
         return tuple(self.centres)
 
     def among(self, names: Sequence[str]) -> "EnrolledSpeakers":
-        """The same with some of the speakers only."""
-        kept = set(names)
+        """Select some of the speakers."""
+        selected = set(names)
         return EnrolledSpeakers(
-            {name: vector for name, vector in self.centres.items() if name in kept},
-            [item for item in self.natural if item.target in kept],
+            {name: vector for name, vector in self.centres.items() if name in selected},
+            [item for item in self.natural if item.target in selected],
         )
 
     def scores(self, items: Sequence[Embedded]) -> np.ndarray:
-        """(N, V) cosine of every recording with every speaker's centre."""
+        """Cosine of N recordings with the centres of V speakers, (N, V)."""
         return np.stack([item.embedding for item in items]) @ np.stack(list(self.centres.values())).T
 
     def own(self, items: Sequence[Embedded]) -> np.ndarray:
-        """(N,) cosine with the centre of the target speaker."""
+        """Cosine of N recordings with the centre of their target speaker, (N,)."""
         return np.array([item.embedding @ self.centres[item.target] for item in items])
 
     def named(self, items: Sequence[Embedded]) -> list[str]:
-        """The speaker whose centre is nearest to each recording."""
+        """Identify each recording: the speaker whose centre has the highest cosine."""
         return [self.names[index] for index in self.scores(items).argmax(axis=1)]
 
 
 def named_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
-    """How often the target is the nearest of all speakers."""
-    right = [name == item.target for name, item in zip(speakers.named(items), items, strict=True)]
+    """The share of recordings that are identified as their target."""
+    is_target = [name == item.target for name, item in zip(speakers.named(items), items, strict=True)]
     return metric.share(
-        "named_target", right, Groups.of(items), seed=seed, judge=judge,
+        "named_target",
+        is_target,
+        Groups.of(items),
         definition=f"recordings nearest to the target speaker's centre among {len(speakers.names)} speakers",
-    )  # fmt: skip
+        judge=judge,
+        seed=seed,
+    )
 
 
 def similarity_to_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
-    """SECS: cosine with the centre of the target speaker's natural speech."""
+    """Speaker encoder cosine similarity (SECS): cosine with the centre of the target speaker."""
     return metric.mean(
-        "similarity_to_target", speakers.own(items), Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
+        "similarity_to_target",
+        speakers.own(items),
+        Groups.of(items),
+        unit="-1 to 1",
         definition="cosine with the centre of the target speaker's natural speech",
-    )  # fmt: skip
+        judge=judge,
+        seed=seed,
+    )
 
 
 def similarity_to_source(items: Sequence[Embedded], judge: str, seed: int = 0) -> Metric:
-    """Cosine with the source's own recording: what a conversion should leave behind."""
-    near = [item.embedding @ item.source for item in items]
+    """Cosine with the source recording; lower is better for a conversion."""
+    cosines = [item.embedding @ item.source for item in items]
     return metric.mean(
-        "similarity_to_source", near, Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
+        "similarity_to_source",
+        cosines,
+        Groups.of(items),
+        unit="-1 to 1",
         definition="cosine with the source's own recording, lower is better for a conversion",
-    )  # fmt: skip
+        judge=judge,
+        seed=seed,
+    )
 
 
 def similarity_to_others(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
-    """Cosine with the centres of the other speakers: what different speakers have."""
-    scores, names = speakers.scores(items), speakers.names
-    near = [
-        np.mean([row[n] for n, name in enumerate(names) if name != item.target])
-        for row, item in zip(scores, items, strict=True)
-    ]
+    """Mean cosine with the centres of the other speakers, a reference for the similarity of different speakers."""
+    names = np.array(speakers.names)
+    cosines = [np.mean(row[names != item.target]) for row, item in zip(speakers.scores(items), items, strict=True)]
     return metric.mean(
-        "similarity_to_others", near, Groups.of(items), unit="-1 to 1", seed=seed, judge=judge,
+        "similarity_to_others",
+        cosines,
+        Groups.of(items),
+        unit="-1 to 1",
         definition="mean cosine with the centres of the other speakers",
-    )  # fmt: skip
+        judge=judge,
+        seed=seed,
+    )
 
 
 def equal_error(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
-    """Verification as an attacker sees it: the target speaker's centre against all others (impostors)."""
+    """Speaker verification: equal error rate of the target speaker's centre against all other centres (impostors)."""
     scores, names = speakers.scores(items), np.array(speakers.names)
-    wanted = np.array([item.target for item in items])[:, None] == names
+    is_target = np.array([item.target for item in items])[:, None] == names
 
     def compute(index: np.ndarray) -> float:
-        return 100 * equal_error_rate(scores[index][wanted[index]], scores[index][~wanted[index]])
+        return 100 * equal_error_rate(scores[index][is_target[index]], scores[index][~is_target[index]])
 
     return metric.statistic(
-        "equal_error", compute, Groups.of(items), unit="%", seed=seed, judge=judge,
-        definition="equal error rate of the cosine with the target speaker's centre against the other speakers' centres, 0 best, 50 chance",
-    )  # fmt: skip
+        "equal_error",
+        compute,
+        Groups.of(items),
+        unit="%",
+        definition="equal error rate of the cosine with the target speaker's centre against the other speakers' "
+        "centres, 0 best, 50 chance",
+        judge=judge,
+        seed=seed,
+    )
 
 
 def equal_error_against_natural(
     items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
 ) -> Metric:
-    """Are they the target to the encoder? Equal error of natural speech of the target against ``items``: 50 is indistinguishable."""
+    """Equal error rate of natural speech of the targets against ``items``; 50 % if they cannot be told apart."""
     scores, natural = speakers.own(items), speakers.own(speakers.natural)
 
     def compute(index: np.ndarray) -> float:
         return 100 * equal_error_rate(natural, scores[index])
 
     return metric.statistic(
-        "equal_error_against_natural", compute, Groups.of(items), unit="%", seed=seed, judge=judge,
-        definition="equal error rate of natural speech of the target speakers against these recordings by the cosine with the "
-        "target speaker's centre; 50 or more: as natural speech",
-    )  # fmt: skip
+        "equal_error_against_natural",
+        compute,
+        Groups.of(items),
+        unit="%",
+        definition="equal error rate of natural speech of the target speakers against these recordings by the "
+        "cosine with the target speaker's centre; 50 or more: as natural speech",
+        judge=judge,
+        seed=seed,
+    )
 
 
 def way_to_target(items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> Metric:
-    """How far from the source to the target: 0 % the source's recording, 100 % the centre of the target.
+    """Position between the source recording (0 %) and the centre of the target (100 %), projected on the line between.
 
-    A third speaker, as far from either as they are from each other, is half the way.
+    A third speaker at equal distances from both is at 50 %.
     """
-    done = []
+    positions = []
     for item in items:
-        step = speakers.centres[item.target] - item.source
-        done.append((item.embedding - item.source) @ step / max(float(step @ step), 1e-12))
+        line = speakers.centres[item.target] - item.source
+        positions.append((item.embedding - item.source) @ line / max(float(line @ line), 1e-12))
     return metric.mean(
-        "way_to_target", done, Groups.of(items), unit="%", scale=100.0, seed=seed, judge=judge,
-        definition="share of the way from the source's own recording to the centre of the target speaker, along the line between them; "
-        "any third speaker has about 50",
-    )  # fmt: skip
+        "way_to_target",
+        positions,
+        Groups.of(items),
+        unit="%",
+        scale=100.0,
+        definition="share of the way from the source's own recording to the centre of the target speaker, along the "
+        "line between them; any third speaker has about 50",
+        judge=judge,
+        seed=seed,
+    )
 
 
 def conversion_metrics(
     items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
 ) -> list[Metric]:
-    """All measures of recordings that have a source and should be another speaker."""
+    """All metrics of conversions."""
     return [
         named_target(items, speakers, judge, seed),
         similarity_to_target(items, speakers, judge, seed),
@@ -176,12 +210,12 @@ def conversion_metrics(
 def reconstruction_metrics(
     items: Sequence[Embedded], speakers: EnrolledSpeakers, judge: str, seed: int = 0
 ) -> list[Metric]:
-    """The same for recordings that should be the source's own speaker: there is no way to go."""
+    """All metrics of reconstructions: those of conversions without ``way_to_target``, which needs another speaker."""
     return [item for item in conversion_metrics(items, speakers, judge, seed) if item.name != "way_to_target"]
 
 
 def natural_metrics(speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> list[Metric]:
-    """The reference: natural utterances of the speakers that were not enrolled."""
+    """All metrics of natural utterances that were not enrolled, as reference."""
     items = list(speakers.natural)
     return [
         named_target(items, speakers, judge, seed),
@@ -192,9 +226,10 @@ def natural_metrics(speakers: EnrolledSpeakers, judge: str, seed: int = 0) -> li
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
-    """Where misses equal false alarms: ``same`` scores should lie above ``different`` ones. 0 perfect, 0.5 chance.
+    """The equal error rate, at which misses and false alarms are equally frequent: 0 is perfect, 0.5 is chance.
 
-    Raises CorpusError when either side is empty.
+    same, different: scores of pairs of the same and of different speakers; ``same`` should be higher. The rate is
+    interpolated between thresholds. Raises CorpusError if either is empty.
     """
     same, different = np.sort(np.asarray(same, float)), np.sort(np.asarray(different, float))
     if not len(same) or not len(different):
@@ -206,12 +241,12 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
     if after == 0 or misses[after] == alarms[after]:
         return float((misses[after] + alarms[after]) / 2)
     gap_before, gap_after = alarms[after - 1] - misses[after - 1], misses[after] - alarms[after]
-    share = gap_before / (gap_before + gap_after)
-    return float(misses[after - 1] + share * (misses[after] - misses[after - 1]))
+    weight = gap_before / (gap_before + gap_after)
+    return float(misses[after - 1] + weight * (misses[after] - misses[after - 1]))
 
 
 def embed(clips: Sequence[EvaluationClip], encoder: SpeakerEncoder, sample_rate: int) -> None:
-    """Give every clip its embedding by ``encoder``, once."""
+    """Store the embedding of every clip by ``encoder`` in ``measured``, unless it is there already."""
     waiting = [clip for clip in clips if encoder.name not in clip.measured.get("embeddings", {})]
     if waiting:
         for clip, row in zip(waiting, encoder.embed([clip.samples for clip in waiting], sample_rate), strict=True):
@@ -219,29 +254,30 @@ def embed(clips: Sequence[EvaluationClip], encoder: SpeakerEncoder, sample_rate:
 
 
 def embedding(clip: EvaluationClip, encoder: SpeakerEncoder) -> np.ndarray:
-    """(D,) what ``embed`` gave a clip."""
+    """The embedding (D,) of a clip that ``embed`` stored."""
     return clip.measured["embeddings"][encoder.name]
 
 
 def enrol(store, names: Sequence[str], used: Sequence[str], encoder: SpeakerEncoder, seed: int = 0) -> EnrolledSpeakers:
-    """Centres and natural references of the speakers ``names``, of utterances that are not in ``used`` (utt_ids).
+    """Compute the centres and natural references of the speakers ``names``, without the utterances ``used`` (utt_ids).
 
-    A speaker with fewer than two such utterances is left out. Raises CorpusError when fewer than two are left.
+    A speaker with fewer than two other utterances is left out. Raises CorpusError if fewer than two speakers are left.
     """
-    forbidden, own = set(used), defaultdict(list)
+    speakers, excluded, available = set(names), set(used), defaultdict(list)
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
-        if item.speaker in set(names) and item.utt_id not in forbidden:
-            own[item.speaker].append(item)
+        if item.speaker in speakers and item.utt_id not in excluded:
+            available[item.speaker].append(item)
     enrolled, natural = {}, []
     for name in names:
-        aside = sorted(own[name], key=lambda item: item.subset == "train")[: min(KEPT_ASIDE, len(own[name]) // 2)]
-        kept = [item for item in own[name] if item not in aside][:ENROLLED]
-        if aside and kept:
-            vectors = encoder.embed([store.waveform(item) for item in kept + aside], store.sample_rate)
-            enrolled[name] = list(vectors[: len(kept)])
-            natural += [
-                Embedded(row, name, name, item.utt_id) for row, item in zip(vectors[len(kept) :], aside, strict=True)
-            ]
+        utterances = available[name]
+        held_out_first = sorted(utterances, key=lambda item: item.subset == "train")
+        reference = held_out_first[: min(KEPT_ASIDE, len(utterances) // 2)]
+        for_centre = [item for item in utterances if item not in reference][:ENROLLED]
+        if reference and for_centre:
+            vectors = encoder.embed([store.waveform(item) for item in for_centre + reference], store.sample_rate)
+            enrolled[name] = list(vectors[: len(for_centre)])
+            for vector, item in zip(vectors[len(for_centre) :], reference, strict=True):
+                natural.append(Embedded(vector, name, name, item.utt_id))
     if len(enrolled) < 2:
         raise CorpusError(
             "the speaker encoder needs at least two speakers with two natural utterances each that are not converted"
@@ -256,10 +292,10 @@ def measure(
     sample_rate: int,
     seed: int = 0,
 ) -> ByKind:
-    """By kind: who is named, similarity to target and source, the way between them, equal errors.
+    """All metrics of a speaker encoder, for each kind of recording. Raises CorpusError if there are none.
 
-    Speakers with plenty of speech are named among themselves, those with a handful of sentences among all. ``copy`` is
-    the source left as it is: what doing nothing gets.
+    Recordings whose target has more than a handful of sentences are identified among such speakers, the others among
+    all speakers. The kind ``copy`` is the source itself, as the baseline of converting nothing.
     """
     embed(clips, encoder, sample_rate)
     sources = {clip.utt_id: embedding(clip, encoder) for clip in clips if clip.kind == "source"}
@@ -280,13 +316,13 @@ def measure(
         if kind in ("source", "natural") or not items or len(among.names) < 2:
             continue
         metrics_of = reconstruction_metrics if kind == "reconstruction" else conversion_metrics
-        near = among if kind != "conversion_into_few" else reference_of(speakers, few)
-        result[kind] = by_name(metrics_of(items, near, encoder.recipe, seed))
+        enrolled = among if kind != "conversion_into_few" else reference_of(speakers, few)
+        result[kind] = by_name(metrics_of(items, enrolled, encoder.recipe, seed))
     if not result:
         raise CorpusError("the speaker encoder needs conversions into speakers with natural speech, and there are none")
     return result
 
 
 def reference_of(speakers: EnrolledSpeakers, names: set[str]) -> EnrolledSpeakers:
-    """All centres, natural references of ``names`` alone."""
+    """All centres, but natural references of the speakers ``names`` only."""
     return EnrolledSpeakers(speakers.centres, [item for item in speakers.natural if item.target in names])

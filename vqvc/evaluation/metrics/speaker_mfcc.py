@@ -1,4 +1,7 @@
-"""The evaluation's baseline on speakers: a closed-set identifier on MFCC, trained on natural speech. The post-filter can please it."""
+"""A baseline of speaker identification: a closed-set identifier on MFCC, trained on natural speech.
+
+It is no independent judge of conversions, since the post-filter sets the spectral statistics that it uses.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,9 +16,9 @@ from vqvc.evaluation.metric import ByKind, Groups, Metric, by_name
 from vqvc.evaluation.metrics.pitch import add_pitch
 from vqvc.evaluation.metrics.speaker import equal_error_rate
 
-SPEAKERS_KNOWN = 24  # speakers among which the identifier chooses, targets and sources included
-FITTED_ON = 15  # natural utterances per speaker on which it is fitted
-KEPT_ASIDE = 5  # natural utterances per speaker on which it is checked
+SPEAKERS_KNOWN = 24  # speakers of the identifier, including targets and sources
+FITTED_ON = 15  # natural utterances per speaker that it is fitted on, at most
+KEPT_ASIDE = 5  # natural utterances per speaker that it is checked on, at most
 RECIPE = (
     "linear discriminant analysis (scikit-learn, shrinkage by Ledoit and Wolf) on means and deviations of 20 MFCC and their "
     "differences over frames within 35 dB of the loudest, and median and spread of log pitch; trained on natural speech alone; a baseline: the post-filter sets what it reads"
@@ -23,7 +26,7 @@ RECIPE = (
 
 
 def speaker_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -> np.ndarray:
-    """(83,) float64: what ``RECIPE`` reads from one utterance. f0_hz: (T,) NaN where unvoiced."""
+    """The features of ``RECIPE`` for an utterance, (83,) float64. f0_hz: (T,), NaN where unvoiced."""
     from vqvc.audio.features import deltas, mfcc
     from vqvc.evaluation.metrics.spectrum import loud_frames
 
@@ -37,10 +40,13 @@ def speaker_features(samples: np.ndarray, sample_rate: int, f0_hz: np.ndarray) -
 
 
 class SpeakerIdentifier:
-    """Names the speaker of an utterance from ``speaker_features``; every known speaker is equally likely beforehand."""
+    """Identifies the speaker of an utterance from ``speaker_features``, with equal prior probabilities."""
 
     def __init__(self, features: np.ndarray, speakers: Sequence[str]):
-        """features: (U, D) of natural utterances; speakers: (U,) names. Raises CorpusError below two speakers."""
+        """Fit to features (U, D) of natural utterances by ``speakers`` (U,).
+
+        Raises CorpusError for fewer than two speakers, or fewer than two utterances of a speaker.
+        """
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
         names, counts = np.unique(np.asarray(speakers), return_counts=True)
@@ -60,17 +66,17 @@ class SpeakerIdentifier:
         return (features - self.mean) / self.deviation
 
     def names_of(self, features: np.ndarray) -> list[str]:
-        """(U, D) -> the likeliest speaker of each."""
+        """The most likely speaker for each row of features (U, D)."""
         return [str(name) for name in self.model.predict(self._scaled(features))]
 
     def similarities(self, features: np.ndarray, speaker: str) -> np.ndarray:
-        """(U, D) -> (U,) cosine, in the discriminant space, with the centre of ``speaker``'s natural speech."""
+        """Cosine in the discriminant space between features (U, D) and the centre of ``speaker``: (U,)."""
         projected, centre = self.model.transform(self._scaled(features)), self.centres[speaker]
         return projected @ centre / np.maximum(np.linalg.norm(projected, axis=1) * np.linalg.norm(centre), 1e-12)
 
 
 def confusion(wanted: Sequence[str], named: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """(len(names), len(names)) int: rows what was wanted, columns what was named."""
+    """Confusion matrix (len(names), len(names)) int64: rows are targets, columns are identified speakers."""
     place = {name: index for index, name in enumerate(names)}
     table = np.zeros((len(names), len(names)), dtype=np.int64)
     for one, other in zip(wanted, named, strict=True):
@@ -79,9 +85,9 @@ def confusion(wanted: Sequence[str], named: Sequence[str], names: Sequence[str])
 
 
 def measure(clips: Sequence[EvaluationClip], store, seed: int = 0, fitted: "Fitted | None" = None) -> ByKind:
-    """Whom an identifier that was trained on natural speech alone names, by kind; every clip is given its ``named``.
+    """Metrics of the identifier for each kind of recording; stores the identified speaker of a clip in ``measured``.
 
-    fitted: ``identifier`` of the same clips, made here when None.
+    fitted: the result of ``identifier`` for the same clips; computed when None.
     """
     add_pitch(clips, store.sample_rate)
     judge, checks, labels = fitted or identifier(clips, store, seed)
@@ -112,7 +118,7 @@ def _metrics(
     recipe: str,
     seed: int,
 ) -> list[Metric]:
-    """own: whether the source's speaker is the target, so that "named as the source" is no figure of its own."""
+    """The metrics of a group of clips. own: whether the target is the source's speaker, as for reconstructions."""
     groups, facts = Groups.of(group), {"judge": recipe, "seed": seed}
     target = np.array([clip.measured["named"] == clip.target for clip in group])
     source = np.array([clip.measured["named"] == clip.speaker for clip in group]) & ~target
@@ -131,7 +137,7 @@ def _metrics(
 
 
 def confusions(clips: Sequence[EvaluationClip]) -> dict[str, dict]:
-    """{kind: names, counts (rows: target, columns: named) and their definition} of clips that ``measure`` has named."""
+    """Confusion matrices by kind of the clips that ``measure`` has identified, as JSON: names, counts, definition."""
     result = {}
     for kind in ("source", "conversion"):
         group = [clip for clip in clips if clip.kind == kind and not clip.few and "named" in clip.measured]
@@ -163,7 +169,7 @@ def _equal_error(
 
 
 def clip_features(clip: EvaluationClip, sample_rate: int) -> np.ndarray:
-    """(D,) ``speaker_features`` of a clip, once."""
+    """``speaker_features`` (D,) of a clip, which are stored in ``measured``."""
     if "features" not in clip.measured:
         clip.measured["features"] = speaker_features(clip.samples, sample_rate, clip.measured["f0_hz"])
     return clip.measured["features"]
@@ -173,7 +179,10 @@ Fitted: TypeAlias = tuple[SpeakerIdentifier, np.ndarray, list[str]]
 
 
 def identifier(clips: Sequence[EvaluationClip], store, seed: int) -> Fitted:
-    """The judge, and features and speakers of natural utterances that it was not trained on."""
+    """Train the identifier: returns it, and features and speakers of natural utterances that it was not trained on.
+
+    Raises CorpusError if there are too few natural utterances.
+    """
     from vqvc.audio.pitch import f0
 
     used = {clip.utt_id for clip in clips}

@@ -1,4 +1,4 @@
-"""What the codes hold beside phones: probes for speaker and gender on code histograms."""
+"""Speaker and gender information in codes: probes on code histograms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,32 +11,38 @@ from vqvc.evaluation.metric import Metric
 from vqvc.evaluation.metrics.codes import histograms
 from vqvc.evaluation.probe import LabelledCodes
 
-MOST_PER_SPEAKER = 30  # training utterances per speaker on which the speaker probe is fitted
+MOST_PER_SPEAKER = 30  # training utterances per speaker that the speaker probe is fitted on, at most
 
 
 def speaker_probe(data: LabelledCodes, subsets: Sequence[str], what: str, seed: int = 0) -> Metric:
-    """How often a probe on code histograms names the speaker of a dev utterance. subsets: (U,) of each utterance."""
+    """The accuracy of a speaker classifier on code histograms of dev utterances.
+
+    subsets: (U,), of each utterance. what: the histograms, for the definition.
+    """
     rows = histograms(data.codes.astype(np.int64), data.offsets, data.codebook_size)
     subsets, speakers = np.asarray(subsets), np.asarray(data.speakers)
     train = _few_each(speakers, np.flatnonzero(subsets == "train"), seed)
     test = np.flatnonzero((subsets == "dev") & np.isin(speakers, speakers[train]))
-    found = probe(rows[train], speakers[train], rows[test], speakers[test])
-    low, high = mean_interval(found.right, seed)
+    result = probe(rows[train], speakers[train], rows[test], speakers[test])
+    low, high = mean_interval(result.right, seed)
     return Metric(
         "speaker_probe",
-        100 * found.accuracy,
+        100 * result.accuracy,
         "%",
         f"share of dev utterances (known speakers, unseen sentences) whose speaker a logistic regression on {what} names, "
         f"fitted on at most {MOST_PER_SPEAKER} training utterances per speaker; lower means less identity in the codes",
         interval=(100 * low, 100 * high),
-        chance=100 * found.chance,
-        speakers=found.classes,
-        n=len(found.right),
+        chance=100 * result.chance,
+        speakers=result.classes,
+        n=len(result.right),
     )
 
 
 def gender_probe(data: LabelledCodes, genders: Mapping[str, str], what: str, seed: int = 0) -> Metric:
-    """How often a probe on code histograms predicts the gender of a speaker that it was not fitted on."""
+    """The accuracy of a gender classifier on code histograms of speakers that it was not fitted on, in five folds.
+
+    genders: by speaker. what: the histograms, for the definition. Raises CorpusError for fewer than four speakers.
+    """
     speakers = np.asarray(data.speakers)
     known = _few_each(speakers, np.flatnonzero([genders.get(name, "") != "" for name in speakers]), seed)
     rows = histograms(data.codes.astype(np.int64), data.offsets, data.codebook_size)[known]
@@ -49,9 +55,9 @@ def gender_probe(data: LabelledCodes, genders: Mapping[str, str], what: str, see
         inside = np.isin(names, order[fold::5])
         if len(set(labels[~inside])) < 2:
             continue
-        found = probe(rows[~inside], labels[~inside], rows[inside], labels[inside])
+        result = probe(rows[~inside], labels[~inside], rows[inside], labels[inside])
         for name in order[fold::5]:
-            shares[name] = float(found.right[names[inside] == name].mean())
+            shares[name] = float(result.right[names[inside] == name].mean())
     low, high = mean_interval(list(shares.values()), seed)
     commonest = max(np.mean(labels == label) for label in set(labels))
     return Metric(
@@ -67,20 +73,23 @@ def gender_probe(data: LabelledCodes, genders: Mapping[str, str], what: str, see
 
 
 def _few_each(speakers: np.ndarray, candidates: np.ndarray, seed: int) -> np.ndarray:
-    """At most MOST_PER_SPEAKER of ``candidates`` for each speaker, drawn at random, in order."""
+    """Draw at most MOST_PER_SPEAKER of the indices ``candidates`` for each speaker; returns them sorted."""
     order = np.random.default_rng(seed).permutation(candidates)
-    taken: dict[str, int] = {}
-    kept = []
+    counts: dict[str, int] = {}
+    drawn = []
     for index in order:
-        taken[speakers[index]] = taken.get(speakers[index], 0) + 1
-        if taken[speakers[index]] <= MOST_PER_SPEAKER:
-            kept.append(index)
-    return np.sort(np.array(kept, dtype=np.int64))
+        counts[speakers[index]] = counts.get(speakers[index], 0) + 1
+        if counts[speakers[index]] <= MOST_PER_SPEAKER:
+            drawn.append(index)
+    return np.sort(np.array(drawn, dtype=np.int64))
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How well a label can be predicted from the codes: right answers per utterance (U,) bool, and what chance gives."""
+    """The result of a probe.
+
+    right: (U,) bool, which predictions are correct. chance: the accuracy of guessing. classes: how many there are.
+    """
 
     right: np.ndarray
     chance: float
@@ -92,9 +101,10 @@ class ProbeResult:
 
 
 def probe(train: np.ndarray, train_labels: Sequence[str], test: np.ndarray, test_labels: Sequence[str]) -> ProbeResult:
-    """Logistic regression on square roots of code histograms (U, K): fitted on ``train``, scored on ``test``.
+    """Fit a logistic regression to square roots of code histograms ``train`` (U, K), and score it on ``test``.
 
-    chance: what always answering the commonest training label gets on ``test``. Raises CorpusError below two classes.
+    The chance level is the accuracy of always predicting the most frequent training label. Raises CorpusError for fewer
+    than two classes.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

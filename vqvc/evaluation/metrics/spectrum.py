@@ -1,4 +1,4 @@
-"""Mel-cepstral distortion: how far a spectrum is from that of natural speech."""
+"""Mel-cepstral distortion (Kubichek 1993) between synthesized and natural speech."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ MCD_RECIPE = (
 
 
 def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, 24) float64 mel-cepstra of ``MCD_RECIPE``, quiet frames left out. Raises AudioError for silence.
+    """Mel-cepstra (T, 24) float64 as in ``MCD_RECIPE``, without quiet frames. Raises AudioError for silence.
 
-    Scaled so that log amplitude = c0 + sum_m c_m cos(m w): the distortion of two frames is then the root mean square
-    difference of their (smoothed, mel-warped) spectra in dB.
+    They are scaled so that log amplitude = c0 + sum_m c_m cos(m w). The distortion of two frames is then the root mean
+    square difference of their smoothed, mel-warped spectra in dB.
     """
     import librosa
 
@@ -46,7 +46,10 @@ def mel_cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def loud_frames(samples: np.ndarray, hop_length: int, count: int, below_db: float) -> np.ndarray:
-    """(count,) bool: frames of ``hop_length`` whose energy is within ``below_db`` of the loudest; all of them in silence."""
+    """Which frames have an energy within ``below_db`` of the loudest, (count,) bool; all of them for silence.
+
+    samples: (T,). hop_length: samples per frame. count: of frames.
+    """
     padded = np.zeros(count * hop_length)
     padded[: len(samples)] = samples[: len(padded)]
     energy = (padded.reshape(count, hop_length) ** 2).mean(axis=1)
@@ -54,7 +57,7 @@ def loud_frames(samples: np.ndarray, hop_length: int, count: int, below_db: floa
 
 
 def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest monotonic path between frames (T1, D) and (T2, D), Euclidean: two index arrays of equal length."""
+    """Align frames (T1, D) and (T2, D) by dynamic time warping with Euclidean distances: two index arrays."""
     import librosa
 
     _, path = librosa.sequence.dtw(X=one.T, Y=other.T, metric="euclidean")
@@ -62,32 +65,36 @@ def warp(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cepstral_distortion(one: np.ndarray, other: np.ndarray) -> float:
-    """Mel-cepstral distortion in dB of cepstra (T1, M) and (T2, M), aligned by ``warp``."""
+    """Mel-cepstral distortion in dB of cepstra (T1, M) and (T2, M), which are aligned by ``warp``."""
     left, right = warp(one, other)
     squares = ((one[left] - other[right]) ** 2).sum(axis=1)
     return float((10 / np.log(10) * np.sqrt(2 * squares)).mean())
 
 
 def measure(clips: Sequence[EvaluationClip], store, seed: int = 0) -> ByKind:
-    """Mel-cepstral distortion to natural parallel speech of the target, and of reconstructions to their source."""
+    """Distortion of conversions from natural parallel speech of the target, and of reconstructions from their source.
+
+    Raises CorpusError if there are neither reconstructions nor parallel sentences.
+    """
     rate = store.sample_rate
     source = {clip.utt_id: mel_cepstra(clip.samples, rate) for clip in clips if clip.kind == "source"}
     result: ByKind = {}
     rebuilt = [clip for clip in clips if clip.kind == "reconstruction"]
     if rebuilt:
-        apart = [cepstral_distortion(mel_cepstra(clip.samples, rate), source[clip.utt_id]) for clip in rebuilt]
+        distortions = [cepstral_distortion(mel_cepstra(clip.samples, rate), source[clip.utt_id]) for clip in rebuilt]
         what = "mel-cepstral distortion to the source itself"
-        result["reconstruction"] = by_name([_distortion("distortion_to_source", apart, rebuilt, what, seed)])
+        result["reconstruction"] = by_name([_distortion("distortion_to_source", distortions, rebuilt, what, seed)])
     converted, copied, group = [], [], []
-    for index, wanted in parallel(store, clips).items():
-        natural = mel_cepstra(store.waveform(wanted), rate)
+    for index, utterance in parallel(store, clips).items():
+        natural = mel_cepstra(store.waveform(utterance), rate)
         group.append(clips[index])
         converted.append(cepstral_distortion(mel_cepstra(clips[index].samples, rate), natural))
         copied.append(cepstral_distortion(source[clips[index].utt_id], natural))
     if group:
         what = "mel-cepstral distortion to the target reading the same sentence"
-        for kind, apart, more in (("conversion", converted, ""), ("copy", copied, "the source left as it is; ")):
-            result[kind] = by_name([_distortion("distortion_to_target", apart, group, more + what, seed)])
+        result["conversion"] = by_name([_distortion("distortion_to_target", converted, group, what, seed)])
+        unchanged = f"the source left as it is; {what}"
+        result["copy"] = by_name([_distortion("distortion_to_target", copied, group, unchanged, seed)])
     if not result:
         raise CorpusError(
             "distortion needs reconstructions of known speakers or parallel sentences, and there are none"
@@ -95,5 +102,7 @@ def measure(clips: Sequence[EvaluationClip], store, seed: int = 0) -> ByKind:
     return result
 
 
-def _distortion(name: str, apart: Sequence[float], clips: Sequence[EvaluationClip], what: str, seed: int) -> Metric:
-    return metric.mean(name, apart, Groups.of(clips), unit="dB", definition=what, judge=MCD_RECIPE, seed=seed)
+def _distortion(
+    name: str, distortions: Sequence[float], clips: Sequence[EvaluationClip], what: str, seed: int
+) -> Metric:
+    return metric.mean(name, distortions, Groups.of(clips), unit="dB", definition=what, judge=MCD_RECIPE, seed=seed)

@@ -1,4 +1,4 @@
-"""Do the words survive? A recogniser transcribes every recording; jiwer counts the errors, beside natural speech."""
+"""Word and character error rates: a recogniser transcribes every recording, and jiwer counts the errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NAMES = {"word": "word_error", "character": "character_error"}
 
 @dataclass(frozen=True)
 class Errors:
-    """Edits and reference lengths of each utterance, (U,) each: the rate is sum(edits) / sum(lengths)."""
+    """Edits and reference lengths of each utterance, (U,) each. The error rate is sum(edits) / sum(lengths)."""
 
     edits: np.ndarray
     lengths: np.ndarray
@@ -33,10 +33,10 @@ def count_errors(
     unit: str = "word",
     normalise: Callable[[str], str] = plain_words,
 ) -> Errors:
-    """Insertions, deletions and substitutions of words or characters (``unit``), per utterance, by jiwer.
+    """Count insertions, deletions and substitutions of words or characters (``unit``) per utterance, with jiwer.
 
-    normalise: what both sides go through. Utterances whose reference holds no word are left out. Raises CorpusError when
-    none is left: the rate of nothing is not defined.
+    normalise: applied to references and transcripts. Utterances without a word in the reference are left out. Raises
+    CorpusError if none is left.
     """
     jiwer = extras.load("jiwer", "evaluate")
     process = jiwer.process_words if unit == "word" else jiwer.process_characters
@@ -64,42 +64,55 @@ def error_rate(
     definition: str,
     seed: int = 0,
 ) -> Metric:
-    """Errors in words or characters (``unit``) of recordings whose references hold a word, in %.
+    """Error rate in words or characters (``unit``), in %, over the recordings with a word in the reference.
 
-    references and answers, (N,) each, are normalised already. Raises CorpusError when no reference holds a word.
+    references, answers: (N,) each, normalised. Raises CorpusError if no reference has a word.
     """
-    kept = [index for index, reference in enumerate(references) if reference]
-    found = count_errors(
-        [references[index] for index in kept], [answers[index] for index in kept], unit, normalise=lambda text: text
+    with_words = [index for index, reference in enumerate(references) if reference]
+    errors = count_errors(
+        [references[index] for index in with_words],
+        [answers[index] for index in with_words],
+        unit,
+        normalise=lambda text: text,
     )
-    own = Groups(tuple(groups.speakers[index] for index in kept), tuple(groups.sentences[index] for index in kept))
+    scored_groups = Groups(
+        tuple(groups.speakers[index] for index in with_words), tuple(groups.sentences[index] for index in with_words)
+    )
     return metric.ratio(
-        name, found.edits, found.lengths, own, unit="%", scale=100.0, seed=seed, definition=definition, judge=judge
+        name,
+        errors.edits,
+        errors.lengths,
+        scored_groups,
+        unit="%",
+        scale=100.0,
+        definition=definition,
+        judge=judge,
+        seed=seed,
     )
 
 
 def transcribe(clips: Sequence[EvaluationClip], recogniser: Recogniser, sample_rate: int) -> None:
-    """Give every clip its transcript, once."""
+    """Store the transcript of every clip in ``measured``, unless it is there already."""
     for clip in clips:
         if "transcript" not in clip.measured:
             clip.measured["transcript"] = recogniser.words(clip.samples, sample_rate)
 
 
 def measure(clips: Sequence[EvaluationClip], recogniser: Recogniser, sample_rate: int, seed: int = 0) -> ByKind:
-    """Word and character error of a recogniser's transcripts, by kind; the source is natural speech.
+    """Word and character error rates by a recogniser for each kind of recording; ``source`` is natural speech.
 
-    Recordings without a text count in ``words_changed`` alone: against the same recogniser's transcript of the source.
-    Raises CorpusError when there is neither a text nor a source in which a word is recognised.
+    ``words_changed`` compares with the recogniser's transcript of the source instead of the text, and includes
+    recordings without a text. Raises CorpusError if there is neither a text nor a source in which a word is recognised.
     """
     transcribe(clips, recogniser, sample_rate)
     source = {clip.utt_id: clip.measured["transcript"] for clip in clips if clip.kind == "source"}
     result: ByKind = {}
     for kind, group in by_kind(clips, sources_apart=True).items():
-        found = _errors(group, recogniser, seed)
+        metrics = _errors(group, recogniser, seed)
         if not kind.startswith("source"):
-            found += _changes(group, source, recogniser, seed)
-        if found:
-            result[kind] = by_name(found)
+            metrics += _changes(group, source, recogniser, seed)
+        if metrics:
+            result[kind] = by_name(metrics)
     if not result:
         raise CorpusError("word error needs transcripts: none of the chosen utterances has a text")
     return result
@@ -112,11 +125,18 @@ def _errors(group: Sequence[EvaluationClip], recogniser: Recogniser, seed: int) 
     answers = [recogniser.normalise(clip.measured["transcript"]) for clip in group]
     return [
         error_rate(
-            name, texts, answers, Groups.of(group), unit=unit, judge=recogniser.recipe, seed=seed,
-            definition=f"insertions, deletions and substitutions of {unit}s over {unit}s of the transcript, by jiwer, summed over utterances",
+            name,
+            texts,
+            answers,
+            Groups.of(group),
+            unit=unit,
+            definition=f"insertions, deletions and substitutions of {unit}s over {unit}s of the transcript, by jiwer, "
+            "summed over utterances",
+            judge=recogniser.recipe,
+            seed=seed,
         )
         for unit, name in NAMES.items()
-    ]  # fmt: skip
+    ]
 
 
 def _changes(
@@ -126,10 +146,15 @@ def _changes(
     if not any(before):
         return []
     after = [recogniser.normalise(clip.measured["transcript"]) for clip in group]
-    return [
-        error_rate(
-            "words_changed", before, after, Groups.of(group), unit="word", judge=recogniser.recipe, seed=seed,
-            definition="insertions, deletions and substitutions of words over the words of the same recogniser's transcript of "
-            "the natural source, which needs no text",
-        )
-    ]  # fmt: skip
+    changed = error_rate(
+        "words_changed",
+        before,
+        after,
+        Groups.of(group),
+        unit="word",
+        definition="insertions, deletions and substitutions of words over the words of the same recogniser's "
+        "transcript of the natural source, which needs no text",
+        judge=recogniser.recipe,
+        seed=seed,
+    )
+    return [changed]
