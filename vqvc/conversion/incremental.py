@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vqvc.conversion.encoding import device_of
 from vqvc.conversion.voice_file import EnrolledVoice
+from vqvc.engine.cpu.convolution import compiled
 from vqvc.errors import UsageError
 from vqvc.nn.convolution import Convolution
 from vqvc.nn.encoder import ContextBlock, Encoder
@@ -61,11 +62,8 @@ class EncoderStream:
     def __init__(self, model: VQVAE) -> None:
         require_streamable(model)
         self.quantizer = model.quantizer
-        encoder: Encoder = copy.deepcopy(model.encoder)
-        for module in encoder.modules():
-            if isinstance(module, Convolution):
-                module.to(working_dtype(model.config.precision, device_of(model)))
-        self.encoder = encoder
+        dtype = working_dtype(model.config.precision, device_of(model))
+        self.encoder = encoder = _for_blocks(model.encoder, dtype, device_of(model))
         self.strided = [ConvolutionStream(layer) for layer in encoder.strided]
         self.context = [ResidualStream(block.dilated, _mixing(block)) for block in encoder.context]
 
@@ -129,13 +127,14 @@ class ConditionerStream:
     """Codes' vectors with contours (1, D, t) -> frames (1, t', C) for one speaker: ``Conditioner``."""
 
     def __init__(self, model: VQVAE, speaker: int | EnrolledVoice) -> None:
-        self.conditioner = model.conditioning
+        self.conditioner = _for_blocks(model.conditioning, torch.float32, device_of(model))
         known = isinstance(speaker, int)
         vector = self.conditioner.speaker.weight[speaker] if known else speaker.vector
         self.vector = vector.detach().to(self.conditioner.speaker.weight)[None]
         adaptation = None if known else speaker.adaptation
         with torch.no_grad():
-            self.blocks = [ResidualStream(block) for block in self.conditioner.adapted(adaptation)]
+            blocks = model.conditioning.adapted(adaptation)
+            self.blocks = [ResidualStream(_for_blocks(block, torch.float32, device_of(model))) for block in blocks]
 
     def push(self, z_q: Tensor, last: bool = False) -> Tensor:
         """The frames that ``z_q`` completes."""
@@ -161,6 +160,17 @@ def encoder_look_ahead(encoder: Encoder, hop: int) -> int:
         strided += layer.padding[1] * step
         step *= layer.stride
     return strided + encoder.context_codes * hop
+
+
+def _for_blocks(module: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A copy of a module on ``device`` whose convolutions work in ``dtype`` and, on a CPU, are compiled for short inputs."""
+    if device.type == "cpu":
+        return compiled(module, dtype)
+    made = copy.deepcopy(module)
+    for part in made.modules():
+        if isinstance(part, Convolution):
+            part.to(dtype)
+    return made
 
 
 def _mixing(block: ContextBlock) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,80 @@
+"""``nn.convolution.Convolution`` by the CPU's compiled products: for the few frames at a time of a stream.
+
+A window lies in the input as it is, since channels come last, so that ``product`` reads it there and nothing is copied together.
+PyTorch takes longer to prepare such a product than to make it, and copies the weights each time it does so in bfloat16.
+"""
+
+import copy
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor, nn
+
+from vqvc.engine.cpu import blocks, tiles, vectors
+from vqvc.engine.cpu.blocks import COLUMNS, HAS_BFLOAT16, aligned, empty, pack, padded, product, put
+from vqvc.nn.compiled import kept
+from vqvc.nn.convolution import Convolution
+
+# see ``kernels.COMPILED_IN``
+COMPILED_IN = zlib.crc32(b"".join(Path(part.__file__).read_bytes() for part in (blocks, tiles, vectors)))
+
+
+@kept
+@njit(nogil=True, error_model="numpy")
+def convolve(x, rounded, places, step, inner, weight, bias, made, version=COMPILED_IN):
+    """made (F, columns) of the inputs x, flat: window i has a part of ``inner`` numbers from each of ``places`` + i * step on.
+
+    rounded: as ``weight``, where the inputs are laid out for it; longer than x by what a part is padded with.
+    """
+    for i in range(len(x)):
+        put(rounded, i, x[i])
+    for i in range(len(x), len(rounded)):
+        put(rounded, i, np.float32(0.0))
+    frames, columns = made.shape
+    product(frames, rounded, places, step, weight, 0, inner, columns, bias, 0, 0, made.reshape(-1), 0, columns)
+
+
+class CompiledConvolution(Convolution):
+    """A convolution with the weights of another, for float32 inputs on a CPU and without gradient.
+
+    dtype: of the products; bfloat16 becomes float32 where compiled code lacks them.
+    """
+
+    def __init__(self, layer: Convolution, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.stride, self.taps, self.dilation = layer.stride, layer.taps, layer.dilation
+        self.weight, self.bias = layer.weight, layer.bias
+        unit = "avx512" if dtype == torch.bfloat16 and HAS_BFLOAT16 else "floats"
+        self.narrow = np.uint16 if unit == "avx512" else np.float32
+        weight = layer.weight.detach().float().numpy().T  # (taps * C_in, C_out)
+        parts = [weight] if self.stride > 1 else np.split(weight, self.taps)
+        channels = len(weight) // self.taps
+        self.inner, self.columns = padded(len(parts[0])), padded(weight.shape[1], COLUMNS)
+        self.step, self.places = self.stride * channels, np.arange(len(parts)) * self.dilation * channels
+        self.packed = pack(parts, self.inner, unit)
+        self.start = aligned(np.pad(layer.bias.detach().float().numpy(), (0, self.columns - weight.shape[1])))
+
+    def valid(self, padded: Tensor) -> Tensor:
+        """See ``Convolution.valid``; padded (1, T, C_in)."""
+        window = 2 * self.stride if self.stride > 1 else 2 * self.reach + 1
+        frames = max((padded.shape[1] - window) // self.stride + 1, 0)
+        x = padded.contiguous().numpy().reshape(-1)
+        made = np.empty((frames, self.columns), np.float32)
+        convolve(
+            x, empty(len(x) + self.inner, self.narrow), self.places, self.step, self.inner, self.packed, self.start, made
+        )
+        return torch.from_numpy(made[None, :, : len(self.weight)])
+
+
+def compiled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a module on a CPU whose convolutions are ``CompiledConvolution``."""
+    if isinstance(module, Convolution):
+        return CompiledConvolution(module, dtype)
+    made = copy.copy(module)
+    made._modules = {
+        name: None if child is None else compiled(child, dtype) for name, child in module._modules.items()
+    }
+    return made
