@@ -56,14 +56,13 @@ class ResidualStream:
 class EncoderStream:
     """Samples (t,) at the level of training -> codes (t',) int64: ``VQVAE.encode`` of a model that reads the waveform.
 
-    Works in the precision of ``encoding.encode``, to which the weights are rounded once. Raises UsageError for other models.
+    Raises UsageError for other models.
     """
 
     def __init__(self, model: VQVAE) -> None:
         require_streamable(model)
-        self.quantizer = model.quantizer
-        dtype = working_dtype(model.config.precision, device_of(model))
-        self.encoder = encoder = _for_blocks(model.encoder, dtype, device_of(model))
+        self.quantizer, self.encoder = model.quantizer, model.encoder
+        encoder: Encoder = model.encoder
         self.strided = [ConvolutionStream(layer) for layer in encoder.strided]
         self.context = [ResidualStream(block.dilated, _mixing(block)) for block in encoder.context]
 
@@ -127,14 +126,13 @@ class ConditionerStream:
     """Codes' vectors with contours (1, D, t) -> frames (1, t', C) for one speaker: ``Conditioner``."""
 
     def __init__(self, model: VQVAE, speaker: int | EnrolledVoice) -> None:
-        self.conditioner = _for_blocks(model.conditioning, torch.float32, device_of(model))
+        self.conditioner = model.conditioning
         known = isinstance(speaker, int)
         vector = self.conditioner.speaker.weight[speaker] if known else speaker.vector
         self.vector = vector.detach().to(self.conditioner.speaker.weight)[None]
         adaptation = None if known else speaker.adaptation
         with torch.no_grad():
-            blocks = model.conditioning.adapted(adaptation)
-            self.blocks = [ResidualStream(_for_blocks(block, torch.float32, device_of(model))) for block in blocks]
+            self.blocks = [ResidualStream(block) for block in self.conditioner.adapted(adaptation)]
 
     def push(self, z_q: Tensor, last: bool = False) -> Tensor:
         """The frames that ``z_q`` completes."""
@@ -142,6 +140,21 @@ class ConditionerStream:
         for block in self.blocks:
             x = block.push(x, last)
         return x
+
+
+def for_blocks(model: VQVAE) -> VQVAE:
+    """The model for few frames at a time: on a CPU, its layers but for the WaveNet's are compiled; weights are shared.
+
+    The encoder's are rounded once to the precision in which ``encoding.encode`` works.
+    """
+    device, made = device_of(model), copy.copy(model)
+    made._modules = dict(model._modules)
+    for name in ("encoder", "conditioning", "prediction", "mel_head"):
+        dtype = working_dtype(model.config.precision, device) if name == "encoder" else torch.float32
+        if made._modules.get(name) is not None:
+            part = made._modules[name]
+            made._modules[name] = compiled(part, dtype) if device.type == "cpu" else _rounded(part, dtype)
+    return made
 
 
 def require_streamable(model: VQVAE) -> None:
@@ -162,10 +175,8 @@ def encoder_look_ahead(encoder: Encoder, hop: int) -> int:
     return strided + encoder.context_codes * hop
 
 
-def _for_blocks(module: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """A copy of a module on ``device`` whose convolutions work in ``dtype`` and, on a CPU, are compiled for short inputs."""
-    if device.type == "cpu":
-        return compiled(module, dtype)
+def _rounded(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy whose convolutions work in ``dtype``."""
     made = copy.deepcopy(module)
     for part in made.modules():
         if isinstance(part, Convolution):

@@ -38,15 +38,16 @@ def convolve(x, rounded, places, step, inner, weight, bias, made, version=COMPIL
 
 
 class CompiledConvolution(Convolution):
-    """A convolution with the weights of another, for float32 inputs on a CPU and without gradient.
+    """A convolution with the weights of another, or a linear layer's, for a batch of one, float32, on a CPU and without gradient.
 
     dtype: of the products; bfloat16 becomes float32 where compiled code lacks them.
     """
 
-    def __init__(self, layer: Convolution, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Convolution | nn.Linear, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
-        self.stride, self.taps, self.dilation = layer.stride, layer.taps, layer.dilation
-        self.weight, self.bias = layer.weight, layer.bias
+        windows = (layer.stride, layer.taps, layer.dilation) if isinstance(layer, Convolution) else (1, 1, 1)
+        self.stride, self.taps, self.dilation = windows
+        self.weight, self.bias, self.dtype = layer.weight, layer.bias, dtype
         unit = "avx512" if dtype == torch.bfloat16 and HAS_BFLOAT16 else "floats"
         self.narrow = np.uint16 if unit == "avx512" else np.float32
         weight = layer.weight.detach().float().numpy().T  # (taps * C_in, C_out)
@@ -57,24 +58,24 @@ class CompiledConvolution(Convolution):
         self.packed = pack(parts, self.inner, unit)
         self.start = aligned(np.pad(layer.bias.detach().float().numpy(), (0, self.columns - weight.shape[1])))
 
+    def with_weights(self, weight: Tensor, bias: Tensor) -> "CompiledConvolution":
+        """See ``Convolution.with_weights``."""
+        return CompiledConvolution(super().with_weights(weight, bias), self.dtype)
+
     def valid(self, padded: Tensor) -> Tensor:
-        """See ``Convolution.valid``; padded (1, T, C_in)."""
+        """See ``Convolution.valid``: (1, T, C_in) -> (1, T', C_out)."""
         window = 2 * self.stride if self.stride > 1 else 2 * self.reach + 1
         frames = max((padded.shape[1] - window) // self.stride + 1, 0)
         x = padded.contiguous().numpy().reshape(-1)
-        made = np.empty((frames, self.columns), np.float32)
-        convolve(
-            x, empty(len(x) + self.inner, self.narrow), self.places, self.step, self.inner, self.packed, self.start, made
-        )
+        rounded, made = empty(len(x) + self.inner, self.narrow), np.empty((frames, self.columns), np.float32)
+        convolve(x, rounded, self.places, self.step, self.inner, self.packed, self.start, made)
         return torch.from_numpy(made[None, :, : len(self.weight)])
 
 
 def compiled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of a module on a CPU whose convolutions are ``CompiledConvolution``."""
-    if isinstance(module, Convolution):
+    """A copy of a module on a CPU, or of a part, whose convolutions and linear layers are ``CompiledConvolution``."""
+    if isinstance(module, (Convolution, nn.Linear)):
         return CompiledConvolution(module, dtype)
     made = copy.copy(module)
-    made._modules = {
-        name: None if child is None else compiled(child, dtype) for name, child in module._modules.items()
-    }
+    made._modules = {name: None if child is None else compiled(child, dtype) for name, child in module._modules.items()}
     return made
