@@ -42,15 +42,19 @@ class ResidualStream:
     """x + after(dilated(relu(x))): inputs (1, t, C) -> outputs (1, t', C), ``dilated.reach`` later."""
 
     def __init__(self, dilated: Convolution, after: Callable[[Tensor], Tensor] = lambda y: y) -> None:
-        self.dilated, self.after = ConvolutionStream(dilated), after
-        self.waiting = dilated.weight.new_zeros(1, 0, dilated.weight.shape[0])
+        self.dilated, self.after = dilated, after
+        self.held = dilated.weight.new_zeros(1, dilated.reach, len(dilated.weight))
 
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The outputs that ``x`` completes."""
-        made = self.dilated.push(torch.relu(x), last)
-        waiting = torch.cat([self.waiting, x], dim=1)
-        self.waiting = waiting[:, made.shape[1] :]
-        return waiting[:, : made.shape[1]] + self.after(made)
+        reach = self.dilated.reach
+        held = torch.cat([self.held, x], dim=1)
+        if last:
+            held = nn.functional.pad(held, (0, 0, 0, reach))
+        made = self.after(self.dilated.valid(torch.relu(held)))
+        count = made.shape[1]
+        self.held = held[:, count:]
+        return held[:, reach : reach + count] + made
 
 
 class EncoderStream:

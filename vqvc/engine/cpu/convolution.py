@@ -14,7 +14,7 @@ from numba import njit
 from torch import Tensor, nn
 
 from vqvc.engine.cpu import blocks, tiles, vectors
-from vqvc.engine.cpu.blocks import COLUMNS, HAS_BFLOAT16, aligned, empty, pack, padded, product, put
+from vqvc.engine.cpu.blocks import COLUMNS, HAS_BFLOAT16, aligned, pack, padded, product, put
 from vqvc.nn.compiled import kept
 from vqvc.nn.convolution import Convolution
 
@@ -52,11 +52,14 @@ class CompiledConvolution(Convolution):
         self.narrow = np.uint16 if unit == "avx512" else np.float32
         weight = layer.weight.detach().float().numpy().T  # (taps * C_in, C_out)
         parts = [weight] if self.stride > 1 else np.split(weight, self.taps)
-        channels = len(weight) // self.taps
-        self.inner, self.columns = padded(len(parts[0])), padded(weight.shape[1], COLUMNS)
+        channels, self.outputs = len(weight) // self.taps, weight.shape[1]
+        self.window = (
+            self.taps if self.stride > 1 else 2 * self.reach + 1
+        )  # inputs from the first to the last of an output
+        self.inner, self.columns = padded(len(parts[0])), padded(self.outputs, COLUMNS)
         self.step, self.places = self.stride * channels, np.arange(len(parts)) * self.dilation * channels
         self.packed = pack(parts, self.inner, unit)
-        self.start = aligned(np.pad(layer.bias.detach().float().numpy(), (0, self.columns - weight.shape[1])))
+        self.start = aligned(np.pad(layer.bias.detach().float().numpy(), (0, self.columns - self.outputs)))
 
     def with_weights(self, weight: Tensor, bias: Tensor) -> "CompiledConvolution":
         """See ``Convolution.with_weights``."""
@@ -64,12 +67,11 @@ class CompiledConvolution(Convolution):
 
     def valid(self, padded: Tensor) -> Tensor:
         """See ``Convolution.valid``: (1, T, C_in) -> (1, T', C_out)."""
-        window = 2 * self.stride if self.stride > 1 else 2 * self.reach + 1
-        frames = max((padded.shape[1] - window) // self.stride + 1, 0)
+        frames = max((padded.shape[1] - self.window) // self.stride + 1, 0)
         x = padded.contiguous().numpy().reshape(-1)
-        rounded, made = empty(len(x) + self.inner, self.narrow), np.empty((frames, self.columns), np.float32)
+        rounded, made = np.empty(len(x) + self.inner, self.narrow), np.empty((frames, self.columns), np.float32)
         convolve(x, rounded, self.places, self.step, self.inner, self.packed, self.start, made)
-        return torch.from_numpy(made[None, :, : len(self.weight)])
+        return torch.from_numpy(made[None, :, : self.outputs])
 
 
 def compiled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
