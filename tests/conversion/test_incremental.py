@@ -49,6 +49,19 @@ def test_the_model_for_blocks_leaves_the_model_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_an_encoder_rounded_to_bfloat16_makes_the_codes_of_autocast_but_for_ties(speechlike):
+    """What a device other than a CPU does in place of compiled layers."""
+    model, samples = model_of("f0"), torch.from_numpy(speechlike(0.8)[:16000])
+    samples = samples[: len(samples) // model.hop_length * model.hop_length]
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16):
+            wanted = model.encode(samples[None])[0]
+        model.encoder = incremental.rounded(model.encoder, torch.bfloat16)
+        stream = incremental.EncoderStream(model)
+        found = torch.cat([*(stream.push(part) for part in samples.split(500)), stream.push(samples[:0], True)])
+    assert found.shape == wanted.shape and float((found == wanted).float().mean()) > 0.8
+
+
 def test_pitch_in_parts_is_that_of_the_whole(speechlike):
     for hop in (64, 640, 1000):
         track = incremental.PitchTracker(RATE, hop)

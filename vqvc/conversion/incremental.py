@@ -48,7 +48,7 @@ class ResidualStream:
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The outputs that ``x`` completes."""
         reach = self.dilated.reach
-        held = torch.cat([self.held, x], dim=1)
+        held = torch.cat([self.held, x.to(self.held.dtype)], dim=1)
         if last:
             held = nn.functional.pad(held, (0, 0, 0, reach))
         made = self.after(self.dilated.valid(torch.relu(held)))
@@ -149,15 +149,24 @@ class ConditionerStream:
 def for_blocks(model: VQVAE) -> VQVAE:
     """The model for few frames at a time: on a CPU, its layers but for the WaveNet's are compiled; weights are shared.
 
-    The encoder's are rounded once to the precision in which ``encoding.encode`` works.
+    The encoder works in the precision of ``encoding.encode``.
     """
     device, made = device_of(model), copy.copy(model)
+    precision = working_dtype(model.config.precision, device)
+    make = compiled if device.type == "cpu" else rounded
     made._modules = dict(model._modules)
     for name in ("encoder", "conditioning", "prediction", "mel_head"):
-        dtype = working_dtype(model.config.precision, device) if name == "encoder" else torch.float32
         if made._modules.get(name) is not None:
-            part = made._modules[name]
-            made._modules[name] = compiled(part, dtype) if device.type == "cpu" else _rounded(part, dtype)
+            made._modules[name] = make(made._modules[name], precision if name == "encoder" else torch.float32)
+    return made
+
+
+def rounded(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a module whose convolutions have weights of ``dtype``."""
+    made = copy.deepcopy(module)
+    for part in made.modules():
+        if isinstance(part, Convolution):
+            part.to(dtype)
     return made
 
 
@@ -177,15 +186,6 @@ def encoder_look_ahead(encoder: Encoder, hop: int) -> int:
         strided += layer.padding[1] * step
         step *= layer.stride
     return strided + encoder.context_codes * hop
-
-
-def _rounded(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy whose convolutions work in ``dtype``."""
-    made = copy.deepcopy(module)
-    for part in made.modules():
-        if isinstance(part, Convolution):
-            part.to(dtype)
-    return made
 
 
 def _mixing(block: ContextBlock) -> Callable[[Tensor], Tensor]:
