@@ -53,9 +53,7 @@ class CompiledConvolution(Convolution):
         weight = layer.weight.detach().float().numpy().T  # (taps * C_in, C_out)
         parts = [weight] if self.stride > 1 else np.split(weight, self.taps)
         channels, self.outputs = len(weight) // self.taps, weight.shape[1]
-        self.window = (
-            self.taps if self.stride > 1 else 2 * self.reach + 1
-        )  # inputs from the first to the last of an output
+        self.window = self.taps if self.stride > 1 else 2 * self.reach + 1  # inputs, from an output's first to its last
         self.inner, self.columns = padded(len(parts[0])), padded(self.outputs, COLUMNS)
         self.step, self.places = self.stride * channels, np.arange(len(parts)) * self.dilation * channels
         self.packed = pack(parts, self.inner, unit)
