@@ -149,8 +149,9 @@ class ConditionerStream:
 def for_blocks(model: VQVAE) -> VQVAE:
     """The model for few frames at a time: on a CPU, its layers but for the WaveNet's are compiled; weights are shared.
 
-    The encoder works in the precision of ``encoding.encode``.
+    The encoder works in the precision of ``encoding.encode``. Raises UsageError for a model whose encoder cannot stream.
     """
+    require_streamable(model)
     device, made = device_of(model), copy.copy(model)
     precision = working_dtype(model.config.precision, device)
     make = compiled if device.type == "cpu" else rounded

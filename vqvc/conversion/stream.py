@@ -25,7 +25,6 @@ from vqvc.conversion.incremental import (
     PitchStream,
     encoder_look_ahead,
     for_blocks,
-    require_streamable,
 )
 from vqvc.conversion.statistics import Gate, RunningLevel, RunningPitch, Statistics, prior_pitch
 from vqvc.conversion.voice_file import EnrolledVoice
@@ -101,7 +100,6 @@ class Stream:
         config, self.hop = model.config, model.hop_length
         rate = config.audio.sample_rate
         self.sample_rate = sample_rate or rate
-        require_streamable(model)
         self.model, self.sampler, self.temperature = for_blocks(model), sampler, temperature
         self.encoder = EncoderStream(self.model)
         latency = Latency.of(model, postfilter)
