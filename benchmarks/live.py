@@ -2,16 +2,17 @@
 """How a stream keeps up: real-time factor, time of a block, latency and dropouts, on one core.
 
     python benchmarks/live.py [--model FILE] [--speaker p225] [--src a.wav] [--seconds 20] [--block-ms 20] [--rounds 3]
-                              [--realtime] [--clock cpu] [--json FILE]
+                              [--realtime] [--cushion-ms 20] [--clock cpu] [--json FILE]
 
 RTF          seconds of work for a second of speech
 median, 99 % time of a block of ``--block-ms`` of speech, which must stay below its length
-latency      counted, in its parts; a block and the devices come on top
+latency      counted, in its parts; two blocks, a cushion and the devices come on top
 decoder      RTF of the sampling loop alone
+late         time from a block's arrival until its output was played, with ``--realtime``
 
 Without ``--realtime`` blocks follow each other at once, rounds are repeated and the one with the least median counts, so that other work on
 the machine troubles it less; ``--clock cpu`` counts the seconds of this process alone. With it, one round takes ``--seconds`` by the clock,
-and dropouts are counted as ``vqvc-live`` counts them: blocks that came more than a block and a cushion of 20 ms late.
+and dropouts are counted as ``vqvc-live`` counts them: blocks that were later than a block and the cushion.
 VQVC_UNIT chooses the unit of the sampling loop; NUMBA_CPU_NAME=x86-64 with NUMBA_CPU_FEATURES=+avx2,+fma makes it for AVX2.
 """
 
@@ -26,8 +27,8 @@ from vqvc._util import atomic
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model
 
+LATE = (0.5, 0.99, 0.999, 1.0)  # shares of the blocks
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-CUSHION_S = 0.02
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -41,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--rate", type=int, help="Hz of the blocks; the model's, without resampling")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--realtime", action="store_true", help="by the clock, with dropouts; one round")
+    p.add_argument("--cushion-ms", type=float, default=20.0, help="of converted speech that is kept ready")
     p.add_argument("--no-postfilter", action="store_true")
     p.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     p.add_argument("--json", type=Path, help="write the figures there too")
@@ -81,14 +83,14 @@ def work(args: argparse.Namespace) -> None:
     clock, found = CLOCKS[args.clock], []
     for _ in range(1 if args.realtime else args.rounds):
         one, figures = stream(), Figures(rate)
-        playout = Playout(one.latency_samples + size + round(CUSHION_S * rate))
+        playout = Playout(one.latency_samples + size + round(rate * args.cushion_ms / 1000))
         pace = Pace(rate, playout) if args.realtime else None
         blocks = blocks_of([samples], size)
         for made in converted(pace.blocks(blocks) if pace else blocks, one, figures, clock):
             if pace:
                 pace.play(made)
-        found.append((figures, playout))
-    figures, playout = min(found, key=lambda pair: pair[0].percentile_ms(0.5))
+        found.append((figures, playout, pace))
+    figures, playout, pace = min(found, key=lambda round_: round_[0].percentile_ms(0.5))
     sampler = Sampler(converter.model, threads=1)
     result = {
         "model": converter.checksum[:12], "unit": sampler.unit, "rate": rate, "block_ms": args.block_ms, "seconds": args.seconds,
@@ -96,7 +98,8 @@ def work(args: argparse.Namespace) -> None:
         "median_ms": figures.percentile_ms(0.5), "p99_ms": figures.percentile_ms(0.99), "longest_ms": figures.percentile_ms(1.0),
         "latency_ms": 1000 * warm.latency_samples / rate,
         "latency_parts_ms": {name: 1000 * value / rate for name, value in asdict(warm.latency).items()},
-        "dropouts": playout.dropouts if args.realtime else None,
+        "dropouts": playout.dropouts if pace else None,
+        "late_ms": {f"{100 * share:g} %": 1000 * float(np.quantile(pace.late_s, share)) for share in LATE} if pace else None,
     }  # fmt: skip
     parts = ", ".join(f"{name} {value:.1f}" for name, value in result["latency_parts_ms"].items() if value)
     print(
@@ -108,7 +111,8 @@ def work(args: argparse.Namespace) -> None:
     )
     print(f"latency {result['latency_ms']:.1f} ms: {parts}")
     if args.realtime:
-        print(f"dropouts {result['dropouts']}")
+        late = ", ".join(f"{value:.1f} ms ({share})" for share, value in result["late_ms"].items())
+        print(f"late {late}; {result['dropouts']} dropouts with a cushion of {args.cushion_ms:g} ms")
     if args.json:
         atomic.write_json(args.json, result)
 

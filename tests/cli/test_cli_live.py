@@ -64,6 +64,19 @@ def test_a_file_at_another_rate_keeps_its_rate_and_length(run, block_ms):
     assert (info.samplerate, info.frames) == (44100, soundfile.info("b.wav").frames)
 
 
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ((), "two blocks 40 ms, the cushion 20 ms"),
+        (("--block-ms", "10"), "two blocks 20 ms, the cushion 10 ms"),
+        (("--block-ms", "10", "--cushion-ms", "40"), "two blocks 20 ms, the cushion 40 ms"),
+    ],
+)
+def test_the_cushion_is_a_block_unless_it_is_given(run, options, parts):
+    status, _, err = run(live, "--speaker", "p226", "--in", "a.wav", "--out", "c.wav", *options)
+    assert status == 0 and parts in err, err
+
+
 def test_seconds_end_the_input(run):
     assert run(live, "--speaker", "p226", "--in", "a.wav", "--out", "c.wav", "--seconds", "0.25")[0] == 0
     assert soundfile.info("c.wav").frames == RATE // 4

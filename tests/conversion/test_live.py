@@ -1,5 +1,7 @@
 """A stream against the clock: nothing is lost on the way to the loudspeaker, and what comes late is counted."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,20 +54,44 @@ class Clock:
         self.now += seconds
 
 
+@pytest.mark.parametrize("size", [1, 16], ids=["sample", "samples"])
 @pytest.mark.parametrize(("work_s", "late"), [(0.009, 0), (0.0199, 0), (0.025, 1), (0.055, 4)])
-def test_blocks_arrive_at_their_time_and_late_ones_are_dropouts(work_s, late):
-    """100 Hz, blocks of 1 sample (10 ms); the loudspeaker is a block and a cushion of one more behind."""
-    clock, playout = Clock(), Playout(2)
-    pace = Pace(100, playout, clock, clock.sleep)
+def test_blocks_arrive_at_their_time_and_late_ones_are_dropouts(work_s, late, size):
+    """Blocks of 10 ms; the loudspeaker, which reads blocks as well, is a block and a cushion of one more behind."""
+    clock, playout = Clock(), Playout(2 * size)
+    pace = Pace(100 * size, playout, clock, clock.sleep)
     arrivals, missing = [], 0
-    for number, block in enumerate(pace.blocks(np.zeros((20, 1), np.float32))):
+    for number, block in enumerate(pace.blocks(np.zeros((20, size)))):
         arrivals.append(clock.now)
         clock.now += work_s if number == 4 else 0.001
         pace.play(block)
-        missing = max(missing, playout.missing + (1 if playout.dropouts else 0))
+        missing = max(missing, playout.missing + (size if playout.dropouts else 0))
     assert arrivals[:5] == pytest.approx([0.01 * (n + 1) for n in range(5)])
     assert arrivals[-1] == pytest.approx(0.2)  # nothing is put off for good
-    assert (playout.dropouts, playout.missing) == (int(late > 0), 0) and missing == late
+    assert (playout.dropouts, playout.missing) == (int(late > 0), 0) and missing == late * size
+    assert len(pace.late_s) == 20 and max(pace.late_s) == pytest.approx(work_s)
+
+
+@pytest.mark.parametrize(("cushion", "most_s"), [(0, 0.01), (80, 0.01), (160, 0.02), (320, 0.03)])
+def test_a_block_may_take_its_own_length_and_the_whole_blocks_of_the_cushion(cushion, most_s):
+    """Blocks of 10 ms at 16 kHz."""
+    for work_s, dropouts in ((most_s - 1e-4, 0), (most_s + 1e-4, 1)):
+        clock, playout = Clock(), Playout(160 + cushion)
+        pace = Pace(16000, playout, clock, clock.sleep)
+        for number, block in enumerate(pace.blocks(np.zeros((12, 160)))):
+            clock.now += work_s if number == 4 else 0.001
+            pace.play(block)
+        assert playout.dropouts == dropouts
+
+
+def test_what_is_left_at_the_end_is_never_late():
+    clock, playout = Clock(), Playout(2)
+    pace = Pace(100, playout, clock, clock.sleep)
+    for block in pace.blocks(np.zeros((5, 1))):
+        pace.play(block)
+    clock.now += 1.0
+    pace.play(np.zeros(9))
+    assert playout.dropouts == 0 and len(pace.late_s) == 5
 
 
 class Doubling:
@@ -92,6 +118,13 @@ def test_figures_count_blocks_samples_and_their_time():
     assert (figures.in_db, figures.out_db) == (-100.0, pytest.approx(0.0, abs=1e-6))
     assert np.isnan(Figures(100).real_time_factor) and np.isnan(Figures(100).percentile_ms(0.5))
     assert clock.now == 0
+
+
+def test_the_garbage_collector_leaves_alone_what_was_there_before_the_stream():
+    making = converted([np.zeros(5)], Doubling(), Figures(100))
+    next(making)
+    assert gc.get_freeze_count() > 1000
+    assert len(list(making)) == 1 and gc.get_freeze_count() == 0
 
 
 def test_levels_are_in_decibels_of_full_scale():

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vqvc.live")
 WARM_UP_S = 0.4  # of silence that is converted first; longer than the latency, so that everything has run once
-CUSHION_MS = 20.0  # of converted speech that is kept ready beside a block
 METER_S, METER_DB, METER_WIDTH = 0.2, 60.0, 20  # between two lines, range, letters
 
 
@@ -51,7 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seconds", type=float, help="end after so much input")
     p.add_argument("--block-ms", type=float, default=20.0, help="length of a block")
-    p.add_argument("--cushion-ms", type=float, default=CUSHION_MS, help="speech kept ready against dropouts")
+    p.add_argument(
+        "--cushion-ms", type=float, help="speech kept ready against dropouts, in whole blocks; a block when not given"
+    )
     p.add_argument("--source-f0", type=float, metavar="HZ", help="mean F0 of the source, where it is known")
     p.add_argument(
         "--gate", type=float, default=-60.0, metavar="DB", help="level of the source below which there is silence"
@@ -219,10 +220,10 @@ class Session:
         self.args, self.stream, self.place, self.stop = args, stream, place, stop
         rate = stream.sample_rate
         self.block = max(round(rate * args.block_ms / 1000), 1)
-        ready = self.block + round(rate * args.cushion_ms / 1000)
-        self.figures, self.playout = Figures(rate), Playout(stream.latency_samples + ready)
+        cushion = self.block if args.cushion_ms is None else round(rate * args.cushion_ms / 1000)
+        self.figures, self.playout = Figures(rate), Playout(stream.latency_samples + self.block + cushion)
         ms = 1000 / rate
-        parts = f"{ms * stream.latency_samples:.0f} ms, a block {ms * self.block:.0f} ms, the cushion {args.cushion_ms:.0f} ms"
+        parts = f"{ms * stream.latency_samples:.0f} ms, two blocks {2 * ms * self.block:.0f} ms, the cushion {ms * cushion:.0f} ms"
         logger.info("%s", place.describe(parts))
 
     def run(self, out: Path | None, tags: dict[str, str]) -> None:

@@ -51,9 +51,9 @@ class CausalPostFilter:
         self.predicted = np.zeros((0, len(self.basis)))  # cepstra of the next frames
         coefficients = len(self.basis)
         self.difference, self.weight = np.zeros(coefficients), 0.0
-        self.sums, self.squares, self.frames = np.zeros(coefficients), np.zeros(coefficients), 0.0
+        self.moments, self.frames = np.zeros((2, coefficients)), 0.0  # sums of loud frames and of their squares
         self.loudest = LOUDEST_DB
-        self.energy = np.full(2, 1e-9)  # running means of before and after the filter
+        self.energy = 1e-9, 1e-9  # running means of before and after the filter
         self.filter = np.zeros(self.taps)
         self.filter[0] = 1.0
 
@@ -71,7 +71,7 @@ class CausalPostFilter:
         if not count:
             return np.zeros(0, np.float32)
         found = self._cepstra(windows, count)
-        gain = np.stack([self._gain(*frames) for frames in zip(found, self.predicted)]) @ self.basis * (self.scale / 2)
+        gain = self._gains(found, self.predicted[:count]) @ self.basis * (self.scale / 2)
         gain = np.clip(gain, *(limit * math.log(10) / 20 for limit in (LOWEST_DB, HIGHEST_DB)))
         made = self._apply(count, _minimum_phase(gain @ self.of_bin)[:, : self.taps])
         plain = self.held[self.lead : self.lead + count * self.hop]
@@ -84,28 +84,38 @@ class CausalPostFilter:
         power = np.abs(np.fft.rfft(windows * self.window)) ** 2 @ self.filters.T
         return (np.log(np.maximum(power, self.floor)) + self.shift) / self.scale @ self.basis.T
 
-    def _gain(self, made: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Cepstra (coefficients,) of the next frame's gain, in the units of log-mel frames; moves the running means."""
+    def _gains(self, made: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Cepstra (F, coefficients) of the next frames' gains, in the units of log-mel frames; moves the running means."""
         kept = math.exp(-1 / (self.rate * MEAN_S))
-        self.difference = kept * self.difference + (1 - kept) * (predicted - made)
-        self.weight = kept * self.weight + (1 - kept)
-        correction = self.difference / self.weight
-        after = made + correction
-        mean_db = after[0] / math.sqrt(self.basis.shape[1]) * self.scale * 10 / math.log(10)
-        self.loudest = max(mean_db, self.loudest - 10 * math.log10(2) / (self.rate * LOUDEST_FALL_S))
-        if mean_db > self.loudest - LOUD_DB:
-            kept = 1 - 1 / (self.rate * AVERAGE_S) if self.frames > self.rate * AVERAGE_S else 1.0
-            self.sums, self.squares = kept * self.sums + after, kept * self.squares + after**2
-            self.frames = kept * self.frames + 1
-        if not self.frames:  # silence so far
-            return correction
-        average = self.sums / self.frames
-        own = np.maximum(self.squares / self.frames - average**2, 1e-9)
-        own = self.variance + (own - self.variance) * self.frames / (self.frames + self.rate * UNSURE_S)
+        corrections = np.empty_like(made)
+        for index, difference in enumerate((1 - kept) * (predicted - made)):
+            self.difference = kept * self.difference + difference
+            self.weight = kept * self.weight + (1 - kept)
+            corrections[index] = self.difference / self.weight
+        after = made + corrections
+        averages, spreads = self._spreads(after)
+        return corrections + (spreads - 1) * (after - averages)
+
+    def _spreads(self, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Average and factor (F, coefficients) each of the spread around it, after each of the next frames (F, coefficients)."""
+        mean_db = after[:, 0] / math.sqrt(self.basis.shape[1]) * self.scale * 10 / math.log(10)
+        moments, counts = np.empty((len(after), 2, after.shape[1])), np.empty(len(after))
+        latest = np.stack([after, after**2], axis=1)
+        for index, loudness_db in enumerate(mean_db.tolist()):
+            self.loudest = max(loudness_db, self.loudest - 10 * math.log10(2) / (self.rate * LOUDEST_FALL_S))
+            if loudness_db > self.loudest - LOUD_DB:
+                kept = 1 - 1 / (self.rate * AVERAGE_S) if self.frames > self.rate * AVERAGE_S else 1.0
+                self.moments = kept * self.moments + latest[index]
+                self.frames = kept * self.frames + 1
+            moments[index], counts[index] = self.moments, self.frames
+        counts = counts[:, None]
+        average, square = (moments / np.maximum(counts, 1e-9)[:, None]).transpose(1, 0, 2)
+        own = np.maximum(square - average**2, 1e-9)
+        own = self.variance + (own - self.variance) * counts / (counts + self.rate * UNSURE_S)
         spread = np.sqrt(np.where(self.variance > 0, self.variance / np.maximum(own, 1e-9), 1.0))
-        spread = spread.clip(LEAST_SPREAD, MOST_SPREAD)
-        spread[0] = 1.0  # loudness moves as it did
-        return correction + (spread - 1) * (after - average)
+        spread = np.where(counts > 0, spread.clip(LEAST_SPREAD, MOST_SPREAD), 1.0)  # 1 while there was only silence
+        spread[:, 0] = 1.0  # loudness moves as it did
+        return average, spread
 
     def _apply(self, count: int, filters: np.ndarray) -> np.ndarray:
         """The next frames by their filters (F, taps), each of which comes in over its frame as the one before goes out."""
@@ -117,20 +127,20 @@ class CausalPostFilter:
         self.filter = both[-1]
         spectra, responses = np.fft.rfft(windows, size), np.fft.rfft(both, size)
         wanted = slice(self.taps - 1, width)
-        leaving, coming = (np.fft.irfft(spectra * part, size)[:, wanted] for part in (responses[:-1], responses[1:]))
+        leaving, coming = np.fft.irfft(spectra * np.stack([responses[:-1], responses[1:]]), size)[..., wanted]
         rise = np.arange(1, self.hop + 1) / self.hop
         return ((1 - rise) * leaving + rise * coming).ravel()
 
     def _as_loud(self, samples: np.ndarray, shaped: np.ndarray) -> np.ndarray:
         """``shaped``, as loud as the samples have been over the last while."""
         kept = math.exp(-1 / (self.rate * LOUDNESS_S))
-        energies = np.stack(
-            [(part.reshape(-1, self.hop) ** 2).mean(1) for part in (samples.astype(np.float64), shaped)]
-        )
-        factors = [math.sqrt(self.energy[0] / self.energy[1])]
-        for energy in energies.T:
-            self.energy = kept * self.energy + (1 - kept) * energy
-            factors.append(math.sqrt(self.energy[0] / self.energy[1]))
+        energies = [(part.reshape(-1, self.hop) ** 2).mean(1).tolist() for part in (samples, shaped)]
+        before, after = self.energy
+        factors = [math.sqrt(before / after)]
+        for energy, energy_shaped in zip(*energies):
+            before, after = kept * before + (1 - kept) * energy, kept * after + (1 - kept) * energy_shaped
+            factors.append(math.sqrt(before / after))
+        self.energy = before, after
         return (shaped.reshape(-1, self.hop) * ramps(factors, self.hop)).ravel().astype(np.float32)
 
 

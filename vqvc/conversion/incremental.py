@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vqvc.conversion.encoding import device_of
 from vqvc.conversion.voice_file import EnrolledVoice
+from vqvc.engine.cpu.convolution import compiled
 from vqvc.errors import UsageError
 from vqvc.nn.convolution import Convolution
 from vqvc.nn.encoder import ContextBlock, Encoder
@@ -41,31 +42,31 @@ class ResidualStream:
     """x + after(dilated(relu(x))): inputs (1, t, C) -> outputs (1, t', C), ``dilated.reach`` later."""
 
     def __init__(self, dilated: Convolution, after: Callable[[Tensor], Tensor] = lambda y: y) -> None:
-        self.dilated, self.after = ConvolutionStream(dilated), after
-        self.waiting = dilated.weight.new_zeros(1, 0, dilated.weight.shape[0])
+        self.dilated, self.after = dilated, after
+        self.held = dilated.weight.new_zeros(1, dilated.reach, len(dilated.weight))
 
     def push(self, x: Tensor, last: bool = False) -> Tensor:
         """The outputs that ``x`` completes."""
-        made = self.dilated.push(torch.relu(x), last)
-        waiting = torch.cat([self.waiting, x], dim=1)
-        self.waiting = waiting[:, made.shape[1] :]
-        return waiting[:, : made.shape[1]] + self.after(made)
+        reach = self.dilated.reach
+        held = torch.cat([self.held, x.to(self.held.dtype)], dim=1)
+        if last:
+            held = nn.functional.pad(held, (0, 0, 0, reach))
+        made = self.after(self.dilated.valid(torch.relu(held)))
+        count = made.shape[1]
+        self.held = held[:, count:]
+        return held[:, reach : reach + count] + made
 
 
 class EncoderStream:
     """Samples (t,) at the level of training -> codes (t',) int64: ``VQVAE.encode`` of a model that reads the waveform.
 
-    Works in the precision of ``encoding.encode``, to which the weights are rounded once. Raises UsageError for other models.
+    Raises UsageError for other models.
     """
 
     def __init__(self, model: VQVAE) -> None:
         require_streamable(model)
-        self.quantizer = model.quantizer
-        encoder: Encoder = copy.deepcopy(model.encoder)
-        for module in encoder.modules():
-            if isinstance(module, Convolution):
-                module.to(working_dtype(model.config.precision, device_of(model)))
-        self.encoder = encoder
+        self.quantizer, self.encoder = model.quantizer, model.encoder
+        encoder: Encoder = model.encoder
         self.strided = [ConvolutionStream(layer) for layer in encoder.strided]
         self.context = [ResidualStream(block.dilated, _mixing(block)) for block in encoder.context]
 
@@ -143,6 +144,31 @@ class ConditionerStream:
         for block in self.blocks:
             x = block.push(x, last)
         return x
+
+
+def for_blocks(model: VQVAE) -> VQVAE:
+    """The model for few frames at a time: on a CPU, its layers but for the WaveNet's are compiled; weights are shared.
+
+    The encoder works in the precision of ``encoding.encode``. Raises UsageError for a model whose encoder cannot stream.
+    """
+    require_streamable(model)
+    device, made = device_of(model), copy.copy(model)
+    precision = working_dtype(model.config.precision, device)
+    make = compiled if device.type == "cpu" else rounded
+    made._modules = dict(model._modules)
+    for name in ("encoder", "conditioning", "prediction", "mel_head"):
+        if made._modules.get(name) is not None:
+            made._modules[name] = make(made._modules[name], precision if name == "encoder" else torch.float32)
+    return made
+
+
+def rounded(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a module whose convolutions have weights of ``dtype``."""
+    made = copy.deepcopy(module)
+    for part in made.modules():
+        if isinstance(part, Convolution):
+            part.to(dtype)
+    return made
 
 
 def require_streamable(model: VQVAE) -> None:

@@ -19,7 +19,13 @@ from vqvc.audio import mulaw
 from vqvc.audio.resample import Resampler
 from vqvc.conversion import causal_postfilter
 from vqvc.conversion.encoding import device_of
-from vqvc.conversion.incremental import ConditionerStream, EncoderStream, PitchStream, encoder_look_ahead
+from vqvc.conversion.incremental import (
+    ConditionerStream,
+    EncoderStream,
+    PitchStream,
+    encoder_look_ahead,
+    for_blocks,
+)
 from vqvc.conversion.statistics import Gate, RunningLevel, RunningPitch, Statistics, prior_pitch
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.protocol import Engine
@@ -94,13 +100,13 @@ class Stream:
         config, self.hop = model.config, model.hop_length
         rate = config.audio.sample_rate
         self.sample_rate = sample_rate or rate
-        self.model, self.sampler, self.temperature = model, sampler, temperature
-        self.encoder = EncoderStream(model)
+        self.model, self.sampler, self.temperature = for_blocks(model), sampler, temperature
+        self.encoder = EncoderStream(self.model)
         latency = Latency.of(model, postfilter)
         self.level = RunningLevel(rate, self.hop, config.audio.level_rms, statistics)
         self.gate = Gate(rate, self.hop, gate_db, latency.samples // self.hop - 1)
         self.pitch = self._pitch(statistics, source_f0_hz)
-        self.conditioner = ConditionerStream(model, speaker)
+        self.conditioner = ConditionerStream(self.model, speaker)
         self.state = sampler.start(1, [seed])
         self.filter = causal_postfilter.CausalPostFilter(model, speaker) if postfilter and model.has_mel else None
         self.resamplers = None
@@ -108,6 +114,7 @@ class Stream:
             self.resamplers = Resampler(self.sample_rate, rate), Resampler(rate, self.sample_rate)
             latency = latency.resampled(rate, self.sample_rate, sum(one.delay_s for one in self.resamplers))
         self.latency, self.latency_samples = latency, latency.samples
+        self.amplitudes = mulaw.decode(np.arange(mulaw.CLASSES))
         self.pending = np.zeros(0, np.float32)  # samples that do not fill a hop
         self.undone, self.factors = np.zeros(0, np.float32), np.zeros(0, np.float32)  # of samples that are not out yet
         self.codes = torch.zeros(0, dtype=torch.int64, device=device_of(model))  # that wait for their pitch
@@ -180,7 +187,7 @@ class Stream:
         conditioning = self.model.of_frames(self.conditioner.push(z_q, last))
         made = np.zeros(0, np.float32)
         if conditioning.frames.shape[1]:
-            made = mulaw.decode(self.sampler.feed(self.state, conditioning, self.temperature)[0].astype(np.int64))
+            made = self.amplitudes[self.sampler.feed(self.state, conditioning, self.temperature)[0]]
         if self.filter is not None:
             made = self.filter.push(made, self.model.predicted_mel(conditioning)[0], last)
         return self._as_source(made)
