@@ -8,6 +8,9 @@ from pathlib import Path
 from vqvc.errors import UsageError
 
 
+HELD = ("config.yaml", "log.jsonl", "model.safetensors", "encoder.safetensors", "codes.npz")  # a run has at least one
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Where a run and what it was made from lie, as the recipes put them.
@@ -56,7 +59,15 @@ class RunPaths:
         return self.work / "align" / "phones.ctm"
 
     def require(self, *paths: Path) -> None:
-        """Raise UsageError, with the command that makes it, for the first of ``paths`` (properties) that is missing."""
+        """Raise UsageError, with the command that makes it, for the first of ``paths`` (properties) that is missing.
+
+        Raises UsageError for a folder that holds nothing of a run too: no command would make one of it.
+        """
+        if not any((self.run / name).exists() for name in HELD):
+            raise UsageError(
+                f"{self.run}: is not the folder of a training run: it holds none of {', '.join(HELD)}; give the folder that "
+                "vqvc-train --out made, such as egs/vctk/exp/small"
+            )
         commands = {
             self.model: ("vqvc-train", "--conf", "small.yaml", "--store", self.store, "--out", self.run),
             self.codes: ("vqvc-encode", self.run),
