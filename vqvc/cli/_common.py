@@ -17,7 +17,11 @@ logger = logging.getLogger("vqvc")
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help with defaults shown and examples kept as they are written."""
+    """Help with defaults shown, where an option has a value without being given, and examples kept as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_value = action.default is not None and action.default is not False and action.default not in ("", [])
+        return super()._get_help_string(action) if has_value else action.help
 
 
 class _Parser(argparse.ArgumentParser):

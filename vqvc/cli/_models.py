@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
     """``--model``; purpose: what it is for, where that is not all that the command does, as ``for --converted: ``."""
     parser.add_argument(
-        "--model", type=Path, default=RELEASED, help=f"{purpose}model file of vqvc-train; the released one"
+        "--model", type=Path, default=RELEASED, help=f"{purpose}model file of vqvc-train, or the released one"
     )
 
 
