@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vqvc.errors import UsageError
 
-
 HELD = ("config.yaml", "log.jsonl", "model.safetensors", "encoder.safetensors", "codes.npz")  # a run has at least one
 
 
