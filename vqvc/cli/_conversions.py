@@ -134,9 +134,11 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
 
     Finds out what an earlier run of the same command has finished, and opens the sources.
     """
+    from vqvc.audio import destinations
     from vqvc.conversion.source import Source
 
     sources: dict[Path, Path] = {}
+    read = destinations.identities({job.src for job in batch.jobs})
     for job in batch.jobs:
         form = form_of(job.out, args)
         resolved = job.out.resolve()
@@ -149,7 +151,8 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
         if may_be_done and finished.has(job.out, job.src, speaker=job.speaker):
             batch.done.add(job)
         else:
-            check_output(job.out, args.overwrite, job.src)
+            destinations.require_no_source(job.out, read)  # of any job: an output may replace what is still to be read
+            check_output(job.out, args.overwrite)
         try:
             source = batch.sources.get(job.src) or Source.of(job.src, 0)
         except VqvcError:  # reported when it is converted
