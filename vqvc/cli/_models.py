@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqvc.cli import _arguments
 from vqvc.conversion.options import TEMPERATURE
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED, code_encoder
@@ -72,7 +73,7 @@ def read_encoder(name: str | Path | None) -> "CodeEncoderFile | ModelFile":
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes speech."""
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--seed", type=_arguments.seed, default=0, help="of the draws")
     add_synthesis_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 

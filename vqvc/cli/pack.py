@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, run
 from vqvc.errors import EXIT_SOME_FAILED, CorpusError, UsageError
 from vqvc.models import RELEASED
@@ -41,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--jobs",
-        type=int,
+        type=positive,
         default=2,
         help="threads (processes for --perturb); the result does not depend on their number",
     )
@@ -115,8 +116,6 @@ def _check(args: argparse.Namespace) -> None:
     for option in ("perturb", "converted"):
         if not 0 <= getattr(args, option) <= 100:
             raise UsageError(f"--{option} {getattr(args, option)}: must be 0 to 100 copies")
-    if args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
     if args.model is not None and not args.converted:
         raise UsageError(f"--model {args.model}: is for --converted; give --converted 1 too, or leave out --model")
     if args.converted:

@@ -161,7 +161,7 @@ def write(
                 raise UsageError(f"{out}: was made from other inputs; give --overwrite to replace it")
             unfinished.require_only(out, WRITTEN)
         partial = unfinished.begin(out)
-        summary = prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(jobs, 1))
+        summary = prepare(corpus, partial, split_options=split_options, settings=settings, jobs=jobs)
         unfinished.finish(partial, out, overwrite=overwrite)
         return summary
 
