@@ -60,7 +60,7 @@ def run(
     ``work`` returns a status or None for 0. SIGTERM raises SystemExit(143) in ``work``, so that ``finally`` runs. Every
     error of the operating system and of libsndfile becomes one sentence here, if nothing below has made one of it.
     """
-    with _safe_stdout():
+    with _safe_streams():
         args = make_parser().parse_args(argv)
         log.setup(args.verbose)
         previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -99,19 +99,25 @@ class _Terminal:
 
 
 @contextmanager
-def _safe_stdout() -> Iterator[None]:
-    """A stdout that takes every name: closed, it takes none; a terminal gets escapes; a pipe the bytes of the name."""
-    before = sys.stdout
-    if before is None:  # closed by the caller; its number must not go to another file
-        sys.stdout = open(os.open(os.devnull, os.O_WRONLY), "w")
-    elif before.isatty():
-        sys.stdout = _Terminal(before)
-    elif hasattr(before, "reconfigure"):
-        before.reconfigure(errors="surrogateescape")
+def _safe_streams() -> Iterator[None]:
+    """A stdout that takes every name: closed, it takes none; a terminal gets escapes; a pipe the bytes of the name. A closed stderr
+    takes what is logged too."""
+    before = sys.stdout, sys.stderr
+    if sys.stdout is None:  # closed by the caller; its number must not go to another file
+        sys.stdout = _nowhere()
+    elif sys.stdout.isatty():
+        sys.stdout = _Terminal(sys.stdout)
+    elif hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")
+    sys.stderr = sys.stderr or _nowhere()
     try:
         yield
     finally:
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
+
+
+def _nowhere() -> IO[str]:
+    return open(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _drop_stdout() -> None:

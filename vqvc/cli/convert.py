@@ -120,7 +120,7 @@ def _convert_jobs(
     for number, speech in made:
         job = batch.jobs[number]
         for note in speech.notes:
-            logger.info("%s: %s", job.src, note)
+            logger.info("%s: %s", job.shown or job.src, note)
         try:
             _write(speech, job, batch, args, finished)
             made_samples += speech.length_at(converter.sample_rate)
