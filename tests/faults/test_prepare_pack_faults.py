@@ -329,3 +329,13 @@ def test_row_86_a_lock_that_cannot_be_written_names_its_folder_and_leaves_nothin
         with pytest.raises(FileError, match=f"{re.escape(str(tmp_path))}.*: disk full"):
             held()
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--unseen-speakers", "2"), ("--keep-speakers", "nobody"), ()])
+def test_row_69_a_prepare_that_fails_leaves_nothing_unfinished(tmp_path, speakers, words, capsys):
+    if not words:
+        for path in speakers.rglob("*.wav"):
+            path.write_text("no sound")
+    assert prepare.main(["--source", str(speakers), "--out", str(tmp_path / "data"), *words]) in (1, 2)
+    assert "data.partial" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -28,7 +28,9 @@ def samples_of(given: object) -> np.ndarray:
     int16, int32 and uint8 are scaled as those of a sound file are. Raises UsageError for what holds no samples, AudioError for
     samples that are not one channel or not finite.
     """
-    if hasattr(given, "detach") and hasattr(given, "cpu"):  # a tensor, which may be on a GPU, part of a graph, or bfloat16
+    if hasattr(given, "detach") and hasattr(
+        given, "cpu"
+    ):  # a tensor, which may be on a GPU, part of a graph, or bfloat16
         given = given.detach().cpu()
         given = (given.float() if given.is_floating_point() else given).numpy()
     try:
