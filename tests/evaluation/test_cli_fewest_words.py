@@ -12,6 +12,7 @@ from tiny_voice import SPEAKERS, tiny_model
 from vqvc.cli import encode, evaluate, prior, probe, report
 from vqvc.conversion import model_file
 from vqvc.corpus.codes import CodeArchive
+from vqvc.corpus.store import PackedStore
 from vqvc.errors import UsageError
 from vqvc.evaluation.run_paths import RunPaths
 
@@ -147,6 +148,15 @@ def test_encoding_writes_into_the_current_folder_and_prints_the_name(recording, 
     assert "vqvc-encode a.wav" in _error(capsys)
     assert encode.main(["in"]) == 2
     assert "in: is a folder, but no packed store and no run" in _error(capsys)
+
+
+def test_a_store_that_the_model_was_not_trained_on_is_warned_of(run, capsys):
+    store = PackedStore("work/dump")
+    for trained_on, warned in ((store.sha256, False), (64 * "0", True), (None, False)):
+        facts = {} if trained_on is None else {"store": trained_on}
+        model_file.write(run / "model.safetensors", tiny_model(), SPEAKERS, facts)
+        assert encode.main(["work/exp/small", "--overwrite"]) == 0
+        assert ("was trained on another store than work/dump" in capsys.readouterr().err) == warned
 
 
 def test_a_run_folder_is_enough_for_encoding(run, capsys):

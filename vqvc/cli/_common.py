@@ -3,15 +3,17 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from vqvc._util import log
-from vqvc.errors import UsageError, explained
+from vqvc._util.nearest import nearest
+from vqvc.errors import EXIT_USAGE, UsageError, explained
 
 logger = logging.getLogger("vqvc")
 
@@ -25,6 +27,29 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
 
 
 class _Parser(argparse.ArgumentParser):
+    """Wrong words are answered in one sentence, with what was perhaps meant."""
+
+    example = ""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Raises SystemExit for words that belong to no option too."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about(unknown[0].partition("=")[0]))
+        return found
+
+    def _about(self, word: str) -> str:
+        if not word.startswith("-") or word == "-":
+            return f"{word}: belongs to no option; type for example: {self.example}"
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        return f"{word}: there is no such option; the nearest are {', '.join(nearest(word, known))}"
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(EXIT_USAGE, f"error: {message}; {self.prog} --help lists all options\n")
+
     def _print_message(self, message: str, file: IO[str] | None = None) -> None:
         super()._print_message(log.printable(message) if message else message, file)
 
@@ -37,6 +62,7 @@ def parser(description: str, *, examples: str = "") -> argparse.ArgumentParser:
         formatter_class=Formatter,
         allow_abbrev=False,
     )
+    result.example = re.split(r"\s{2,}", examples.strip().partition("\n")[0])[0]
     result.add_argument("--verbose", action="store_true", help="log more to stderr")
     return result
 
