@@ -32,6 +32,16 @@ def test_any_free_port_and_an_address_that_is_none():
             server.listen(host, 0)
 
 
+def test_the_address_is_one_that_a_browser_can_open(monkeypatch):
+    assert (
+        server.address_of("127.0.0.1", 80) == "http://127.0.0.1:80"
+        and server.address_of("::1", 80) == "http://[::1]:80"
+    )
+    for outward, shown in (("192.0.2.7", "192.0.2.7"), (None, "127.0.0.1")):
+        monkeypatch.setattr(server, "_outward", lambda outward=outward: outward)
+        assert server.address_of("0.0.0.0", 80) == server.address_of("::", 80) == f"http://{shown}:80"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [(["--port", "70000"], "0 to 65535"), (["--max-seconds", "0"], "above 0"), (["--max-mb", "-1"], "above 0")],

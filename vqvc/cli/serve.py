@@ -41,7 +41,11 @@ def work(args: argparse.Namespace) -> None:
     def started(address: str) -> None:
         print(address, flush=True)
         if args.host not in guard.LOOPBACK:
-            logger.warning("--host %s: whoever reaches this machine can use the page, without a password", args.host)
+            logger.warning(
+                "--host %s: whoever reaches this machine can use the page, without a password; browsers on other machines give it no "
+                "microphone without https",
+                args.host,
+            )
         if args.open:
             import webbrowser
 

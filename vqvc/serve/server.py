@@ -24,6 +24,7 @@ logger = logging.getLogger("vqvc.serve")
 HERE = Path(__file__).parent
 PREFIX = "vqvc-serve-"  # of the folder of temporary files
 LOCK = ".lock"  # in that folder, while its server runs
+EVERYWHERE = ("", "0.0.0.0", "::")  # hosts that mean all addresses of this machine
 KEPT_S, SWEEP_S = 3600.0, 60.0  # files are removed after so long; looked for so often
 
 
@@ -40,6 +41,21 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"--port {port}: is in use on {host}; give another, or 0 for any that is free") from None
         raise UsageError(f"--host {host}: {os.strerror(error.errno or 0)}; 127.0.0.1 is this machine alone") from None
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a browser finds the server; where it listens on all addresses of this machine, the one that others see."""
+    if host in EVERYWHERE:
+        host = _outward() or LOOPBACK[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _outward() -> str | None:
+    """This machine's address in its network; None without one. Nothing is sent: connecting by UDP only chooses a route."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # kept for documentation
+        return str(probe.getsockname()[0])
+    return None
 
 
 @contextmanager
@@ -127,8 +143,7 @@ def serve(model: str | Path, limits: Limits, host: str, port: int, started: Call
         server.handle_exit = end
         cut = logging.getLogger("uvicorn.error")  # what it logs of connections that it cuts at the end is no fault
         cut.addFilter(lambda record: not server.should_exit)
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listening.getsockname()[1]}"
+        address = address_of(host, listening.getsockname()[1])
 
         def announce() -> None:
             while not server.started and not server.should_exit:
