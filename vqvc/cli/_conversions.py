@@ -30,6 +30,7 @@ class Job:
     speaker: str
     out: Path
     shown: str = ""  # what the source is called, where not by its path
+    place: str = ""  # file and line that name the job, where it is one of a list
 
     def log_error(self, error: VqvcError) -> None:
         """Log an error; the message names the recording."""
@@ -113,7 +114,9 @@ def _read_pairs(path: Path) -> list[Job]:
         parts = line.split("\t")
         if len(parts) != 3:
             raise UsageError(f"{path}:{number}: {len(parts)} fields; write source, speaker and output between tabs")
-        jobs.append(Job(Path(parts[0]), parts[1], Path(parts[2])))
+        if not all(part.strip() for part in parts):
+            raise UsageError(f"{path}:{number}: source, speaker or output is empty; write all three between tabs")
+        jobs.append(Job(Path(parts[0]), parts[1], Path(parts[2]), place=f"{path}:{number}"))
     if not jobs:
         raise UsageError(f"{path}: names no recordings")
     return jobs

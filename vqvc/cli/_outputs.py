@@ -62,6 +62,8 @@ def place(out: str | None, name: str) -> Path:
     """Where an output goes: ``out``, or ``name`` in it where it is a folder, or ``name`` in the current folder."""
     if out is None:
         return Path(name)
+    if not out:
+        raise UsageError("--out: is empty; name a file, or leave it out")
     if out == str(STANDARD):
         return STANDARD
     is_folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
