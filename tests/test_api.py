@@ -5,13 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from tiny_voice import SPEAKERS, tiny_model
 
 import vqvc
 from vqvc.audio import io, resample
 from vqvc.conversion import code_encoder_file, model_file
-from vqvc.errors import AudioError, ModelError, UsageError
+from vqvc.errors import AudioError, ModelError, UsageError, VqvcError
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,86 @@ def test_unknown_speaker_and_other_wrong_words(converter, speechlike):
         converter.convert(samples, "p225", fold="on")
     with pytest.raises(UsageError, match="temperature"):
         converter.convert(samples, "p225", temperature=0)
+
+
+def test_whole_numbers_are_scaled_as_those_of_a_sound_file(converter, speechlike, tmp_path):
+    samples = speechlike(0.3)
+    for dtype, subtype, scale in ((np.int16, "PCM_16", 2**15), (np.int32, "PCM_32", 2**31), (np.uint8, "PCM_U8", 2**7)):
+        whole = np.rint(samples.astype(np.float64) * scale + (128 if dtype is np.uint8 else 0)).astype(dtype)
+        path = tmp_path / f"{subtype}.wav"
+        soundfile.write(path, whole if subtype != "PCM_U8" else (whole.astype(np.float32) - 128) / 128, 16000, subtype)
+        assert np.array_equal(converter.encode(whole), converter.encode(path))
+        assert np.array_equal(converter.convert((whole, 16000), "p225"), converter.convert(path, "p225"))
+
+
+def test_tensors_and_sequences_are_samples_too(converter, speechlike):
+    samples = speechlike(0.3)
+    expected = converter.encode(samples)
+    tensor = torch.tensor(samples)
+    for same in (tensor, tensor.clone().requires_grad_(), samples.tolist(), samples.astype(">f4"), (tensor, 16000.0)):
+        assert np.array_equal(converter.encode(same), expected)
+    assert len(converter.encode(tensor.bfloat16())) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (None, "give a path, samples"), ({"array": [0.0]}, "give a path, samples"), (b"a.wav", "give a path, samples"),
+        ([["a.wav"], 2], "holds no samples"), (np.zeros(9, bool), "of type bool"), (np.zeros(9, complex), "complex"),
+        (np.arange(9), "full scale is unknown"), (("a.wav", "b.wav"), "a batch as a list"), (("a.wav", 16000), "path alone"),
+        ((16000, np.zeros(9)), "samples first"), ((np.zeros(9), "16000"), "whole number of Hz"),
+        ((np.zeros(9), None), "whole number of Hz"), ((np.zeros(9), 22050.5), "whole number"), ((1, 2, 3), "tuple of 3"),
+    ],
+)  # fmt: skip
+def test_what_is_no_source_is_refused_with_what_is(converter, source, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        converter.encode(source)
+
+
+def test_what_is_not_finite_is_named_at_the_rate_that_it_was_given_at(converter, speechlike):
+    samples = speechlike(0.3, 44100)
+    samples[77] = np.nan
+    with pytest.raises(AudioError, match="non-finite at sample 77"):
+        converter.convert((samples, 44100), "p225")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"speaker": 225}, "give one of converter.speakers"), ({"speaker": b"p225"}, "give one of converter.speakers"),
+        ({"speaker": None, "voice": np.zeros(3)}, "a voice of converter.enroll"), ({"speaker": "me.voice"}, "voice="),
+        ({"seed": None}, "whole number"), ({"seed": 1.5}, "whole number"), ({"temperature": "1"}, "give a number"),
+        ({"postfilter": "off"}, "True or False"), ({"sample_rate": 8000}, "out="), ({"subtype": "PCM_24"}, "out="),
+        ({"normalise": True}, "out="), ({"out": 3}, "path of a sound file"), ({"out": ["b.wav"]}, "path of a sound file"),
+    ],
+)  # fmt: skip
+def test_other_wrong_words_are_sentences(converter, speechlike, wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        converter.convert(speechlike(0.3), **{"speaker": "p225", **wrong})
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(converter, speechlike, tmp_path, monkeypatch):
+    source = tmp_path / "a.wav"
+    soundfile.write(source, speechlike(0.3), 16000)
+    before = source.read_bytes()
+    monkeypatch.setattr(converter, "convert_each", None)
+    (tmp_path / "file").write_text("mine")
+    for out, more, sentence in (
+        (source, {"overwrite": True}, "is the input itself"), (tmp_path, {"overwrite": True}, "is a folder"),
+        (tmp_path / "b.xyz", {}, "no known sound format"), (tmp_path / "b.wav", {"subtype": "24"}, "no subtype 24"),
+        (tmp_path / "b.opus", {"sample_rate": 44100}, "cannot hold 44100 Hz"), (tmp_path / "file" / "b.wav", {}, "is a file"),
+    ):  # fmt: skip
+        with pytest.raises(VqvcError, match=sentence):
+            converter.convert(source, "p225", out=out, **more)
+    with pytest.raises(AudioError, match="sample rate of 0 Hz"):
+        converter.convert(source, "p225", out=tmp_path / "b.wav", sample_rate=0)
+    assert source.read_bytes() == before
+
+
+def test_a_stream_refuses_what_a_conversion_refuses(converter):
+    for wrong in ({"sample_rate": "48000"}, {"sample_rate": 0}, {"seed": "1"}, {"postfilter": "off"}, {"speaker": 3}):
+        with pytest.raises(VqvcError):
+            converter.stream(**{"speaker": "p225", **wrong})
 
 
 def test_samples_bring_their_rate(converter, speechlike):

@@ -30,6 +30,7 @@ BELOW = {
     "serve": {"audio", "conversion", "evaluation", "api"},
 }
 BELOW["cli"] = set(BELOW)  # commands may use everything
+BELOW["__main__"] = {"cli"}
 TRAINING_NEEDS = {"torch", "numpy", "yaml", "safetensors", "tqdm"}
 HEAVY = (
     "torch",

@@ -1,10 +1,12 @@
 """The Python API: a model file as an object that encodes, decodes and converts.
 
-A source is a path, samples (T,) at the model's rate, or a pair of samples and their rate in Hz. It may have any length:
+A source is a path, samples (T,) at the model's rate, or a pair of samples and their rate in Hz. Samples are an array or a tensor:
+floats of full scale 1, or int16, int32 or uint8 as in sound files. A source may have any length:
 what is longer than ``chunking.LONG_S`` is converted in pieces, with level and median pitch of the whole.
 """
 
 import logging
+import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
@@ -161,33 +163,25 @@ class VoiceConverter:
         voice: in place of ``speaker``, an enrolled voice or the path of its file. source: see the module; a list of sources is a batch, with one speaker or one for each, and gives a list.
         out: a sound file to write instead, whose name is returned, at ``sample_rate`` Hz (the source's when None), in the
         format that its suffix names; one for each of a batch. It is written while it is made, so memory does not grow with its
-        length. subtype, normalise, tag: see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError for a speaker that
-        is none and, without ``overwrite``, for a file that exists.
+        length. sample_rate, subtype, normalise, tag: of that file, see ``Speech.write``. Raises AudioError as ``encode`` does, UsageError
+        for a speaker that is none and, before any work, for a file that exists (without ``overwrite``) or cannot be written.
         """
-        from vqvc.conversion.speech import require_free
+        from vqvc.conversion import outputs
 
         speaker = self._one_of(speaker, voice)
         batch = isinstance(source, list)
-        sources = source if batch else [source]
-        speakers = (
-            list(speaker)
-            if isinstance(speaker, Sequence) and not isinstance(speaker, str)
-            else [speaker] * len(sources)
-        )
-        outs = [None] * len(sources) if out is None else list(out) if batch else [out]
+        sources = [self._source(each) for each in (source if batch else [source])]
+        several = isinstance(speaker, Sequence) and not isinstance(speaker, (str, bytes))
+        speakers = list(speaker) if several else [speaker] * len(sources)
+        files = outputs.FileOptions(sample_rate, subtype, normalise, tag)
+        outs = outputs.outputs_of(out, len(sources), batch, files)
         if len(speakers) != len(sources) or len(outs) != len(sources):
-            raise UsageError(
-                f"{len(sources)} sources, {len(speakers)} speakers, {len(outs)} outputs: give as many of each"
-            )
-        require_free([Path(path) for path in outs if path is not None], overwrite)
+            raise UsageError(f"{len(sources)} sources, {len(speakers)} speakers, {len(outs)} outputs: give as many")
+        outputs.require_possible(outs, sources, files, overwrite)
         made: list[Any] = []
         for index, speech in self.convert_each(zip(sources, speakers), **options):
             path = outs[index]
-            made.append(
-                speech.samples()
-                if path is None
-                else speech.write(path, sample_rate, subtype=subtype, normalise=normalise, tag=tag)
-            )
+            made.append(speech.samples() if path is None else speech.write(path, **files.of_speech()))
         return made if batch else made[0]
 
     def convert_each(
@@ -272,8 +266,11 @@ class VoiceConverter:
         Blocks may have any size; what comes back is ``stream.latency_samples`` behind. speaker, voice: as of ``convert``. The rest:
         see ``conversion.stream.Stream``. Raises UsageError for a model whose encoder does not read the waveform itself.
         """
+        from vqvc.conversion.source import checked_rate
         from vqvc.conversion.stream import Stream
 
+        settled({"seed": seed, "temperature": temperature, "postfilter": postfilter})  # for its errors
+        sample_rate = None if sample_rate is None else checked_rate(sample_rate)
         target = self._target(self._one_of(speaker, voice))
         return Stream(
             self.model, self._sampler, target, seed=seed, temperature=temperature, postfilter=postfilter,
@@ -312,6 +309,9 @@ class VoiceConverter:
         """What ``pipeline.Request`` takes: an index in the speaker table, or the enrolled voice, which must be one of this model."""
         if isinstance(speaker, str):
             return self._file.speaker_index(speaker)
+        if not hasattr(speaker, "require_model"):
+            kind = type(speaker).__name__
+            raise UsageError(f"{kind}: is no speaker; give one of converter.speakers, or a voice of converter.enroll")
         speaker.require_model(self.checksum, self._file.config.decoder, self._file.path)
         return speaker
 
@@ -321,7 +321,7 @@ class VoiceConverter:
             raise UsageError("give either a speaker of the model or voice=, an enrolled voice")
         if voice is None:
             return speaker
-        return self.read_voice(voice) if isinstance(voice, (str, Path)) else voice
+        return self.read_voice(voice) if isinstance(voice, (str, os.PathLike)) else voice
 
     def _source(self, given: "Given") -> "Source":
         from vqvc.conversion.source import Source

@@ -102,7 +102,8 @@ def explained(
     if isinstance(error, OSError):
         reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error) or type(error).__name__)
         if needs_bytes and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = f"disk full, needs about {needs_bytes / 1e6:.0f} MB; what was there before is untouched"
+            size = f"{needs_bytes / 1e6:.0f} MB" if needs_bytes >= 1e6 else f"{needs_bytes / 1e3:.0f} kB"
+            reason = f"disk full, needs about {size}; what was there before is untouched"
         return FileError(f"{where}: {reason}", error.errno)
     if type(error).__module__.partition(".")[0] == "soundfile":
         reason = getattr(error, "error_string", None) or str(error)

@@ -314,3 +314,41 @@ def test_row_37_another_format_and_another_models_codes(run, tmp_path, wav, mode
     assert run(encode, wav, "--out", tmp_path / "a.npz", model=tmp_path / "other.safetensors")[0] == 0
     status, _, err = run(decode, tmp_path / "a.npz", "--speaker", "p225", "--out", tmp_path / "b.wav")
     assert status == 2 and "another model" in err and not (tmp_path / "b.wav").exists()
+
+
+def test_an_output_that_is_the_source_of_another_pair_is_refused(run, tmp_path, wav):
+    other = tmp_path / "b.wav"
+    other.write_bytes(wav.read_bytes())
+    before = other.read_bytes()
+    (tmp_path / "link.wav").symlink_to(other)
+    for name in ("b.wav", "link.wav"):
+        lines = f"{wav}\tp225\t{tmp_path}/{name}\n{other}\tp226\t{tmp_path}/c.wav\n"
+        (tmp_path / "pairs.tsv").write_text(lines)
+        status, _, err = run(convert, "--pairs", tmp_path / "pairs.tsv", "--overwrite")
+        assert status == 2 and f"{name}: is the input itself" in err
+    assert other.read_bytes() == before and not (tmp_path / "c.wav").exists()
+
+
+def test_a_voice_file_in_place_of_a_speaker_is_answered_with_its_option(run, wav):
+    status, _, err = run(convert, "--src", wav, "--speaker", "me.voice")
+    assert status == 2 and "give a voice file by --voice" in err
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("src\tspeaker\tout\n", "pairs.tsv:1: 'speaker' is not a speaker"),
+        ("\n{wav}\tp225\ta.wav\n{wav}\tp22\tb.wav\n", "pairs.tsv:3: 'p22' is not a speaker"),
+        ("{wav}\tp225\t\n", "pairs.tsv:1: source, speaker or output is empty"),
+        ("{wav}\t\tb.wav\n", "pairs.tsv:1: source, speaker or output is empty"),
+    ],
+)
+def test_a_wrong_pair_is_named_by_its_line(run, tmp_path, wav, lines, sentence):
+    (tmp_path / "pairs.tsv").write_text(lines.format(wav=wav))
+    status, _, err = run(convert, "--pairs", tmp_path / "pairs.tsv")
+    assert status == 2 and sentence in err
+
+
+def test_an_empty_output_is_called_that(run, wav):
+    status, _, err = run(convert, "--src", wav, "--speaker", "p225", "--out", "")
+    assert status == 2 and "--out: is empty" in err

@@ -44,9 +44,17 @@ def test_a_model_that_cannot_convert_the_store_is_refused_before_anything_is_pac
     assert not (tmp_path / "dump").exists()
 
 
-def test_both_kinds_of_copies_are_made_once(packing, tmp_path):
+def test_a_model_without_conversions_is_refused_before_anything_is_packed(packing, tmp_path, capsys):
+    assert packing("--model", _model(tmp_path / "m.safetensors")) == 2
+    assert "is for --converted; give --converted 1 too" in capsys.readouterr().err
+    assert not (tmp_path / "dump").exists()
+
+
+def test_both_kinds_of_copies_are_made_once(packing, tmp_path, capsys):
     options = "--perturb", 2, "--converted", 1, "--model", _model(tmp_path / "m.safetensors"), "--jobs", 1
+    assert packing() == 0
     assert packing(*options) == 0
+    assert "nothing to do" not in (error := capsys.readouterr().err) and "perturbed copy 1 of 2" in error
     copies = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "dump").glob("*-*.s16")}
     assert set(copies) == {"perturbed-1.s16", "perturbed-2.s16", "converted-1.s16"}
     assert packing(*options) == 0

@@ -12,6 +12,7 @@ from tiny_voice import SPEAKERS, tiny_model
 from vqvc.cli import encode, evaluate, prior, probe, report
 from vqvc.conversion import model_file
 from vqvc.corpus.codes import CodeArchive
+from vqvc.corpus.store import PackedStore
 from vqvc.errors import UsageError
 from vqvc.evaluation.run_paths import RunPaths
 
@@ -21,6 +22,7 @@ def run(toy, tmp_path, monkeypatch):
     """work/exp/small with codes, work/dump and work/align as the recipes leave them; the current folder is above work."""
     folder = tmp_path / "work" / "exp" / "small"
     folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("")
     shutil.copy(toy.codes, folder / "codes.npz")
     shutil.copytree(toy.store, tmp_path / "work" / "dump")
     (tmp_path / "work" / "align").mkdir()
@@ -60,6 +62,17 @@ def test_what_a_run_lacks_is_named_with_the_command_that_makes_it(run, capsys, m
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert probe.main(["work/exp/small"]) == 2
     assert message in _error(capsys)
+
+
+@pytest.mark.parametrize("command", [evaluate, prior, probe])
+def test_a_folder_that_is_no_run_is_called_that_with_what_was_looked_for(tmp_path, capsys, command):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.wav").write_bytes(b"RIFF")
+    assert command.main([str(tmp_path / "music")]) == 2
+    error = _error(capsys)
+    assert (
+        "music: is not the folder of a training run" in error and "codes.npz" in error and "vqvc-train --out" in error
+    )
 
 
 def test_a_run_beside_its_store_is_found_too(tmp_path, monkeypatch):
@@ -137,8 +150,16 @@ def test_encoding_writes_into_the_current_folder_and_prints_the_name(recording, 
     assert "in: is a folder, but no packed store and no run" in _error(capsys)
 
 
+def test_a_store_that_the_model_was_not_trained_on_is_warned_of(run, capsys):
+    store = PackedStore("work/dump")
+    for trained_on, warned in ((store.sha256, False), (64 * "0", True), (None, False)):
+        facts = {} if trained_on is None else {"store": trained_on}
+        model_file.write(run / "model.safetensors", tiny_model(), SPEAKERS, facts)
+        assert encode.main(["work/exp/small", "--overwrite"]) == 0
+        assert ("was trained on another store than work/dump" in capsys.readouterr().err) == warned
+
+
 def test_a_run_folder_is_enough_for_encoding(run, capsys):
-    (run / "config.yaml").write_text("")
     assert encode.main(["work/exp/small"]) == 2
     assert "model.safetensors: no such file; make it with: vqvc-train" in _error(capsys)
     model_file.write(run / "model.safetensors", tiny_model(), SPEAKERS, {})

@@ -8,7 +8,7 @@ import pytest
 from commands import npy, one_sentence
 
 from vqvc._util import schema
-from vqvc.cli import encode, prior, report, train
+from vqvc.cli import align, encode, pack, prepare, prior, report, synth_corpus, train
 from vqvc.evaluation import run_folder
 from vqvc.evaluation.run_folder import RunFolder
 
@@ -193,6 +193,10 @@ def test_row_83_crafted_counts_are_left_out_of_the_report(run):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        (prepare, ["--source", ".", "--jobs", "0"]),
+        (pack, ["--jobs", "100000"]),
+        (align, ["--jobs", "0"]),
+        (synth_corpus, ["--out", "out", "--jobs", "-1"]),
         (encode, ["a.wav", "--jobs", "-3"]),
         (encode, ["a.wav", "--jobs", "two"]),
         (prior, ["--codes", "c.npz", "--out", "out", "--threads", "-3"]),

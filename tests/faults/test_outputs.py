@@ -70,6 +70,9 @@ def test_row_62_from_a_pipe_into_a_pipe(here, model_file):
     assert done.returncode == 0, done.stderr
     samples, rate = soundfile.read(io.BytesIO(done.stdout))
     assert (len(samples), rate) == (sound.info("a.wav").length_samples, 16000) and visible(here) == ["a.wav"]
+    soundfile.write(sent := io.BytesIO(), samples, rate, format="FLAC", subtype="PCM_24")
+    done = child([*words, "--out", "-"], input=sent.getvalue())
+    assert done.returncode == 0 and b"stdin: FLAC PCM_24 read as float" in done.stderr and b"/stdin" not in done.stderr
     done = child([*words, "--out", "-"], input=b"no sound")
     assert done.returncode == 1 and done.stdout == b"" and b"stdin: not a readable audio file" in done.stderr
 
@@ -204,6 +207,8 @@ def test_row_73_a_closed_or_full_stdout_is_no_traceback(here, model_file):
     code = "import sys; from vqvc.cli import convert; sys.exit(convert.main())"
     closed = subprocess.run(["sh", "-c", f"'{sys.executable}' -c '{code}' {words} >&-"], capture_output=True, text=True)
     assert closed.returncode == 0 and "Traceback" not in closed.stderr and sound.info("a_p225.wav").length_samples > 0
+    both = f"'{sys.executable}' -c '{code}' {words} --out b.wav >&- 2>&-"
+    assert subprocess.run(["sh", "-c", both]).returncode == 0 and sound.info("b.wav").length_samples > 0
     if os.path.exists("/dev/full"):
         with open("/dev/full", "w") as full:
             done = subprocess.run(

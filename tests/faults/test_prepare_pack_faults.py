@@ -1,7 +1,9 @@
 """FAULTS rows 40, 54, 69, 70, 81 and 86 through vqvc-prepare and vqvc-pack."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from vqvc.corpus import ids, kaldi_dir
 from vqvc.corpus.codes import CodeArchive
 from vqvc.corpus.store import PackedStore
 from vqvc.corpus.store_writer import StoreWriter
-from vqvc.errors import CorpusError, UsageError
+from vqvc.errors import CorpusError, FileError, UsageError
 
 
 @pytest.fixture
@@ -316,3 +318,24 @@ def test_row_86_a_lock_is_let_go_and_leaves_nothing(tmp_path):
     with lock.Lock(tmp_path / "x"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_row_86_a_lock_that_cannot_be_written_names_its_folder_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    for held in (lambda: lock.Lock(tmp_path / "data"), lambda: lock.lock_folder(tmp_path)):
+        with pytest.raises(FileError, match=f"{re.escape(str(tmp_path))}.*: disk full"):
+            held()
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("--unseen-speakers", "2"), ("--keep-speakers", "nobody"), ()])
+def test_row_69_a_prepare_that_fails_leaves_nothing_unfinished(tmp_path, speakers, words, capsys):
+    if not words:
+        for path in speakers.rglob("*.wav"):
+            path.write_text("no sound")
+    assert prepare.main(["--source", str(speakers), "--out", str(tmp_path / "data"), *words]) in (1, 2)
+    assert "data.partial" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -141,6 +141,14 @@ def test_no_microphone_is_a_sentence(open_page):
     page.get_by_role("alert").filter(has_text="No microphone: connect one").wait_for()
 
 
+def test_a_page_over_plain_http_says_why_there_is_no_microphone(open_page):
+    page = open_page(PHONE)
+    page.evaluate("Object.defineProperty(window, 'isSecureContext', { value: false })")
+    page.click("#recording button[aria-label='Record audio']")
+    page.click("#recording .record-button")
+    page.get_by_role("alert").filter(has_text="only to pages over https").wait_for()
+
+
 def test_a_recording_is_converted(open_page):
     page = open_page(DESKTOP, *FAKE_MICROPHONE)
     page.click("#recording button[aria-label='Record audio']")

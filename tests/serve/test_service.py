@@ -1,12 +1,15 @@
 """What the page does, without the page: the same speech as vqvc-convert's, and a sentence for what cannot be done."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
 from vqvc.audio import io
 from vqvc.errors import VqvcError
-from vqvc.serve.service import sentence
+from vqvc.serve.service import file_name, sentence
 
 
 def test_the_result_is_the_file_that_the_command_writes(service, by_command, recordings, tmp_path):
@@ -89,3 +92,14 @@ def test_an_enrolled_voice_converts_and_its_file_can_be_opened_again(service, re
 def test_the_warm_up_ends(service):
     service.warm_up().join(300)
     assert service.turns.start(lambda report: True).result()
+
+
+@pytest.mark.parametrize("letter", ["a", "ж", "語", "𐍈", "/"])
+def test_a_long_name_of_a_voice_or_recording_makes_a_file(letter, service, recordings, tmp_path):
+    assert len(f"{'x' * 180}_{file_name(100 * letter)}.wav".encode()) < 255
+    voice = replace(service.enroll(recordings / "voice.wav", "one", True), name=100 * letter)
+    voice.save(tmp_path / f"{file_name(voice.name)}.voice")
+    source = tmp_path / f"{(190 * letter.replace('/', '_')).encode()[:190].decode(errors='ignore')}.wav"
+    shutil.copy(recordings / "good.wav", source)
+    (tmp_path / "out").mkdir()
+    assert service.convert(source, voice, tmp_path / "out").path.is_file()

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vqvc._util import platform
-from vqvc.errors import TrainingError, UsageError
+from vqvc.errors import TrainingError, UsageError, explained
 
 
 class Lock:
@@ -18,11 +18,13 @@ class Lock:
     def __init__(self, target: str | os.PathLike):
         target = Path(target)
         self._path = target.with_name(f".{target.name}.lock")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = platform.Lock(self._path)
         except platform.LockedError as error:
             raise UsageError(f"{target}: {error}; wait for it or stop it") from None
+        except OSError as error:
+            raise explained(error, None if error.filename else target) from None
 
     def close(self) -> None:
         """Release the lock; a second call does nothing. The lock's file is removed while it is locked, so that no process locks a
@@ -55,3 +57,5 @@ def lock_folder(folder: Path, name: str = ".lock0") -> platform.Lock:
         return platform.Lock(folder / name)
     except platform.LockedError as error:
         raise TrainingError(f"{folder}: {error}; wait for it or stop it") from None
+    except OSError as error:
+        raise explained(error, folder) from None

@@ -61,7 +61,10 @@ class Lock:
             raise LockedError(_read_owner(self._owner)) from None
         try:
             self._owner.write_text(str(os.getpid()), encoding="ascii")
-        except BaseException:
+        except BaseException:  # a full disk, say: nothing of the lock is left
+            for left in (self._owner, Path(path)):
+                with suppress(OSError):
+                    left.unlink()
             self._lock.release()
             raise
 

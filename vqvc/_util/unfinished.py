@@ -9,7 +9,8 @@ import glob
 import os
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vqvc._util import atomic, platform
@@ -43,6 +44,19 @@ def begin(target: str | os.PathLike) -> Path:
     """The same, always empty: what an earlier run left is removed."""
     remove(path_of(target))
     return take(target)
+
+
+@contextmanager
+def replacing(target: str | os.PathLike, *, overwrite: bool) -> Iterator[Path]:
+    """The folder of ``begin``, which becomes ``target`` as ``finish`` does at the end; removed where an error comes first."""
+    partial = begin(target)
+    try:
+        yield partial
+    except BaseException:
+        with suppress(OSError, UsageError):  # the error itself has the reason
+            remove(partial)
+        raise
+    finish(partial, target, overwrite=overwrite)
 
 
 def _mark(folder: Path) -> None:

@@ -6,27 +6,26 @@ import math
 from vqvc.errors import UsageError
 
 MOST_THREADS = 1024
+LARGEST_SEED = 2**31 - 1
 
 
 def positive(text: str) -> int:
-    """The type of an argument: a whole number of at least 1, as of threads or processes."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number of at least 1")
-    return number
+    """The type of an argument: a number of threads or processes, 1 to ``MOST_THREADS``."""
+    return _whole(text, 1, MOST_THREADS)
 
 
 def seed(text: str) -> int:
-    """The type of ``--seed`` where NumPy or PyTorch draws: what both take. Synthesis alone takes any whole number."""
+    """The type of ``--seed``: a whole number that every generator of random numbers takes, 0 to ``LARGEST_SEED``."""
+    return _whole(text, 0, LARGEST_SEED)
+
+
+def _whole(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 0 on, below 2^63")
+        number = least - 1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from {least} to {most:,}")
     return number
 
 

@@ -3,24 +3,53 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from vqvc._util import log
-from vqvc.errors import UsageError, explained
+from vqvc._util.nearest import nearest
+from vqvc.errors import EXIT_USAGE, UsageError, explained
 
 logger = logging.getLogger("vqvc")
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help with defaults shown and examples kept as they are written."""
+    """Help with defaults shown, where an option has a value without being given, and examples kept as they are written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_value = action.default is not None and action.default is not False and action.default not in ("", [])
+        return super()._get_help_string(action) if has_value else action.help
 
 
 class _Parser(argparse.ArgumentParser):
+    """Wrong words are answered in one sentence, with what was perhaps meant."""
+
+    example = ""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Raises SystemExit for words that belong to no option too."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about(unknown[0].partition("=")[0]))
+        return found
+
+    def _about(self, word: str) -> str:
+        if not word.startswith("-") or word == "-":
+            return f"{word}: belongs to no option; type for example: {self.example}"
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        return f"{word}: there is no such option; the nearest are {', '.join(nearest(word, known))}"
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(EXIT_USAGE, f"error: {message}; {self.prog} --help lists all options\n")
+
     def _print_message(self, message: str, file: IO[str] | None = None) -> None:
         super()._print_message(log.printable(message) if message else message, file)
 
@@ -33,6 +62,7 @@ def parser(description: str, *, examples: str = "") -> argparse.ArgumentParser:
         formatter_class=Formatter,
         allow_abbrev=False,
     )
+    result.example = re.split(r"\s{2,}", examples.strip().partition("\n")[0])[0]
     result.add_argument("--verbose", action="store_true", help="log more to stderr")
     return result
 
@@ -56,7 +86,7 @@ def run(
     ``work`` returns a status or None for 0. SIGTERM raises SystemExit(143) in ``work``, so that ``finally`` runs. Every
     error of the operating system and of libsndfile becomes one sentence here, if nothing below has made one of it.
     """
-    with _safe_stdout():
+    with _safe_streams():
         args = make_parser().parse_args(argv)
         log.setup(args.verbose)
         previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -95,19 +125,25 @@ class _Terminal:
 
 
 @contextmanager
-def _safe_stdout() -> Iterator[None]:
-    """A stdout that takes every name: closed, it takes none; a terminal gets escapes; a pipe the bytes of the name."""
-    before = sys.stdout
-    if before is None:  # closed by the caller; its number must not go to another file
-        sys.stdout = open(os.open(os.devnull, os.O_WRONLY), "w")
-    elif before.isatty():
-        sys.stdout = _Terminal(before)
-    elif hasattr(before, "reconfigure"):
-        before.reconfigure(errors="surrogateescape")
+def _safe_streams() -> Iterator[None]:
+    """A stdout that takes every name: closed, it takes none; a terminal gets escapes; a pipe the bytes of the name. A closed stderr
+    takes what is logged too."""
+    before = sys.stdout, sys.stderr
+    if sys.stdout is None:  # closed by the caller; its number must not go to another file
+        sys.stdout = _nowhere()
+    elif sys.stdout.isatty():
+        sys.stdout = _Terminal(sys.stdout)
+    elif hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")
+    sys.stderr = sys.stderr or _nowhere()
     try:
         yield
     finally:
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
+
+
+def _nowhere() -> IO[str]:
+    return open(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _drop_stdout() -> None:

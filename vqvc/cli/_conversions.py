@@ -30,6 +30,7 @@ class Job:
     speaker: str
     out: Path
     shown: str = ""  # what the source is called, where not by its path
+    place: str = ""  # file and line that name the job, where it is one of a list
 
     def log_error(self, error: VqvcError) -> None:
         """Log an error; the message names the recording."""
@@ -113,7 +114,9 @@ def _read_pairs(path: Path) -> list[Job]:
         parts = line.split("\t")
         if len(parts) != 3:
             raise UsageError(f"{path}:{number}: {len(parts)} fields; write source, speaker and output between tabs")
-        jobs.append(Job(Path(parts[0]), parts[1], Path(parts[2])))
+        if not all(part.strip() for part in parts):
+            raise UsageError(f"{path}:{number}: source, speaker or output is empty; write all three between tabs")
+        jobs.append(Job(Path(parts[0]), parts[1], Path(parts[2]), place=f"{path}:{number}"))
     if not jobs:
         raise UsageError(f"{path}: names no recordings")
     return jobs
@@ -134,9 +137,11 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
 
     Finds out what an earlier run of the same command has finished, and opens the sources.
     """
+    from vqvc.audio import destinations
     from vqvc.conversion.source import Source
 
     sources: dict[Path, Path] = {}
+    read = destinations.identities({job.src for job in batch.jobs})
     for job in batch.jobs:
         form = form_of(job.out, args)
         resolved = job.out.resolve()
@@ -149,7 +154,8 @@ def check(batch: Batch, args: argparse.Namespace, finished: Finished) -> None:
         if may_be_done and finished.has(job.out, job.src, speaker=job.speaker):
             batch.done.add(job)
         else:
-            check_output(job.out, args.overwrite, job.src)
+            destinations.require_no_source(job.out, read)  # of any job: an output may replace what is still to be read
+            check_output(job.out, args.overwrite)
         try:
             source = batch.sources.get(job.src) or Source.of(job.src, 0)
         except VqvcError:  # reported when it is converted

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqvc.cli import _arguments
 from vqvc.conversion.options import TEMPERATURE
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED, code_encoder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def add_model(parser: argparse.ArgumentParser, purpose: str = "") -> None:
     """``--model``; purpose: what it is for, where that is not all that the command does, as ``for --converted: ``."""
     parser.add_argument(
-        "--model", type=Path, default=RELEASED, help=f"{purpose}model file of vqvc-train; the released one"
+        "--model", type=Path, default=RELEASED, help=f"{purpose}model file of vqvc-train, or the released one"
     )
 
 
@@ -72,7 +73,7 @@ def read_encoder(name: str | Path | None) -> "CodeEncoderFile | ModelFile":
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes speech."""
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--seed", type=_arguments.seed, default=0, help="of the draws")
     add_synthesis_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 

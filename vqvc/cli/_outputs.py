@@ -1,7 +1,6 @@
 """What the commands that write sound share: where it goes, in which format, and whether it can be written at all."""
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvc.cli._common import refuse_overwrite
-from vqvc.errors import FileError, UsageError, explained
+from vqvc.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from vqvc.audio.formats import Format
 
 STANDARD = Path("-")  # stdin as a source, stdout as an output
-NAME_MAX = 255  # bytes, where the system has no limit to ask for
 SUBTYPES = {"8": "PCM_S8", "16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT", "double": "DOUBLE"}
 
 
@@ -64,6 +62,8 @@ def place(out: str | None, name: str) -> Path:
     """Where an output goes: ``out``, or ``name`` in it where it is a folder, or ``name`` in the current folder."""
     if out is None:
         return Path(name)
+    if not out:
+        raise UsageError("--out: is empty; name a file, or leave it out")
     if out == str(STANDARD):
         return STANDARD
     is_folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
@@ -76,15 +76,10 @@ def check_output(path: Path, overwrite: bool, source: Path | None = None) -> Non
         if sys.stdout is not None and sys.stdout.isatty():
             raise UsageError("--out -: stdout is a terminal; send it to a program or a file, or name a file")
         return
-    try:
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; name a file, or end it with / to write into it")
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{path}: is no ordinary file; use - for stdout")
-        refuse_overwrite(path, overwrite, source)
-        _require_writable(path)
-    except OSError as error:
-        raise explained(error, path) from None
+    from vqvc.audio import destinations
+
+    refuse_overwrite(path, overwrite or path.is_dir(), source)
+    destinations.require_place(path)
 
 
 def check_form(path: Path, form: "Format", sample_rate: int) -> None:
@@ -129,31 +124,3 @@ def report(path: Path) -> None:
     """Print the name of an output that is done; nothing for stdout itself."""
     if path != STANDARD:
         print(path, flush=True)
-
-
-def _require_writable(path: Path) -> None:
-    """Raise FileError for a name that is too long, a file where a folder is needed, and a folder without rights."""
-    folder = path.parent
-    while not folder.exists():
-        if folder == folder.parent:
-            break
-        folder = folder.parent
-    if not folder.is_dir():
-        raise explained(NotADirectoryError(errno.ENOTDIR, ""), path)
-    longest = _longest_name(folder)
-    for part in path.relative_to(folder).parts:
-        if len(os.fsencode(part)) > longest:
-            raise FileError(
-                f"{path}: the name is too long; give a shorter one, of at most {longest} bytes", errno.ENAMETOOLONG
-            )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(
-            f"{path}: the folder {folder} is not writable; choose another path or change its rights", errno.EACCES
-        )
-
-
-def _longest_name(folder: Path) -> int:
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return NAME_MAX

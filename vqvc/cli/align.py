@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.errors import EXIT_SOME_FAILED, UsageError
 
@@ -45,7 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="X",
         help="acoustic score per frame that a transcript must reach",
     )
-    result.add_argument("--jobs", type=int, default=2, help="processes; the result does not depend on their number")
+    result.add_argument(
+        "--jobs", type=positive, default=2, help="processes; the result does not depend on their number"
+    )
     result.add_argument("--overwrite", action="store_true", help="replace a finished alignment")
     return result
 
@@ -56,8 +60,11 @@ def work(args: argparse.Namespace) -> int | None:
     from vqvc.corpus.alignment import PHONES_CTM
     from vqvc.corpus.store import PackedStore
 
-    if args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    for option, default in (("phone_set", "auto"), ("tier", "")):
+        if args.textgrids is None and getattr(args, option) != default:
+            raise UsageError(f"--{option.replace('_', '-')}: is of --textgrids; give those too, or leave it out")
+    if not math.isfinite(args.worst_score):
+        raise UsageError(f"--worst-score {args.worst_score}: must be a number")
     if not (args.out / PARTIAL).exists():  # else an earlier run was stopped, perhaps while it wrote its results
         refuse_overwrite(args.out / PHONES_CTM, args.overwrite)
     store = PackedStore(args.store)

@@ -16,6 +16,7 @@ from vqvc.cli._models import Meter, add_model, add_speech_options, add_target, s
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 if TYPE_CHECKING:
+    from vqvc.conversion.model_file import Header
     from vqvc.conversion.speech import Speech
     from vqvc.conversion.voice_file import EnrolledVoice
 
@@ -66,13 +67,25 @@ def work(args: argparse.Namespace) -> int:
     voice = voice_of(args, header)
     with contextlib.ExitStack() as stack:
         batch = _conversions.from_arguments(args, stack)
-        for speaker in dict.fromkeys(job.speaker for job in batch.jobs if voice is None):
-            header.speaker_index(speaker)  # fails before the weights are read
+        if voice is None:
+            _require_speakers(batch, header)  # fails before the weights are read
         settings = {"model": header.checksum, "seed": args.seed, "rate": args.rate, "normalise": args.normalise,
                     "tag": not args.no_tag, "subtype": _outputs.subtype(args), **options}  # fmt: skip
         if voice is not None:
             settings["voice"] = sha256_of_file(args.voice)
         return _convert(batch, args, options, Finished(settings), voice)
+
+
+def _require_speakers(batch: Batch, header: "Header") -> None:
+    """Raise UsageError, with the line of ``--pairs``, for the first speaker that the model does not have."""
+    places: dict[str, str] = {}
+    for job in batch.jobs:
+        places.setdefault(job.speaker, job.place)
+    for speaker, place in places.items():
+        try:
+            header.speaker_index(speaker)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}" if place else str(error)) from None
 
 
 def _convert(
@@ -120,7 +133,7 @@ def _convert_jobs(
     for number, speech in made:
         job = batch.jobs[number]
         for note in speech.notes:
-            logger.info("%s: %s", job.src, note)
+            logger.info("%s: %s", job.shown or job.src, note)
         try:
             _write(speech, job, batch, args, finished)
             made_samples += speech.length_at(converter.sample_rate)

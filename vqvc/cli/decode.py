@@ -71,26 +71,46 @@ def work(args: argparse.Namespace) -> None:
 
 
 def _read(args: argparse.Namespace, header) -> tuple:
-    """The codes (T,) and the number of samples that they stand for."""
+    """The codes (T,) and the number of samples that they stand for; raises UsageError for what are no codes of the model."""
     import numpy as np
 
+    from vqvc.audio.formats import READABLE_SUFFIXES
+
+    suffix, size = args.codes.suffix.lower(), header.config.quantizer.codebook_size
+    if suffix in READABLE_SUFFIXES:
+        raise UsageError(
+            f"{args.codes}: is a recording; convert it with vqvc-convert, or make codes of it with vqvc-encode"
+        )
+    if args.utt is not None and suffix in (".txt", SUFFIX):
+        raise UsageError(f"--utt {args.utt}: is for .npz files, which hold several utterances; leave it out")
+    if suffix == SUFFIX:
+        return read_code_file(args, header)
+    if suffix != ".txt":
+        return _of_archive(args, header)
+    try:
+        codes = np.array(textfile.read(args.codes, error=UsageError).split(), np.int64)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
+    if not len(codes) or codes.min() < 0 or codes.max() >= size:
+        found = f"numbers from {codes.min()} to {codes.max()}" if len(codes) else "no numbers"
+        raise UsageError(f"{args.codes}: holds {found}; the codes of {args.model} are 0 to {size - 1}")
+    return codes, len(codes) * header.config.hop_length
+
+
+def _of_archive(args: argparse.Namespace, header) -> tuple:
+    from vqvc._util.nearest import nearest
     from vqvc.corpus.codes import CodeArchive
 
-    if args.codes.suffix == ".txt":
-        try:
-            codes = np.array(textfile.read(args.codes, error=UsageError).split(), np.int64)
-        except (ValueError, OverflowError):
-            raise UsageError(f"{args.codes}: must hold whole numbers, between blanks") from None
-        return codes, len(codes) * header.config.hop_length
-    if args.codes.suffix == SUFFIX:
-        return read_code_file(args, header)
     archive = CodeArchive.load(args.codes)
     if archive.model and archive.model != header.checksum:
         raise UsageError(f"{args.codes}: was made by another model than {args.model}, whose codes mean other sounds")
     if args.utt is None and len(archive) != 1:
         raise UsageError(f"{args.codes}: holds {len(archive)} utterances; name one with --utt")
-    utt = args.utt or archive.utt_ids[0]
-    return archive.codes_of(utt), int(archive.lengths_samples[archive.utt_ids.tolist().index(utt)])
+    names = archive.utt_ids.tolist()
+    utt = names[0] if args.utt is None else args.utt
+    if utt not in names:
+        raise UsageError(f"{args.codes}: holds no utterance {utt!r}; the nearest are {', '.join(nearest(utt, names))}")
+    return archive.codes_of(utt), int(archive.lengths_samples[names.index(utt)])
 
 
 def main(argv: list[str] | None = None) -> int:

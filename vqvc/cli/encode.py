@@ -106,7 +106,7 @@ def work(args: argparse.Namespace) -> None:
 def _find(args: argparse.Namespace) -> None:
     """What a folder in the place of a recording is: a packed store, or a run, whose model and store are then taken."""
     if args.recording is not None and args.recording.is_dir():
-        from vqvc.evaluation.run_paths import RunPaths
+        from vqvc.evaluation.run_paths import RunPaths, warn_of_another_store
 
         if (args.recording / "store.json").exists():
             args.recording, args.store = None, args.recording
@@ -115,6 +115,7 @@ def _find(args: argparse.Namespace) -> None:
             paths.require(*([paths.model] if args.model is None else []), paths.store)
             args.recording, args.store = None, paths.store
             args.model, args.out = args.model or paths.model, args.out or paths.codes
+            warn_of_another_store(args.model, args.store)
         else:
             raise UsageError(
                 f"{args.recording}: is a folder, but no packed store and no run; name one recording, or make a store of the "

@@ -6,8 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from vqvc.cli import _outputs
-from vqvc.cli._arguments import seed
+from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model
 from vqvc.conversion.disclosure import CONSENT
@@ -29,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--src", action="append", help="a recording, or a folder of them; may be given several times")
     p.add_argument("--name", help="of the voice; the first recording's when not given")
     p.add_argument("--out", help="the voice file, or a folder for it; NAME.voice in the current folder when not given")
-    p.add_argument("--seed", type=seed, default=0, help="of the draws of the fit")
+    p.add_argument("--seed", type=_arguments.seed, default=0, help="of the draws of the fit")
     p.add_argument("--overwrite", action="store_true", help="replace a voice file that exists")
     return p
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvc._util.platform import cores
-from vqvc.cli import _outputs
-from vqvc.cli._arguments import seed
+from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_synthesis_options, synthesis_options
 from vqvc.errors import UsageError
@@ -85,7 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="phones.ctm of vqvc-align, for ABX; otherwise align/phones.ctm beside the store, if any",
     )
-    result.add_argument("--seed", type=seed, default=0, help="of the choice of utterances and of all intervals")
+    result.add_argument(
+        "--seed", type=_arguments.seed, default=0, help="of the choice of utterances and of all intervals"
+    )
     add_synthesis_options(result)
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result

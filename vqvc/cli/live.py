@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqvc.cli import _outputs
-from vqvc.cli._arguments import positive
+from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model, add_target, add_temperature, temperature, voice_of
 from vqvc.errors import UsageError, VqvcError
@@ -57,12 +56,12 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--gate", type=float, default=-60.0, metavar="DB", help="level of the source below which there is silence"
     )
-    p.add_argument("--seed", type=int, default=0, help="of the draws")
+    p.add_argument("--seed", type=_arguments.seed, default=0, help="of the draws")
     add_temperature(p)
     p.add_argument(
         "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum, which adds 16 ms, or not"
     )
-    p.add_argument("--threads", type=positive, default=1, help="cores that the network uses")
+    p.add_argument("--threads", type=_arguments.positive, default=1, help="cores that the network uses")
     _outputs.add_output(p)
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return p

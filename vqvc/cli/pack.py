@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import add_model
 from vqvc.errors import EXIT_SOME_FAILED, CorpusError, UsageError
+from vqvc.models import RELEASED
 
 logger = logging.getLogger("vqvc.pack")
 
@@ -36,10 +37,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--converted", type=int, default=0, metavar="N",
         help="also N conversions of it by --model, each utterance in another voice; training.perturbed_fraction counts them too",
     )  # fmt: skip
-    add_model(result, "for --converted: ")
+    result.add_argument(
+        "--model", type=Path, help="for --converted: model file of vqvc-train; the released one when not given"
+    )
     result.add_argument(
         "--jobs",
-        type=int,
+        type=positive,
         default=2,
         help="threads (processes for --perturb); the result does not depend on their number",
     )
@@ -58,7 +61,7 @@ def work(args: argparse.Namespace) -> int:
     tasks, speakers = pack.read_data(args.data)
     inputs = pack.fingerprint(tasks, speakers, args.sample_rate, args.level_rms)
     if args.out.exists() and pack.is_packed(args.out, inputs, args.overwrite):
-        logger.info("%s: inputs have not changed; nothing to do", args.out)
+        logger.info("%s: inputs have not changed; the utterances stay as they are", args.out)
         return _copy_and_report(args)
     with StoreWriter(args.out, sample_rate=args.sample_rate, level_rms=args.level_rms, fingerprint=inputs) as writer:
         if writer.resumed:
@@ -113,11 +116,12 @@ def _check(args: argparse.Namespace) -> None:
     for option in ("perturb", "converted"):
         if not 0 <= getattr(args, option) <= 100:
             raise UsageError(f"--{option} {getattr(args, option)}: must be 0 to 100 copies")
-    if args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    if args.model is not None and not args.converted:
+        raise UsageError(f"--model {args.model}: is for --converted; give --converted 1 too, or leave out --model")
     if args.converted:
         from vqvc.conversion import model_file
 
+        args.model = args.model or RELEASED
         header = model_file.read_header(args.model)  # before anything is packed
         header.require_decoder()
         if header.config.audio.sample_rate != args.sample_rate:

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, run
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, UsageError
 
@@ -43,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--held-out-sentences", type=float, default=0.05, metavar="F", help="share of sentences kept for dev and test"
     )
     result.add_argument("--keep-speakers", default="", metavar="A,B", help="speakers that are never unseen")
-    result.add_argument("--jobs", type=int, default=2, help="threads that read headers")
+    result.add_argument("--jobs", type=positive, default=2, help="threads that read headers")
     result.add_argument("--overwrite", action="store_true", help="replace an earlier result of other inputs")
     verbs = result.add_mutually_exclusive_group()
     verbs.add_argument("--validate", type=Path, metavar="DIR", help="only list what is wrong with a data directory")
@@ -53,6 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def work(args: argparse.Namespace) -> int:
     """Prepare, validate or fix; 3 when some items were unusable and were listed."""
+    if "source" in args and (args.validate or args.fix):
+        raise UsageError("--validate and --fix take one data directory; leave out --source")
     if args.validate:
         return _validate(args.validate)
     if args.fix:

@@ -4,7 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from vqvc.cli._arguments import require_possible, seed
+from vqvc.cli import _arguments
+from vqvc.cli._arguments import require_possible
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.errors import UsageError
 
@@ -39,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--draw-seconds", type=float, default=300.0, help="with --align: codes to draw, in seconds of speech"
     )
-    p.add_argument("--seed", type=seed, default=0, help="with --align: of the draws")
+    p.add_argument("--seed", type=_arguments.seed, default=0, help="with --align: of the draws")
     p.add_argument(
         "--overwrite", action="store_true", help="begin again where other codes were learned; replace score.json"
     )

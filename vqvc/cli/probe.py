@@ -1,14 +1,16 @@
 """vqvc-probe: accuracy of phones predicted from codes, beside baselines."""
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 
-from vqvc.cli import _outputs
-from vqvc.cli._arguments import seed
+from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import read_encoder
 from vqvc.errors import UsageError
+
+PROBE, COUNTS, PICTURE = "probe.json", "joint_counts.npy", "heatmap.png"  # what is written into --out
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -47,7 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--baseline-minutes", type=float, default=60.0, help="most speech (per subset) for k-means on MFCC"
     )
     result.add_argument("--no-picture", action="store_true", help="do not draw the heat map (needs no matplotlib)")
-    result.add_argument("--seed", type=seed, default=0, help="of random codes, k-means, subsampling and intervals")
+    result.add_argument(
+        "--seed", type=_arguments.seed, default=0, help="of random codes, k-means, subsampling and intervals"
+    )
     result.add_argument("--overwrite", action="store_true", help="replace an earlier probe.json")
     return result
 
@@ -73,8 +77,11 @@ def work(args: argparse.Namespace) -> int | None:
         fill_in(args, {"codes": "codes", "align": "alignment"}, "probe", "vqvc-probe")
         if args.run is not None and args.store is None:
             args.store = RunPaths.find(args.run).existing_store
+    if not 0 < args.baseline_minutes < math.inf:
+        raise UsageError(f"--baseline-minutes {args.baseline_minutes}: must be above 0 and finite")
     if args.out is not None:
-        _outputs.check_output(args.out / "probe.json", args.overwrite)
+        for name in (PROBE, COUNTS, *([] if args.no_picture else [PICTURE])):
+            _outputs.check_output(args.out / name, args.overwrite)
 
     import numpy as np
     from tqdm import tqdm
@@ -106,11 +113,11 @@ def work(args: argparse.Namespace) -> int | None:
         print(f"phone accuracy ({probe_baselines.SETS[name]}{probe_baselines.REMARKS[name]}): {accuracy} %")
     if args.out is None:
         return
-    write_json(args.out / "probe.json", result.report)
-    np.save(args.out / "joint_counts.npy", result.joint)
+    write_json(args.out / PROBE, result.report)
+    np.save(args.out / COUNTS, result.joint)
     if not args.no_picture:
-        result.draw(args.out / "heatmap.png")
-    print(args.out / "probe.json")
+        result.draw(args.out / PICTURE)
+    print(args.out / PROBE)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from vqvc.cli._common import parser, refuse_overwrite, run
+from vqvc.cli import _outputs
+from vqvc.cli._common import parser, run
 from vqvc.errors import UsageError
 
 logger = logging.getLogger("vqvc.report")
@@ -38,7 +39,11 @@ def work(args: argparse.Namespace) -> int | None:
         raise UsageError("give the folder of a run, as in vqvc-report egs/vctk/exp/small")
     args.exp = args.exp or args.run
     args.out = args.out or args.exp / "report.html"
-    refuse_overwrite(args.out, args.overwrite)
+    picture = args.out.parent / "summary.png"
+    for path in (args.out, *([] if args.no_picture else [picture])):
+        _outputs.check_output(path, args.overwrite)
+    if args.results:
+        _outputs.check_output(args.results, overwrite=True)  # other sections stay
     from vqvc._util.atomic import write_text
     from vqvc.errors import MissingExtraError
     from vqvc.evaluation import report, tables
@@ -48,7 +53,6 @@ def work(args: argparse.Namespace) -> int | None:
     write_text(args.out, report.html_report(found, args.title))
     print(args.out)
     if not args.no_picture:
-        picture = args.out.parent / "summary.png"
         try:
             if report.summary_picture(found, picture):
                 print(picture)

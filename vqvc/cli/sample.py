@@ -4,8 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from vqvc.cli import _outputs
-from vqvc.cli._arguments import seed
+from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, refuse_overwrite, run
 from vqvc.cli._models import add_model
 from vqvc.cli._priors import add_prior, find_prior
@@ -44,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--anyone", action="store_true", help="do not condition the prior on the speaker (the decoder is in any case)"
     )
     p.add_argument("--picture", action="store_true", help="also draw the spectrogram, beside the sound, as .png")
-    p.add_argument("--seed", type=seed, default=0, help="of all draws")
+    p.add_argument("--seed", type=_arguments.seed, default=0, help="of all draws")
     p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     return p
 

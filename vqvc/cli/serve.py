@@ -35,13 +35,17 @@ def work(args: argparse.Namespace) -> None:
     for name, value in (("seconds", args.max_seconds), ("mb", args.max_mb)):
         if not 0 < value <= 100_000:
             raise UsageError(f"--max-{name} {value:g}: must be above 0 and at most 100000")
-    from vqvc.serve import server
+    from vqvc.serve import guard, server
     from vqvc.serve.service import MB, Limits
 
     def started(address: str) -> None:
         print(address, flush=True)
-        if args.host not in server.LOOPBACK:
-            logger.warning("--host %s: whoever reaches this machine can use the page, without a password", args.host)
+        if args.host not in guard.LOOPBACK:
+            logger.warning(
+                "--host %s: whoever reaches this machine can use the page, without a password; browsers on other machines give it no "
+                "microphone without https",
+                args.host,
+            )
         if args.open:
             import webbrowser
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from vqvc.cli._arguments import positive
 from vqvc.cli._common import parser, refuse_overwrite, run
 
 
@@ -15,7 +16,7 @@ def make_parser() -> argparse.ArgumentParser:
     result.add_argument("--out", required=True, help="folder to make")
     result.add_argument("--speakers", type=int, default=8, help="number of voices, of 12")
     result.add_argument("--sentences", type=int, default=40, help="sentences of each speaker, at most 210")
-    result.add_argument("--jobs", type=int, default=2, help="speakers that are synthesized at once")
+    result.add_argument("--jobs", type=positive, default=2, help="speakers that are synthesized at once")
     result.add_argument("--overwrite", action="store_true", help="replace the folder when it exists")
     return result
 

@@ -91,6 +91,10 @@ class Header:
         names = [one.name for one in self.speakers]
         if name in names:
             return names.index(name)
+        if name.endswith(".voice"):
+            raise UsageError(
+                f"{name!r} is not a speaker of {self.path}; give a voice file by --voice (voice= in Python)"
+            )
         offered = [one.name for one in self.listed_speakers]
         raise UsageError(
             f"{name!r} is not a speaker of {self.path}; the nearest are {', '.join(nearest(name, offered))} "

@@ -1,9 +1,21 @@
 """Keywords of everything that synthesizes."""
 
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any, TypedDict
 
+import numpy as np
+
+from vqvc.errors import UsageError
+
 TEMPERATURE = 0.9  # of the draws; 1 is what the model learned, less is steadier
+
+
+KINDS = (
+    ("seed", Integral, "a whole number"),
+    ("temperature", Real, "a number above 0, such as 0.9"),
+    ("postfilter", (bool, np.bool_), "True or False"),
+)
 
 
 class Synthesis(TypedDict, total=False):
@@ -17,12 +29,18 @@ class Synthesis(TypedDict, total=False):
 
 
 def settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
-    """The seed, and keywords of ``pipeline.synthesize`` for the rest; raises TypeError for a keyword that is none."""
+    """The seed, and keywords of ``pipeline.synthesize`` for the rest.
+
+    Raises TypeError for a keyword that is none, UsageError for a value of another type.
+    """
     unknown = options.keys() - Synthesis.__annotations__.keys()
     if unknown:
         raise TypeError(
             f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
         )
+    for name, kind, wanted in KINDS:
+        if name in options and not isinstance(options[name], kind):
+            raise UsageError(f"{name}={options[name]!r}: give {wanted}")
     rest = {
         "temperature": options.get("temperature", TEMPERATURE),
         "folding": options.get("fold", "auto"),

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from vqvc.audio import output, resample
-from vqvc.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class Speech:
         subtype: libsndfile's name of how samples are stored; 16 bits where the format has them when None. normalise: bring
         the peak to -1 dB. tag: write ``tags`` into the metadata, where the format has a place. finished: called with the whole file before it takes its name. Memory holds one block.
         """
-        rate = sample_rate or self.source_rate
+        rate = self.source_rate if sample_rate is None else sample_rate
         output.write_blocks(
             path,
             self.at(rate),
@@ -60,12 +59,3 @@ class Speech:
             tags=self.tags if tag else output.NO_TAGS,
         )
         return Path(path)
-
-
-def require_free(outs: list[Path], overwrite: bool) -> None:
-    """Raise UsageError, before any work, where an output exists (unless ``overwrite``) or two are the same."""
-    for path in outs:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path}: exists already; give overwrite=True to replace it")
-    if len({path.resolve() for path in outs}) < len(outs):
-        raise UsageError("two outputs have the same name; give each its own")

@@ -160,10 +160,8 @@ def write(
             if not overwrite:
                 raise UsageError(f"{out}: was made from other inputs; give --overwrite to replace it")
             unfinished.require_only(out, WRITTEN)
-        partial = unfinished.begin(out)
-        summary = prepare(corpus, partial, split_options=split_options, settings=settings, jobs=max(jobs, 1))
-        unfinished.finish(partial, out, overwrite=overwrite)
-        return summary
+        with unfinished.replacing(out, overwrite=overwrite) as partial:
+            return prepare(corpus, partial, split_options=split_options, settings=settings, jobs=jobs)
 
 
 def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, jobs: int = 2) -> dict:
@@ -172,7 +170,8 @@ def prepare(corpus: Corpus, out: Path, *, split_options: dict, settings: dict, j
     usable, unusable = check_headers(corpus.items, jobs)
     if not usable:
         first = unusable[0].detail if unusable else "the sources are empty"
-        raise CorpusError(f"{out}: no usable utterance: {first}")
+        names = ", ".join(str(source.path) for source in corpus.sources)
+        raise CorpusError(f"{names}: no usable utterance: {first}")
     known = {item.utt_id for item in corpus.items}
     pieces = sum(item.utt_id not in known for item in usable)
     if pieces:

@@ -97,7 +97,7 @@ def name_problem(path: Path) -> str:
 def require_directory(path: Path) -> None:
     """Raise UsageError unless ``path`` is a directory."""
     if not path.is_dir():
-        raise UsageError(f"{path}: no such directory; --source names the corpus")
+        raise UsageError(f"{path}: no such directory; give the folder of a corpus, or a Kaldi data directory")
 
 
 def subfolders(path: Path) -> list[Path]:

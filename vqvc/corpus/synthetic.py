@@ -99,13 +99,12 @@ def generate(out: str | Path, *, speakers: int = 8, count: int = 40, jobs: int =
     if out.exists():
         unfinished.require_only(out, (*KINDS, SPEAKERS))
     with lock.Lock(out):
-        partial = unfinished.begin(out)
-        seconds = sum(_synthesize_all(partial, speakers, count, jobs))
-        table = ["speaker\tgender\taccent"] + [
-            f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
-        ]
-        atomic.write_text(partial / SPEAKERS, "\n".join(table) + "\n")
-        unfinished.finish(partial, out, overwrite=overwrite)
+        with unfinished.replacing(out, overwrite=overwrite) as partial:
+            seconds = sum(_synthesize_all(partial, speakers, count, jobs))
+            table = ["speaker\tgender\taccent"] + [
+                f"{voice.name}\t{voice.gender}\t{voice.accent}" for voice in VOICES[:speakers]
+            ]
+            atomic.write_text(partial / SPEAKERS, "\n".join(table) + "\n")
     return Made(speakers, speakers * count, seconds)
 
 

@@ -1,11 +1,15 @@
 """Where the parts of a run lie on disk, so that its folder is all that a command needs."""
 
 import argparse
+import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqvc.errors import UsageError
+
+logger = logging.getLogger("vqvc")
+HELD = ("config.yaml", "log.jsonl", "model.safetensors", "encoder.safetensors", "codes.npz")  # a run has at least one
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,15 @@ class RunPaths:
         return self.work / "align" / "phones.ctm"
 
     def require(self, *paths: Path) -> None:
-        """Raise UsageError, with the command that makes it, for the first of ``paths`` (properties) that is missing."""
+        """Raise UsageError, with the command that makes it, for the first of ``paths`` (properties) that is missing.
+
+        Raises UsageError for a folder that holds nothing of a run too: no command would make one of it.
+        """
+        if not any((self.run / name).exists() for name in HELD):
+            raise UsageError(
+                f"{self.run}: is not the folder of a training run: it holds none of {', '.join(HELD)}; give the folder that "
+                "vqvc-train --out made, such as egs/vctk/exp/small"
+            )
         commands = {
             self.model: ("vqvc-train", "--conf", "small.yaml", "--store", self.store, "--out", self.run),
             self.codes: ("vqvc-encode", self.run),
@@ -66,6 +78,19 @@ class RunPaths:
         for path in paths:
             if not (path / "store.json" if path == self.store else path).exists():
                 raise UsageError(f"{path}: no such file; make it with: {shlex.join(map(str, commands[path]))}")
+
+
+def warn_of_another_store(model: Path, store: Path) -> None:
+    """Log a warning where the model file was trained on another store than the one that is taken beside it."""
+    from vqvc.conversion import model_file
+    from vqvc.corpus.store import PackedStore
+
+    learned_from = model_file.read_header(model).training.get("store")
+    if isinstance(learned_from, str) and learned_from != PackedStore(store).sha256:
+        logger.warning(
+            "%s: was trained on another store than %s, whose unseen sentences it may have seen; name its own with --store",
+            model, store,
+        )  # fmt: skip
 
 
 def fill_in(args: argparse.Namespace, wanted: dict[str, str], out: str, command: str) -> None:
@@ -80,6 +105,8 @@ def fill_in(args: argparse.Namespace, wanted: dict[str, str], out: str, command:
         paths.require(*absent.values())
         for name, path in absent.items():
             setattr(args, name, path)
+        if "store" in absent:
+            warn_of_another_store(args.model, args.store)
         args.out = args.out or args.run / out
     missing = [f"--{name}" for name in (*wanted, "out") if getattr(args, name) is None]
     if missing:

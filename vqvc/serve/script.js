@@ -34,7 +34,9 @@
     const sentence = document.createElement("p");
     sentence.className = "vq-error";
     sentence.setAttribute("role", "alert");
-    sentence.textContent = "No microphone: connect one and allow this page to use it, or upload a recording.";
+    sentence.textContent = isSecureContext
+      ? "No microphone: connect one and allow this page to use it, or upload a recording."
+      : "No microphone: browsers allow one only to pages over https or of this very machine; upload a recording.";
     (document.activeElement?.closest("#sample") ?? document.querySelector("#recording")).after(sentence);
     for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => sentence.remove(), { once: true });
   });

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 from vqvc._util import extras, platform
 from vqvc.errors import FileError, UsageError
 from vqvc.serve import page
+from vqvc.serve.guard import LOOPBACK, Guard
 from vqvc.serve.service import Limits, Service
 
 logger = logging.getLogger("vqvc.serve")
@@ -24,14 +24,8 @@ logger = logging.getLogger("vqvc.serve")
 HERE = Path(__file__).parent
 PREFIX = "vqvc-serve-"  # of the folder of temporary files
 LOCK = ".lock"  # in that folder, while its server runs
+EVERYWHERE = ("", "0.0.0.0", "::")  # hosts that mean all addresses of this machine
 KEPT_S, SWEEP_S = 3600.0, 60.0  # files are removed after so long; looked for so often
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-# Where the page may load from: this server, and what it holds itself. Gradio's own code makes functions of text.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-    "worker-src 'self' blob:; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
-)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,6 +41,21 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"--port {port}: is in use on {host}; give another, or 0 for any that is free") from None
         raise UsageError(f"--host {host}: {os.strerror(error.errno or 0)}; 127.0.0.1 is this machine alone") from None
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a browser finds the server; where it listens on all addresses of this machine, the one that others see."""
+    if host in EVERYWHERE:
+        host = _outward() or LOOPBACK[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _outward() -> str | None:
+    """This machine's address in its network; None without one. Nothing is sent: connecting by UDP only chooses a route."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # kept for documentation
+        return str(probe.getsockname()[0])
+    return None
 
 
 @contextmanager
@@ -92,33 +101,6 @@ def _swept(folder: Path) -> Iterator[None]:
         ended.set()
 
 
-class Guard:
-    """ASGI middleware: refuses requests under another name than loopback's, and adds the policy to answers.
-
-    A page of another site that has its own name resolved to this machine would otherwise pass for ours. only_loopback: False
-    where the server is meant to be reached by other names.
-    """
-
-    def __init__(self, app: Any, only_loopback: bool):
-        self.app, self.only_loopback = app, only_loopback
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        name = re.sub(r":\d+$", "", dict(scope["headers"]).get(b"host", b"").decode("latin-1"))
-        if self.only_loopback and name not in LOOPBACK:
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"open the page by its own address"})
-
-        async def guarded(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                policy = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
-                message = {**message, "headers": [*message["headers"], *policy]}
-            await send(message)
-
-        await self.app(scope, receive, guarded)
-
-
 def make_app(service: Service, folder: Path, host: str = LOOPBACK[0]) -> Any:
     """The ASGI application. folder: of temporary files; host: what it is served on."""
     gr = page.load_gradio(folder)
@@ -137,7 +119,7 @@ def make_app(service: Service, folder: Path, host: str = LOOPBACK[0]) -> Any:
         enable_monitoring=False,
         pwa=False,
     )
-    app.add_middleware(Guard, only_loopback=host in LOOPBACK)
+    app.add_middleware(Guard, only_loopback=host in LOOPBACK, folder=folder)
     return app
 
 
@@ -161,8 +143,7 @@ def serve(model: str | Path, limits: Limits, host: str, port: int, started: Call
         server.handle_exit = end
         cut = logging.getLogger("uvicorn.error")  # what it logs of connections that it cuts at the end is no fault
         cut.addFilter(lambda record: not server.should_exit)
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listening.getsockname()[1]}"
+        address = address_of(host, listening.getsockname()[1])
 
         def announce() -> None:
             while not server.started and not server.should_exit:

@@ -114,7 +114,7 @@ class Service:
 
         name = speaker if isinstance(speaker, str) else speaker.name
         (_, speech), *_ = self.converter.convert_each([(path, speaker)], progress=progress)
-        out = speech.write(Path(folder, f"{path.stem}_{file_name(name)}.wav"))
+        out = speech.write(Path(folder, f"{_cut(path.stem, 180)}_{file_name(name)}.wav"))
         result = io.read(out, rate).samples
         report(1.0)
         return Conversion(
@@ -154,6 +154,12 @@ def sentence(error: VqvcError, path: str | Path | None = None) -> str:
     return f"{str(error).replace(str(path), Path(path).name)}."
 
 
-def file_name(name: str) -> str:
-    """A voice's name as a part of a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+def file_name(name: str, most_bytes: int = 60) -> str:
+    """A name as a part of a file's name, of which systems allow 255 bytes: letters of any script, digits and ``-_.``."""
+    spelled = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+    return _cut(spelled, most_bytes)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """The beginning of a text, in whole characters."""
+    return text.encode(errors="surrogateescape")[:most_bytes].decode(errors="ignore")
