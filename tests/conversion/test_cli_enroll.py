@@ -77,7 +77,7 @@ def test_a_seed_that_no_generator_takes_is_wrong_usage(command, capsys):
     for seed in ("-1", str(1 << 63), "two"):
         with pytest.raises(SystemExit, match="2"):
             command.main([f"--seed={seed}"])
-        assert "a whole number from 0 on" in capsys.readouterr().err
+        assert "must be a whole number from 0 to" in capsys.readouterr().err
 
 
 def test_enroll_refuses_in_one_sentence_and_writes_nothing(run, tmp_path):

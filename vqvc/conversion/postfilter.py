@@ -21,7 +21,7 @@ from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.nn.cepstra import Cepstra
 from vqvc.nn.vqvae import VQVAE
 
-SMOOTH_S = 0.2  # length of the Hann window over which differences are averaged
+SMOOTH_S = 0.05  # length of the Hann window over which differences are averaged
 LEAST_SPREAD, MOST_SPREAD = 0.9, 1.8  # limits of ``spread``
 UNSURE_S = (
     0.3  # duration of loud speech at which its variance has a weight of 1/2, since that of one vowel means little
