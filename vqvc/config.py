@@ -118,6 +118,10 @@ class TrainingConfig:
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its copy; 0 turns it off
     adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
+    layer_weight: Weight = (
+        0.0  # weight of predicting a layer of the --targets model from codes and speaker; 0 turns it off
+    )
+    target_layer: Layers = 6  # context layers of that model's encoder, the last of which is predicted, for layer_weight
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
@@ -217,8 +221,21 @@ class Config:
             )
         if not t.wavenet_fraction and not t.teacher_weight:
             raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
-        if not (t.decoder_weight or t.units_weight or t.cpc_weight or self.encoder.input == "units"):
-            raise ConfigError("training.decoder_weight: 0 wants an encoder that learns by units_weight or cpc_weight")
+        learns = t.decoder_weight or t.units_weight or t.layer_weight or t.cpc_weight
+        if not (learns or self.encoder.input == "units"):
+            raise ConfigError(
+                "training.decoder_weight: 0 wants an encoder that learns by units_weight, layer_weight or cpc_weight"
+            )
+        if t.layer_weight and self.encoder.input == "units":
+            raise ConfigError("training.layer_weight: wants an encoder that learns, not encoder.input: units")
+        if t.layer_weight and t.target_layer > self.encoder.context_layers:
+            raise ConfigError(
+                f"training.target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"
+            )
+        if t.layer_weight and self.decoder.conditioning_hop != hop_length:
+            raise ConfigError(
+                f"training.layer_weight: wants a conditioning frame for each code; set decoder.conditioning_hop: {hop_length}"
+            )
         if t.hidden_share and not t.units_weight:
             raise ConfigError("training.hidden_share: wants training.units_weight above 0")
         if t.units_weight and self.encoder.input == "units":

@@ -34,8 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--targets",
         type=Path,
-        metavar="MODEL",
-        help="predict clusters of this model's encoder output (training.units_weight) instead of units found in cepstra",
+        metavar="FILE",
+        help="a model or an encoder: predict clusters of its encoder's output (training.units_weight) instead of units found in "
+        "cepstra, or a layer of its encoder (training.layer_weight), from which training then begins",
     )
     p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
@@ -101,7 +102,10 @@ def work(args: argparse.Namespace) -> int:
     if args.init:
         begin = model_file.read(args.init)
         start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
-    targets_from = model_file.read(args.targets).model if args.targets else None
+    targets_from = None
+    if args.targets:
+        kind = code_encoder_file if code_encoder_file.is_one(args.targets) else model_file
+        targets_from = kind.read(args.targets).model
     with devices.explained(device), distributed.workers(device) as worker:
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start, targets_from=targets_from)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
