@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="a model or an encoder: predict clusters of its encoder's output (training.units_weight) instead of units found in "
-        "cepstra, or a layer of its encoder (training.layer_weight), from which training then begins",
+        "cepstra, or a layer of its encoder (training.layer_weight), up to which the new encoder is the same",
     )
     p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"

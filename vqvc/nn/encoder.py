@@ -119,7 +119,7 @@ class Encoder(nn.Module):
         x = self._strided(x)
         for block in self.context[:count]:
             x = block(x)
-        return nn.functional.layer_norm(x, x.shape[-1:])
+        return nn.functional.layer_norm(x, x.shape[-1:], eps=self.norm_out.eps)
 
     def _strided(self, x: Tensor) -> Tensor:
         """What the context layers begin with, (B, T / product of strides, C), of features (B, C_in, T)."""

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from vqvc.errors import TrainingError
 from vqvc.nn.code_encoder import CodeEncoder
-from vqvc.nn.vqvae import VQVAE
+from vqvc.nn.encoder import Encoder
+
+PASSES = 4.0  # deviations above 0 at which the rectifier before the output begins, so that hardly a number is cut off
 
 
 class LayerTargets:
@@ -25,17 +27,44 @@ class LayerTargets:
         with torch.no_grad(), mixed:
             return self.source.layer(waveform, self.layers).float()
 
-    def give(self, model: VQVAE) -> None:
-        """Let the encoder of ``model`` begin as the trained one; its codebook starts from data, as any does.
+    @torch.no_grad()
+    def give(self, encoder: Encoder, waveforms: Tensor, generator: torch.Generator) -> None:
+        """Let ``encoder`` begin with the layers up to the predicted one, which then stay as they are, and change nothing above them.
 
-        Raises TrainingError when the two are not built alike.
+        Its context layers above begin as the identity, its output as the principal components of the layer for ``waveforms``
+        (B, T), rotated at random so that all have about the same variance. Raises TrainingError when the layers differ.
         """
-        ours, theirs = model.config.to_dict(), self.source.config.to_dict()
-        for section, keys in (("encoder", ours["encoder"]), ("quantizer", ("codebook_dim",))):
-            for key in keys:
-                if ours[section][key] != theirs[section][key]:
-                    raise TrainingError(
-                        f"--targets: was made with {section}.{key} = {theirs[section][key]}, --conf has {ours[section][key]}; "
-                        "training.layer_weight wants the same encoder in both"
-                    )
-        model.encoder.load_state_dict(self.source.encoder.state_dict())
+        theirs, count = self.source.encoder, self.layers
+        shared = [(encoder.strided, theirs.strided), (encoder.norm, theirs.norm)]
+        shared += zip(encoder.context[:count], theirs.context)
+        if not _alike(encoder, theirs, count):
+            raise TrainingError(
+                f"--targets: its encoder differs from that of --conf before context layer {count}, which training.layer_weight predicts"
+            )
+        for mine, trained in shared:
+            mine.load_state_dict(trained.state_dict())
+            mine.requires_grad_(False)
+        for block in encoder.context[count:]:
+            block.mix.weight.zero_()
+        rows = self(waveforms, torch.float32).flatten(0, 1)
+        dim, width = encoder.project.weight.shape
+        vectors = torch.linalg.eigh(torch.cov(rows.T)).eigenvectors[:, -dim:]
+        random = torch.randn(dim, vectors.shape[1], generator=generator).to(rows)
+        components = torch.linalg.qr(random).Q @ vectors.T
+        encoder.norm_out.weight.fill_(1.0)
+        encoder.norm_out.bias.fill_(PASSES)
+        encoder.project.weight.copy_(components)
+        encoder.project.bias.copy_(-components @ (rows.mean(0) + PASSES))
+
+
+def _alike(ours: Encoder, theirs: Encoder, count: int) -> bool:
+    """Whether two encoders compute the first ``count`` context layers from weights of the same shapes in the same way."""
+    if len(ours.context) < count or len(theirs.context) < count:
+        return False
+    dilations = [[block.dilated.dilation for block in one.context[:count]] for one in (ours, theirs)]
+    shapes = [
+        [p.shape for part in (one.strided, one.norm, *one.context[:count]) for p in part.parameters()]
+        for one in (ours, theirs)
+    ]
+    ways = [(one.input_gain, one.norm_reach, [layer.stride for layer in one.strided]) for one in (ours, theirs)]
+    return dilations[0] == dilations[1] and shapes[0] == shapes[1] and ways[0] == ways[1]

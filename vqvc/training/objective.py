@@ -9,7 +9,7 @@ mel        log-mel frames estimated from the conditioning frames: a dense gradie
 cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
-layer      squared error of a layer of a trained encoder for the original, see ``layer_targets``, which is estimated from the
+layer      squared error, over its variance, of a layer of a trained encoder for the original, see ``layer_targets``, which is estimated from the
            conditioning frames: from jittered codes, their neighbours and the speaker
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
 adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see ``adversary``
@@ -237,9 +237,10 @@ def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: T
 
 
 def layer_error(model: VQVAE, z_q: Tensor, speaker: Tensor, layer: Tensor) -> Tensor:
-    """Mean squared error, a scalar, of a layer's output (B, T, C) that is estimated from codes' vectors (B, D, T) and speakers (B,)."""
+    """Squared error over variance, a scalar, of a layer's output (B, T, C) estimated from codes' vectors (B, D, T) and speakers (B,)."""
     frames = torch.relu(model.conditioning(z_q, speaker))
-    return (model.layer_head(frames).float() - layer).square().mean()
+    variance = layer.flatten(0, 1).var(0).mean().clamp(min=1e-6)
+    return (model.layer_head(frames).float() - layer).square().mean() / variance
 
 
 def mel_error(model: VQVAE, waveform: Tensor, conditioning: Conditioning) -> Tensor:

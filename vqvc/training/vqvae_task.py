@@ -50,7 +50,7 @@ class VQVAETask:
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
     weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies. targets_from:
     the encoder whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra; for
-    ``training.layer_weight``, whose layer is predicted, and from which the encoder begins.
+    ``training.layer_weight``, whose layer is predicted, and from which the encoder has the layers up to it.
     """
 
     unit = "samples"
@@ -103,7 +103,8 @@ class VQVAETask:
                     "training.layer_weight: wants the encoder that training begins from as --targets, and no --init"
                 )
             layer_targets = LayerTargets(targets_from.to(self.device), settings.target_layer)
-            layer_targets.give(self.model)
+            some = torch.from_numpy(self.crops.batch(2**31, whole=True).waveform).to(self.device)
+            layer_targets.give(self.model.encoder, some, torch.Generator().manual_seed(settings.seed))
         teacher = None
         if settings.teacher_weight and start is None:
             raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
@@ -233,7 +234,10 @@ class VQVAETask:
         bits, effective = float(found.pop("nll")) / math.log(2), perplexity(found.pop("counts"))
         values = {"loss_bits": bits, **{name: float(value) for name, value in found.items()}, "perplexity": effective}
         if not self.settings.decoder_weight:
-            return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {effective:.0f}"
+            learned = (name for name in ("units", "layer", "cpc") if getattr(self.settings, f"{name}_weight"))
+            return values, ", ".join(
+                [*(f"{name} {values[name]:.3f}" for name in learned), f"perplexity {effective:.0f}"]
+            )
         return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
 
     @torch.no_grad()
