@@ -213,49 +213,32 @@ class Config:
         settings.check(self)
         hop_length, t = self.model.hop_length, self.training
         _require_fitting_batch(t.batch_size, t.crop_samples, "crop_samples", MOST_SAMPLES)
-        if t.context_samples >= t.crop_samples:
-            raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
-        if t.decoder_crop_samples and not t.context_samples < t.decoder_crop_samples <= t.crop_samples:
-            raise ConfigError(
-                "training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"
-            )
-        if not t.wavenet_fraction and not t.teacher_weight:
-            raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
+        found, decoded = self.encoder.input == "units", t.decoder_crop_samples
         learns = t.decoder_weight or t.units_weight or t.layer_weight or t.cpc_weight
-        if not (learns or self.encoder.input == "units"):
-            raise ConfigError(
-                "training.decoder_weight: 0 wants an encoder that learns by units_weight, layer_weight or cpc_weight"
-            )
-        if t.layer_weight and self.encoder.input == "units":
-            raise ConfigError("training.layer_weight: wants an encoder that learns, not encoder.input: units")
-        if t.layer_weight and t.target_layer > self.encoder.context_layers:
-            raise ConfigError(
-                f"training.target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"
-            )
-        if t.layer_weight and self.decoder.conditioning_hop != hop_length:
-            raise ConfigError(
-                f"training.layer_weight: wants a conditioning frame for each code; set decoder.conditioning_hop: {hop_length}"
-            )
-        if t.hidden_share and not t.units_weight:
-            raise ConfigError("training.hidden_share: wants training.units_weight above 0")
-        if t.units_weight and self.encoder.input == "units":
-            raise ConfigError("training.units_weight: wants an encoder that learns, not encoder.input: units")
-        if t.units_weight and hop_length % (self.audio.sample_rate // 100):
-            raise ConfigError(
-                f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
-            )
-        if t.consistency_weight and not t.perturbed_fraction:
-            raise ConfigError("training.consistency_weight: wants copies, and training.perturbed_fraction above 0")
-        if t.wavenet_fraction < 1 and not t.mel_weight:
-            raise ConfigError(
-                "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
-            )
-        if t.teacher_weight and t.decoder_crop_samples:
-            raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
-        if t.decoder_crop_samples % hop_length:
-            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {hop_length} samples")
-        if t.crop_samples % hop_length:
-            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {hop_length} samples")
+        rules = (  # what must not be, and the sentence about it
+            (t.context_samples >= t.crop_samples, "context_samples: must be smaller than training.crop_samples"),
+            (decoded and not t.context_samples < decoded <= t.crop_samples,
+             "decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"),
+            (not t.wavenet_fraction and not t.teacher_weight, "wavenet_fraction: 0 wants training.teacher_weight above 0"),
+            (not learns and not found, "decoder_weight: 0 wants units_weight, layer_weight or cpc_weight for the encoder"),
+            (t.layer_weight and found, "layer_weight: wants an encoder that learns, not encoder.input: units"),
+            (t.layer_weight and t.target_layer > self.encoder.context_layers,
+             f"target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"),
+            (t.layer_weight and self.decoder.conditioning_hop != hop_length,
+             f"layer_weight: wants a conditioning frame for each code; set decoder.conditioning_hop: {hop_length}"),
+            (t.hidden_share and not t.units_weight, "hidden_share: wants training.units_weight above 0"),
+            (t.units_weight and found, "units_weight: wants an encoder that learns, not encoder.input: units"),
+            (t.units_weight and hop_length % (self.audio.sample_rate // 100),
+             f"units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"),
+            (t.consistency_weight and not t.perturbed_fraction, "consistency_weight: wants training.perturbed_fraction above 0"),
+            (t.wavenet_fraction < 1 and not t.mel_weight, "wavenet_fraction: below 1 wants training.mel_weight above 0"),
+            (t.teacher_weight and decoded, "teacher_weight: wants training.decoder_crop_samples: 0"),
+            (decoded % hop_length, f"decoder_crop_samples: must be a multiple of the hop of {hop_length} samples"),
+            (t.crop_samples % hop_length, f"crop_samples: must be a multiple of the hop of {hop_length} samples"),
+        )  # fmt: skip
+        for broken, sentence in rules:
+            if broken:
+                raise ConfigError(f"training.{sentence}")
 
     @cached_property
     def model(self) -> ModelConfig:
