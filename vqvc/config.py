@@ -118,9 +118,7 @@ class TrainingConfig:
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its copy; 0 turns it off
     adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
-    layer_weight: Weight = (
-        0.0  # weight of predicting a layer of the --targets model from codes and speaker; 0 turns it off
-    )
+    layer_weight: Weight = 0.0  # weight of predicting a layer of the --targets model from codes; 0 turns it off
     target_layer: Layers = 6  # context layers of that model's encoder, the last of which is predicted, for layer_weight
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out

@@ -11,7 +11,7 @@ from vqvc.conversion import code_encoder_file
 from vqvc.errors import ConfigError, TrainingError
 from vqvc.nn.builder import build_code_encoder, build_model
 from vqvc.training.layer_targets import LayerTargets
-from vqvc.training.objective import Objective
+from vqvc.training.objective import Objective, layer_error
 
 HOP = 320
 ENCODER = {
@@ -85,26 +85,28 @@ def test_the_layers_up_to_the_predicted_one_stay_while_the_others_learn(speech, 
     assert not any(name.startswith(("strided", "norm.", "context.0", "context.1")) for name in moved)
 
 
-def test_the_codes_of_the_neighbours_and_the_speaker_take_part():
+def test_the_codes_of_the_neighbours_and_what_the_crop_has_in_common_take_part():
     config = _config(jitter=0.0)
     torch.manual_seed(0)
     model, objective = build_model(config.model, speakers=2), Objective(config.training)
     objective.prepare(model.train())
     wave, layer = 0.1 * torch.randn(1, 9 * HOP), torch.zeros(1, 9, 8)
 
-    def estimate(z_q, speaker):
-        return model.layer_head(torch.relu(model.conditioning(z_q, torch.tensor([speaker]))))[0]
-
+    seen = []
+    model.layer_head.register_forward_hook(lambda module, given, made: seen.append(made[0]))
     z_q = torch.randn(1, 4, 9)
     other = z_q.clone()
     other[:, :, 4] += 1
-    moved = (estimate(z_q, 0) != estimate(other, 0)).any(1)
+    layer = torch.randn(1, 9, 8)
+    for codes, target in ((z_q, layer), (other, layer), (z_q, layer + 1)):
+        layer_error(model, codes, target)
+    moved = (seen[0] != seen[1]).any(1)
     assert moved[3:6].all() and not moved[0] and not moved[8]  # two convolutions reach three codes
-    assert not torch.allclose(estimate(z_q, 0), estimate(z_q, 1))
+    assert (seen[0] != seen[2]).any(1).all()
     losses = objective(model, wave, torch.tensor([1]), layer=layer, generator=torch.Generator().manual_seed(0))
     objective.total(losses.nll.sum(), losses.terms).backward()
     learned = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
-    assert learned == {"encoder", "conditioning", "layer_head"} and losses.terms["layer"] > 0
+    assert learned == {"encoder", "conditioning", "layer_head", "layer_speaker"} and losses.terms["layer"] > 0
 
 
 def test_the_error_falls(speech, tmp_path):

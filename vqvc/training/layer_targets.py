@@ -1,8 +1,8 @@
-"""A layer of a trained encoder, which another is to make codes for: what the codes, their neighbours and the speaker have to tell.
+"""A layer of a trained encoder, for which another is to make codes: what codes and their neighbours have to tell of it.
 
-The nearest code in the encoder's own space stands for a phone between its neighbours and in a speaker's mouth. Codes from which
-a decoder with context and a speaker table restores the same space need not: the decoder adds what follows from the neighbours and
-the speaker (Chorowski et al. 2019 have the same of a VQ-VAE's decoder). No labels are used.
+The nearest of 128 codes in the layer itself stands for a phone between its neighbours and in a speaker's mouth. Codes from which
+a decoder restores the layer need not, when it sees the codes beside each and what the crop has in common: it adds what
+follows from them, as the decoder of a VQ-VAE does (Chorowski et al. 2019). No labels are used.
 """
 
 import torch

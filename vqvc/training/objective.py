@@ -10,7 +10,7 @@ cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
 layer      squared error, over its variance, of a layer of a trained encoder for the original, see ``layer_targets``, which is estimated from the
-           conditioning frames: from jittered codes, their neighbours and the speaker
+           conditioning frames: from jittered codes, their neighbours, and mean and deviation of the layer over the crop
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
 adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see ``adversary``
 teacher    conditioning frames of a trained model, see ``teacher``
@@ -79,7 +79,7 @@ class Objective:
     """The losses of a model under training settings.
 
     A contrastive loss, the predictions of units and of a layer and the adversary need layers of their own. ``prepare`` adds them to
-    the model as ``cpc``, ``unit_head``, ``layer_head`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
+    the model as ``cpc``, ``unit_head``, ``layer_head``, ``layer_speaker`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
     """
 
     def __init__(self, settings: TrainingConfig):
@@ -94,8 +94,9 @@ class Objective:
             model.add_module("unit_head", nn.Linear(model.config.quantizer.codebook_dim, self.settings.unit_targets))
         if self.settings.layer_weight:
             config = model.config
-            head = nn.Linear(config.decoder.conditioning_channels, config.encoder.channels[-1])
-            model.add_module("layer_head", head)
+            width = config.encoder.channels[-1]
+            model.add_module("layer_head", nn.Linear(config.decoder.conditioning_channels, width))
+            model.add_module("layer_speaker", nn.Linear(2 * width, config.decoder.speaker_dim))
         if self.settings.adversary_weight:
             speakers = model.conditioning.speaker.num_embeddings
             model.add_module("adversary", SpeakerAdversary(model.config.quantizer.codebook_dim, speakers))
@@ -152,7 +153,7 @@ class Objective:
         if settings.layer_weight and layer is not None:
             z_q = jitter(quantized.z_q, settings.jitter, generator) if training else quantized.z_q
             with mixed:
-                terms["layer"] = layer_error(model, z_q, speaker, layer)
+                terms["layer"] = layer_error(model, z_q, layer)
         if z_original is not None:
             terms["consistency"] = (z_original - quantized.z_q.detach()).square().mean()
         if training and not settings.decoder_weight:
@@ -236,8 +237,13 @@ def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: T
     return sum(losses) / 2
 
 
-def layer_error(model: VQVAE, z_q: Tensor, speaker: Tensor, layer: Tensor) -> Tensor:
-    """Squared error over variance, a scalar, of a layer's output (B, T, C) estimated from codes' vectors (B, D, T) and speakers (B,)."""
+def layer_error(model: VQVAE, z_q: Tensor, layer: Tensor) -> Tensor:
+    """Squared error over variance, a scalar, of a layer's output (B, T, C) estimated from codes' vectors (B, D, T).
+
+    In place of a speaker's vector there is a map of the layer's mean and deviation over the crop, which holds for unknown speakers
+    and for the room, too: what they explain the codes need not.
+    """
+    speaker = model.layer_speaker(torch.cat([layer.mean(1), layer.std(1)], dim=1))
     frames = torch.relu(model.conditioning(z_q, speaker))
     variance = layer.flatten(0, 1).var(0).mean().clamp(min=1e-6)
     return (model.layer_head(frames).float() - layer).square().mean() / variance
