@@ -118,8 +118,8 @@ class TrainingConfig:
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its copy; 0 turns it off
     adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
-    layer_weight: Weight = 0.0  # weight of predicting a layer of the --targets model from codes; 0 turns it off
-    target_layer: Layers = 6  # context layers of that model's encoder, the last of which is predicted, for layer_weight
+    # context layers of the encoder of --targets, for whose output codes are learned (training/layer_codes.py); 0 trains as usual
+    target_layer: Layers = 0
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
@@ -212,18 +212,16 @@ class Config:
         hop_length, t = self.model.hop_length, self.training
         _require_fitting_batch(t.batch_size, t.crop_samples, "crop_samples", MOST_SAMPLES)
         found, decoded = self.encoder.input == "units", t.decoder_crop_samples
-        learns = t.decoder_weight or t.units_weight or t.layer_weight or t.cpc_weight
+        learns = t.decoder_weight or t.units_weight or t.target_layer or t.cpc_weight
         rules = (  # what must not be, and the sentence about it
             (t.context_samples >= t.crop_samples, "context_samples: must be smaller than training.crop_samples"),
             (decoded and not t.context_samples < decoded <= t.crop_samples,
              "decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"),
             (not t.wavenet_fraction and not t.teacher_weight, "wavenet_fraction: 0 wants training.teacher_weight above 0"),
-            (not learns and not found, "decoder_weight: 0 wants units_weight, layer_weight or cpc_weight for the encoder"),
-            (t.layer_weight and found, "layer_weight: wants an encoder that learns, not encoder.input: units"),
-            (t.layer_weight and t.target_layer > self.encoder.context_layers,
+            (not learns and not found, "decoder_weight: 0 wants units_weight, target_layer or cpc_weight for the encoder"),
+            (t.target_layer and found, "target_layer: wants an encoder that learns, not encoder.input: units"),
+            (t.target_layer > self.encoder.context_layers,
              f"target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"),
-            (t.layer_weight and self.decoder.conditioning_hop != hop_length,
-             f"layer_weight: wants a conditioning frame for each code; set decoder.conditioning_hop: {hop_length}"),
             (t.hidden_share and not t.units_weight, "hidden_share: wants training.units_weight above 0"),
             (t.units_weight and found, "units_weight: wants an encoder that learns, not encoder.input: units"),
             (t.units_weight and hop_length % (self.audio.sample_rate // 100),

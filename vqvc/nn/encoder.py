@@ -115,11 +115,11 @@ class Encoder(nn.Module):
         return self.output(x)
 
     def layer(self, x: Tensor, count: int) -> Tensor:
-        """The output (B, T / product of strides, C) of the first ``count`` context layers, each step normalised over its channels."""
+        """The output (B, T / product of strides, C) of the first ``count`` context layers."""
         x = self._strided(x)
         for block in self.context[:count]:
             x = block(x)
-        return nn.functional.layer_norm(x, x.shape[-1:], eps=self.norm_out.eps)
+        return x
 
     def _strided(self, x: Tensor) -> Tensor:
         """What the context layers begin with, (B, T / product of strides, C), of features (B, C_in, T)."""

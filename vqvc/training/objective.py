@@ -1,7 +1,7 @@
 """What training minimises: equation 3 of van den Oord et al. 2017, auxiliary losses, and what regularises them.
 
-    loss = decoder_weight * (nll + mel_weight * mel) + cpc_weight * cpc + units_weight * units + layer_weight * layer
-           + quantizer + consistency_weight * consistency + adversary_weight * adversary (+ teacher_weight * teacher)
+    loss = decoder_weight * (nll + mel_weight * mel) + cpc_weight * cpc + units_weight * units + quantizer
+           + consistency_weight * consistency + adversary_weight * adversary (+ teacher_weight * teacher)
 
 nll        -log p(sample) under the WaveNet, in nats; the samples of ``context_samples`` are not scored
 quantizer  commitment loss, and the codebook loss where the codebook learns by gradient
@@ -9,8 +9,6 @@ mel        log-mel frames estimated from the conditioning frames: a dense gradie
 cpc        contrastive prediction of z_e, see ``cpc``
 units      cross entropy of acoustic units of the original, see ``unit_targets``, predicted from z_e and from z_q, while the
            encoder reads perturbed speech, parts of which are hidden (masked prediction: Hsu et al. 2021)
-layer      squared error, over its variance, of a layer of a trained encoder for the original, see ``layer_targets``, which is estimated from the
-           conditioning frames: from jittered codes, their neighbours, and mean and deviation of the layer over the crop
 consistency  commitment of z_e of the original to the codes of its copy, so that both get the same codes
 adversary  a classifier finds the speaker in z_q, and the encoder, which gets its gradient reversed, hides it, see ``adversary``
 teacher    conditioning frames of a trained model, see ``teacher``
@@ -49,13 +47,8 @@ class Phase:
     bypass_quantizer: bool = False
 
 
-WEIGHTS_WITH_LAYERS = (
-    "cpc_weight",
-    "units_weight",
-    "layer_weight",
-    "adversary_weight",
-)  # above 0 they add layers to the model
-TERMS = ("mel", "cpc", "units", "layer", "consistency", "adversary", "quantizer")
+WEIGHTS_WITH_LAYERS = ("cpc_weight", "units_weight", "adversary_weight")  # above 0 they add layers to the model
+TERMS = ("mel", "cpc", "units", "consistency", "adversary", "quantizer")
 
 
 @dataclass(frozen=True)
@@ -78,8 +71,8 @@ class Losses:
 class Objective:
     """The losses of a model under training settings.
 
-    A contrastive loss, the predictions of units and of a layer and the adversary need layers of their own. ``prepare`` adds them to
-    the model as ``cpc``, ``unit_head``, ``layer_head``, ``layer_speaker`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
+    A contrastive loss, the prediction of units and the adversary need layers of their own. ``prepare`` adds them to the model as
+    ``cpc``, ``unit_head`` and ``adversary``, so that optimizer, average and checkpoints hold them; model files do not.
     """
 
     def __init__(self, settings: TrainingConfig):
@@ -92,11 +85,6 @@ class Objective:
             model.add_module("cpc", ContrastivePrediction(config.quantizer.codebook_dim, config.code_rate_hz))
         if self.settings.units_weight:
             model.add_module("unit_head", nn.Linear(model.config.quantizer.codebook_dim, self.settings.unit_targets))
-        if self.settings.layer_weight:
-            config = model.config
-            width = config.encoder.channels[-1]
-            model.add_module("layer_head", nn.Linear(config.decoder.conditioning_channels, width))
-            model.add_module("layer_speaker", nn.Linear(2 * width, config.decoder.speaker_dim))
         if self.settings.adversary_weight:
             speakers = model.conditioning.speaker.num_embeddings
             model.add_module("adversary", SpeakerAdversary(model.config.quantizer.codebook_dim, speakers))
@@ -110,7 +98,6 @@ class Objective:
         *,
         source: Tensor | None = None,
         units: Tensor | None = None,
-        layer: Tensor | None = None,
         phase: Phase = Phase(),  # noqa: B008 (frozen)
         dtype: torch.dtype = torch.float32,
         generator: draws.AnyGenerator = None,
@@ -120,7 +107,6 @@ class Objective:
         history: (B, P) float, the samples before each crop (P at least lpc_order), or None for silence.
         source: (B, T) float, what the encoder reads instead of ``waveform``: a copy of it in another voice.
         units: (B, T / hop_length) int64, the acoustic units to predict; -1 where there are none.
-        layer: (B, T / hop_length, C), the trained encoder's layer to predict, or None.
         dtype: of the layers; the quantizer and the losses are float32.
         """
         settings, training = self.settings, model.training
@@ -150,10 +136,6 @@ class Objective:
                 terms["adversary"] = model.adversary(quantized.z_q, speaker)
         if settings.units_weight and units is not None:
             terms["units"] = units_error(model, z_e, quantized.z_q, units, hidden)
-        if settings.layer_weight and layer is not None:
-            z_q = jitter(quantized.z_q, settings.jitter, generator) if training else quantized.z_q
-            with mixed:
-                terms["layer"] = layer_error(model, z_q, layer)
         if z_original is not None:
             terms["consistency"] = (z_original - quantized.z_q.detach()).square().mean()
         if training and not settings.decoder_weight:
@@ -235,18 +217,6 @@ def units_error(model: VQVAE, z_e: Tensor, z_q: Tensor, units: Tensor, hidden: T
             for one, wanted in zip(scores, (units, seen))
         ]
     return sum(losses) / 2
-
-
-def layer_error(model: VQVAE, z_q: Tensor, layer: Tensor) -> Tensor:
-    """Squared error over variance, a scalar, of a layer's output (B, T, C) estimated from codes' vectors (B, D, T).
-
-    In place of a speaker's vector there is a map of the layer's mean and deviation over the crop, which holds for unknown speakers
-    and for the room, too: what they explain the codes need not.
-    """
-    speaker = model.layer_speaker(torch.cat([layer.mean(1), layer.std(1)], dim=1))
-    frames = torch.relu(model.conditioning(z_q, speaker))
-    variance = layer.flatten(0, 1).var(0).mean().clamp(min=1e-6)
-    return (model.layer_head(frames).float() - layer).square().mean() / variance
 
 
 def mel_error(model: VQVAE, waveform: Tensor, conditioning: Conditioning) -> Tensor:

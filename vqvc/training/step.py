@@ -14,7 +14,6 @@ from vqvc.nn.quantizer import count
 from vqvc.nn.vqvae import VQVAE
 from vqvc.training import distributed
 from vqvc.training.crops import Batch
-from vqvc.training.layer_targets import LayerTargets
 from vqvc.training.muon import optimizers
 from vqvc.training.objective import TERMS, Objective, Phase
 from vqvc.training.teacher import Teacher
@@ -26,8 +25,7 @@ FIGURES = ("nll", *TERMS, "teacher", "gradient_norm")
 class TrainingStep:
     """Steps of one worker (rank, workers) on the model's device; ``optimizers`` have the state that has to be kept.
 
-    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. layer_targets: give the outputs to predict, for
-    ``training.layer_weight``. What a step draws at random comes from
+    teacher: gives the conditioning frames to learn, for ``training.teacher_weight``. What a step draws at random comes from
     a generator of that device, seeded by the step's number alone, by position in the batch of all workers.
     """
 
@@ -39,10 +37,9 @@ class TrainingStep:
         dtype: torch.dtype,
         worker: tuple[int, int] = (0, 1),
         teacher: Teacher | None = None,
-        layer_targets: LayerTargets | None = None,
     ):
         self.model, self.objective, self.settings = model, objective, settings
-        self.dtype, self.teacher, self.layer_targets = dtype, teacher, layer_targets
+        self.dtype, self.teacher = dtype, teacher
         self.rank, self.workers = worker
         self.optimizers = optimizers(model, settings)
         self.device = next(model.parameters()).device
@@ -110,9 +107,8 @@ class TrainingStep:
     ) -> tuple[Tensor, Tensor]:
         """The figures and counts of a batch, and every parameter's gradient."""
         settings, model = self.settings, self.model
-        layer = None if self.layer_targets is None else self.layer_targets(waveform, self.dtype)
         losses = self.objective(
-            model, waveform, speaker, history, source=source, units=units, layer=layer, phase=self._phase, dtype=self.dtype,
+            model, waveform, speaker, history, source=source, units=units, phase=self._phase, dtype=self.dtype,
             generator=self.shared,
         )  # fmt: skip
         # the mean of the workers' losses is the loss of the whole batch, also when their shares are unequal

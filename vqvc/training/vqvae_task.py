@@ -14,7 +14,6 @@ from vqvc.corpus.store import PackedStore
 from vqvc.errors import CorpusError, ModelError, TrainingError
 from vqvc.nn.acoustic_units import AcousticUnits
 from vqvc.nn.builder import build_model
-from vqvc.nn.code_encoder import CodeEncoder
 from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
@@ -23,7 +22,6 @@ from vqvc.training import distributed, final_codebook, global_variance
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
-from vqvc.training.layer_targets import LayerTargets
 from vqvc.training.objective import WEIGHTS_WITH_LAYERS, Objective, Phase
 from vqvc.training.step import FIGURES, TrainingStep
 from vqvc.training.task import Position
@@ -49,8 +47,7 @@ class VQVAETask:
 
     speakers: names in the order of the model's speaker table. start: a trained model to begin from instead of random
     weights; its codebook is taken, so neither ``decoder_warmup_fraction`` nor ``quantizer_start_step`` applies. targets_from:
-    the encoder whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra; for
-    ``training.layer_weight``, whose layer is predicted, and from which the encoder has the layers up to it.
+    the model whose z_e are clustered into the units of ``training.units_weight``, instead of units that are found in cepstra.
     """
 
     unit = "samples"
@@ -65,7 +62,7 @@ class VQVAETask:
         device: torch.device | str = "cpu",
         worker: tuple[int, int] = (0, 1),
         start: Initialization | None = None,
-        targets_from: CodeEncoder | None = None,
+        targets_from: VQVAE | None = None,
     ):
         self.config, self.store, self.speakers = config, store, speakers
         self.settings = settings = config.training
@@ -91,20 +88,9 @@ class VQVAETask:
         self.targets_from = targets_from
         self.targets = UnitTargets(store, config.hop_length) if settings.units_weight else None
         if targets_from is not None:
-            if self.targets is None and not settings.layer_weight:
-                raise TrainingError(
-                    "training.units_weight: is 0 as layer_weight is, so nothing is predicted; --targets wants one of them above 0"
-                )
+            if self.targets is None:
+                raise TrainingError("training.units_weight: is 0, so nothing is predicted; --targets wants it above 0")
             require_same_codes(config, targets_from.config)
-        layer_targets = None
-        if settings.layer_weight:
-            if targets_from is None or start is not None:
-                raise TrainingError(
-                    "training.layer_weight: wants the encoder that training begins from as --targets, and no --init"
-                )
-            layer_targets = LayerTargets(targets_from.to(self.device), settings.target_layer)
-            some = torch.from_numpy(self.crops.batch(2**31, whole=True).waveform).to(self.device)
-            layer_targets.give(self.model.encoder, some, torch.Generator().manual_seed(settings.seed))
         teacher = None
         if settings.teacher_weight and start is None:
             raise TrainingError("training.teacher_weight: wants the model of --init as its teacher")
@@ -114,7 +100,7 @@ class VQVAETask:
             if settings.teacher_weight:
                 teacher = Teacher.of(start.model.to(self.device), speakers, start.speakers)
         self.average = AveragedModel(self.model, settings.weight_average)
-        self.step = TrainingStep(self.model, self.objective, settings, self.dtype, worker, teacher, layer_targets)
+        self.step = TrainingStep(self.model, self.objective, settings, self.dtype, worker, teacher)
         self.optimizers = self.step.optimizers
         self.epoch_counts = torch.zeros(config.quantizer.codebook_size, device=self.device)
         self.epoch_steps = max(1, math.ceil(self.crops.total_samples / self.units_per_step))
@@ -234,10 +220,7 @@ class VQVAETask:
         bits, effective = float(found.pop("nll")) / math.log(2), perplexity(found.pop("counts"))
         values = {"loss_bits": bits, **{name: float(value) for name, value in found.items()}, "perplexity": effective}
         if not self.settings.decoder_weight:
-            learned = (name for name in ("units", "layer", "cpc") if getattr(self.settings, f"{name}_weight"))
-            return values, ", ".join(
-                [*(f"{name} {values[name]:.3f}" for name in learned), f"perplexity {effective:.0f}"]
-            )
+            return values, f"units {values['units']:.3f} nats, cpc {values['cpc']:.3f}, perplexity {effective:.0f}"
         return values, f"{bits:.3f} bits (train), mel {values['mel']:.3f}, perplexity {effective:.0f}"
 
     @torch.no_grad()
