@@ -110,14 +110,21 @@ def learn(
         if (step + 1) % LOG_STEPS == 0:
             logger.info("step %d: error of the layer %.3f", step + 1, total / LOG_STEPS)
             total = 0.0
+    finish(model.encoder)
     return model.eval()
 
 
 def encoded(encoder: Encoder, rows: Tensor, count: int) -> Tensor:
-    """z_e (B, D, T) of the output (B, T, C) of the first ``count`` context layers, with the statistics of evaluation."""
+    """z_e (B, D, T) of the output (B, T, C) of the first ``count`` context layers, before ``finish``."""
     for block in encoder.context[count:]:
         rows = block(rows)
-    return encoder.normalise.eval()(encoder.project(torch.relu(encoder.norm_out(rows))).float().mT)
+    return encoder.normalise.eval()(encoder.project(torch.relu(encoder.norm_out(rows)) - PASSES).float().mT)
+
+
+@torch.no_grad()
+def finish(encoder: Encoder) -> None:
+    """Move ``PASSES``, which the projection learns without (a mean of its inputs would be in its every step), into its bias."""
+    encoder.project.bias.sub_(PASSES * encoder.project.weight.sum(1))
 
 
 @torch.no_grad()
@@ -147,7 +154,7 @@ def start_at_components(encoder: Encoder, rows: Tensor) -> None:
     encoder.norm_out.weight.fill_(1.0)
     encoder.norm_out.bias.fill_(PASSES)
     encoder.project.weight.copy_(components)
-    encoder.project.bias.copy_(-components @ (rows.mean(0) + PASSES))
+    encoder.project.bias.copy_(-components @ rows.mean(0))
     encoder.normalise.mean.zero_()
     encoder.normalise.variance.fill_(float(values.clamp(min=0)[-dim:].mean()))
 
