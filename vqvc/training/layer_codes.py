@@ -85,8 +85,7 @@ def learn(
     crop = settings.crop_samples // config.hop_length
     layers = _layers(model, count, store, speakers, crop, device)
     generator = torch.Generator().manual_seed(settings.seed)
-    some = torch.cat([layers[i].rows for i in torch.randperm(len(layers), generator=generator).tolist()][:FIT_ROWS])
-    some = some[:FIT_ROWS].to(device).float()
+    some = _some(layers, generator).to(device)
     start_at_components(model.encoder, some)
     decoder = LayerDecoder(config.quantizer.codebook_dim, some.shape[1]).to(device)
     above = [*model.encoder.context[count:].parameters(), *model.encoder.norm_out.parameters()]
@@ -199,6 +198,17 @@ def _layers(
         "layer %d of %.1f minutes of speech", count, sum(len(one.rows) for one in layers) * model.hop_length / 960_000
     )
     return layers
+
+
+def _some(layers: Sequence[Layer], generator: Generator) -> Tensor:
+    """Rows (N, C) float32 of utterances drawn at random, ``FIT_ROWS`` where there are so many."""
+    rows, found = [], 0
+    for index in torch.randperm(len(layers), generator=generator).tolist():
+        rows.append(layers[index].rows)
+        found += len(rows[-1])
+        if found >= FIT_ROWS:
+            break
+    return torch.cat(rows)[:FIT_ROWS].float()
 
 
 def _batches(
