@@ -118,6 +118,8 @@ class TrainingConfig:
     hidden_share: Share = 0.0  # share of the codes whose own frames are hidden from the encoder, for units_weight
     consistency_weight: Weight = 0.0  # weight of the original's distance from the codes of its copy; 0 turns it off
     adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
+    # context layers of the encoder of --targets, for whose output codes are learned (training/layer_codes.py); 0 trains as usual
+    target_layer: Layers = 0
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
@@ -209,36 +211,30 @@ class Config:
         settings.check(self)
         hop_length, t = self.model.hop_length, self.training
         _require_fitting_batch(t.batch_size, t.crop_samples, "crop_samples", MOST_SAMPLES)
-        if t.context_samples >= t.crop_samples:
-            raise ConfigError("training.context_samples: must be smaller than training.crop_samples")
-        if t.decoder_crop_samples and not t.context_samples < t.decoder_crop_samples <= t.crop_samples:
-            raise ConfigError(
-                "training.decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"
-            )
-        if not t.wavenet_fraction and not t.teacher_weight:
-            raise ConfigError("training.wavenet_fraction: 0 wants training.teacher_weight above 0")
-        if not (t.decoder_weight or t.units_weight or t.cpc_weight or self.encoder.input == "units"):
-            raise ConfigError("training.decoder_weight: 0 wants an encoder that learns by units_weight or cpc_weight")
-        if t.hidden_share and not t.units_weight:
-            raise ConfigError("training.hidden_share: wants training.units_weight above 0")
-        if t.units_weight and self.encoder.input == "units":
-            raise ConfigError("training.units_weight: wants an encoder that learns, not encoder.input: units")
-        if t.units_weight and hop_length % (self.audio.sample_rate // 100):
-            raise ConfigError(
-                f"training.units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"
-            )
-        if t.consistency_weight and not t.perturbed_fraction:
-            raise ConfigError("training.consistency_weight: wants copies, and training.perturbed_fraction above 0")
-        if t.wavenet_fraction < 1 and not t.mel_weight:
-            raise ConfigError(
-                "training.wavenet_fraction: below 1 wants training.mel_weight above 0, or some crops teach nothing"
-            )
-        if t.teacher_weight and t.decoder_crop_samples:
-            raise ConfigError("training.teacher_weight: wants training.decoder_crop_samples: 0")
-        if t.decoder_crop_samples % hop_length:
-            raise ConfigError(f"training.decoder_crop_samples: must be a multiple of the hop of {hop_length} samples")
-        if t.crop_samples % hop_length:
-            raise ConfigError(f"training.crop_samples: must be a multiple of the hop of {hop_length} samples")
+        found, decoded = self.encoder.input == "units", t.decoder_crop_samples
+        learns = t.decoder_weight or t.units_weight or t.target_layer or t.cpc_weight
+        rules = (  # what must not be, and the sentence about it
+            (t.context_samples >= t.crop_samples, "context_samples: must be smaller than training.crop_samples"),
+            (decoded and not t.context_samples < decoded <= t.crop_samples,
+             "decoder_crop_samples: must be above training.context_samples and at most training.crop_samples, or 0"),
+            (not t.wavenet_fraction and not t.teacher_weight, "wavenet_fraction: 0 wants training.teacher_weight above 0"),
+            (not learns and not found, "decoder_weight: 0 wants units_weight, target_layer or cpc_weight for the encoder"),
+            (t.target_layer and found, "target_layer: wants an encoder that learns, not encoder.input: units"),
+            (t.target_layer > self.encoder.context_layers,
+             f"target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"),
+            (t.hidden_share and not t.units_weight, "hidden_share: wants training.units_weight above 0"),
+            (t.units_weight and found, "units_weight: wants an encoder that learns, not encoder.input: units"),
+            (t.units_weight and hop_length % (self.audio.sample_rate // 100),
+             f"units_weight: wants codes of whole 10 ms; a hop of {hop_length} samples is none of them"),
+            (t.consistency_weight and not t.perturbed_fraction, "consistency_weight: wants training.perturbed_fraction above 0"),
+            (t.wavenet_fraction < 1 and not t.mel_weight, "wavenet_fraction: below 1 wants training.mel_weight above 0"),
+            (t.teacher_weight and decoded, "teacher_weight: wants training.decoder_crop_samples: 0"),
+            (decoded % hop_length, f"decoder_crop_samples: must be a multiple of the hop of {hop_length} samples"),
+            (t.crop_samples % hop_length, f"crop_samples: must be a multiple of the hop of {hop_length} samples"),
+        )  # fmt: skip
+        for broken, sentence in rules:
+            if broken:
+                raise ConfigError(f"training.{sentence}")
 
     @cached_property
     def model(self) -> ModelConfig:

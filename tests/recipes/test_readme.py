@@ -127,4 +127,7 @@ def test_the_example_of_units_runs(tmp_path, monkeypatch, speechlike):
         ),
         found,
     )
-    assert found["vectors"].shape == (len(found["units"]), 96) and found["vectors"].dtype == "float32"
+    assert (
+        found["vectors"].shape == (len(found["units"]), found["encoder"].codebook.shape[1])
+        and found["vectors"].dtype == "float32"
+    )

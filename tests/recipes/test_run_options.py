@@ -39,7 +39,7 @@ def test_help_lists_every_declared_option(script):
         (["--tag", ""], "--tag: must be the name of a folder"),
         (
             ["--conf", "smal"],
-            "--conf smal: no such model; there are mfcc paper phones-codes phones-masked phones-mfcc phones-units phones sampling small smoke",
+            "--conf smal: no such model; there are mfcc paper phones-codes phones-context phones-masked phones-mfcc phones-units phones sampling small smoke",
         ),
         (["--conversions", "many"], "--conversions: write it as 4x4"),
         (["--x[$(touch x)]", "0"], "unknown option"),

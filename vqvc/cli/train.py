@@ -34,8 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--targets",
         type=Path,
-        metavar="MODEL",
-        help="predict clusters of this model's encoder output (training.units_weight) instead of units found in cepstra",
+        metavar="FILE",
+        help="a model or an encoder: predict clusters of its encoder's output (training.units_weight) instead of units found in "
+        "cepstra, or learn codes of a layer of its encoder (training.target_layer), up to which the new encoder is the same",
     )
     p.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting; repeatable"
@@ -97,11 +98,13 @@ def work(args: argparse.Namespace) -> int:
     speakers = trained_speakers(store)
     names = tuple(speaker.speaker for speaker in speakers)
     unlisted = model_file.match_speakers(names, args.unlisted)
+    if config.training.target_layer:
+        return _learn_codes(args, config, store, names, device)
     start = None
     if args.init:
         begin = model_file.read(args.init)
         start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
-    targets_from = model_file.read(args.targets).model if args.targets else None
+    targets_from = _encoder(args.targets) if args.targets else None
     with devices.explained(device), distributed.workers(device) as worker:
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start, targets_from=targets_from)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
@@ -127,6 +130,33 @@ def work(args: argparse.Namespace) -> int:
                 print(f"codes in use              {finished.held_out.codes_used} of {finished.held_out.codebook_size}")
             print(f"model                     {args.out / 'model.safetensors'}")
     return 128 + finished.signal if finished.signal else 0
+
+
+def _learn_codes(args: argparse.Namespace, config, store, speakers: tuple[str, ...], device) -> int:
+    """Codes of a layer of the encoder of --targets; 0 when they are written."""
+    from vqvc.conversion import code_encoder_file
+    from vqvc.training import layer_codes
+
+    if not args.targets:
+        raise UsageError("--targets: is missing; name the encoder for whose layer training.target_layer wants codes")
+    if args.init or args.max_minutes:
+        raise UsageError("--init, --max-minutes: do not go with training.target_layer; set training.steps instead")
+    store.verify()
+    source = _encoder(args.targets)
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = layer_codes.learn(config, source, store, speakers, device)
+    facts = {"steps": config.training.steps, "store": store.sha256, "settings": config.to_dict()["training"]}
+    code_encoder_file.write(args.out / "encoder.safetensors", model, facts)
+    print(f"encoder and codebook      {args.out / 'encoder.safetensors'}")
+    return 0
+
+
+def _encoder(path: Path):
+    """The encoder of a file of an encoder or of a model."""
+    from vqvc.conversion import code_encoder_file, model_file
+
+    kind = code_encoder_file if code_encoder_file.is_one(path) else model_file
+    return kind.read(path).model
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,8 +34,15 @@ class CodeEncoder(nn.Module):
 
         hidden: (B, T / hop) bool, codes whose own frames the encoder's context does not see; None hides nothing.
         """
-        features = waveform[:, None] if self.front is None else self.front(waveform)
+        features = self._features(waveform)
         return self.encoder(features) if hidden is None else self.encoder(features, hidden)
+
+    def layer(self, waveform: Tensor, count: int) -> Tensor:
+        """The output (B, T / hop, C) of the encoder's first ``count`` context layers, see ``Encoder.layer``."""
+        return self.encoder.layer(self._features(waveform), count)
+
+    def _features(self, waveform: Tensor) -> Tensor:
+        return waveform[:, None] if self.front is None else self.front(waveform)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Codes (B, T / hop) int64 of waveforms (B, T) in [-1, 1]."""

@@ -114,17 +114,28 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """hidden: (B, T / product of strides) bool, codes whose own frames the context does not see; None hides nothing."""
-        x = x.transpose(1, 2) * self.input_gain
-        for layer in self.strided:
-            x = torch.relu(layer(x))
-        if self.norm_reach:
-            x = sliding_normalise(x, self.norm_reach)
-        x = self.norm(x)
+        x = self._strided(x)
         if hidden is not None:
             x = x.masked_fill(hidden[..., None], 0.0)
         for block in self.context:
             x = block(x)
         return self.output(x)
+
+    def layer(self, x: Tensor, count: int) -> Tensor:
+        """The output (B, T / product of strides, C) of the first ``count`` context layers."""
+        x = self._strided(x)
+        for block in self.context[:count]:
+            x = block(x)
+        return x
+
+    def _strided(self, x: Tensor) -> Tensor:
+        """What the context layers begin with, (B, T / product of strides, C), of features (B, C_in, T)."""
+        x = x.transpose(1, 2) * self.input_gain
+        for layer in self.strided:
+            x = torch.relu(layer(x))
+        if self.norm_reach:
+            x = sliding_normalise(x, self.norm_reach)
+        return self.norm(x)
 
     def output(self, x: Tensor) -> Tensor:
         """z_e (B, codebook_dim, T) of what the context layers make, (B, T, C); each step on its own in evaluation."""
