@@ -42,6 +42,14 @@ def test_a_short_stream_is_as_long_as_its_input_and_equals_the_whole(length, spe
         assert np.array_equal(made, whole(model, samples))
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_blocks_of_integers_are_scaled_as_in_a_sound_file(dtype, speechlike):
+    model, samples = model_of("plain"), speechlike(0.3)
+    integers = np.round(samples * np.iinfo(dtype).max).astype(dtype)
+    made = in_blocks(stream_of(model), integers, [320])
+    assert np.array_equal(made, in_blocks(stream_of(model), integers / np.float32(-float(np.iinfo(dtype).min)), [320]))
+
+
 @pytest.mark.parametrize("kind", ["f0", "mel"])
 def test_running_figures_and_post_filter_do_not_depend_on_the_blocks(kind, speechlike):
     model, samples = model_of(kind), speechlike(1.0)

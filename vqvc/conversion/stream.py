@@ -26,10 +26,11 @@ from vqvc.conversion.incremental import (
     encoder_look_ahead,
     for_blocks,
 )
+from vqvc.conversion.source import samples_of
 from vqvc.conversion.statistics import Gate, RunningLevel, RunningPitch, Statistics, prior_pitch
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.protocol import Engine
-from vqvc.errors import AudioError, UsageError
+from vqvc.errors import UsageError
 from vqvc.nn import pitch
 from vqvc.nn.vqvae import VQVAE
 
@@ -131,17 +132,14 @@ class Stream:
         return _Contours(self.model, None if statistics is None else statistics.pitch, source_f0_hz)
 
     def convert(self, block: np.ndarray) -> np.ndarray:
-        """The samples of the output that ``block`` (t,) float32 completes: (t',) float32, perhaps empty.
+        """The samples of the output that ``block`` (t,) completes: (t',) float32, perhaps empty.
 
-        Raises AudioError for samples that are not finite, or not one channel, UsageError after ``flush``.
+        block: as ``source.samples_of`` takes it. Raises AudioError for samples that are not finite, or not one channel, UsageError for
+        what holds no samples and after ``flush``.
         """
-        block = np.asarray(block, np.float32)
         if self.ended:
             raise UsageError("this stream has ended; make another one with converter.stream()")
-        if block.ndim != 1:
-            raise AudioError(f"samples of shape {block.shape}: give one channel, (T,)")
-        if not np.isfinite(block).all():
-            raise AudioError(f"non-finite at sample {self.taken + int(np.argmin(np.isfinite(block)))} of the stream")
+        block = samples_of(block)
         self.taken += len(block)
         return self._convert(block)
 
