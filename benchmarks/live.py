@@ -2,7 +2,7 @@
 """How a stream keeps up: real-time factor, time of a block, latency and dropouts, on one core.
 
     python benchmarks/live.py [--model FILE] [--speaker p225] [--src a.wav] [--seconds 20] [--block-ms 20] [--rounds 3]
-                              [--realtime] [--cushion-ms 20] [--clock cpu] [--json FILE]
+                              [--realtime] [--cushion-ms 40] [--clock cpu] [--json FILE]
 
 RTF          seconds of work for a second of speech
 median, 99 % time of a block of ``--block-ms`` of speech, which must stay below its length
@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--rate", type=int, help="Hz of the blocks; the model's, without resampling")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--realtime", action="store_true", help="by the clock, with dropouts; one round")
-    p.add_argument("--cushion-ms", type=float, default=20.0, help="of converted speech that is kept ready")
+    p.add_argument("--cushion-ms", type=float, default=40.0, help="of converted speech that is kept ready")
     p.add_argument("--no-postfilter", action="store_true")
     p.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     p.add_argument("--json", type=Path, help="write the figures there too")

@@ -67,12 +67,12 @@ def test_a_file_at_another_rate_keeps_its_rate_and_length(run, block_ms):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ((), "two blocks 40 ms, the cushion 20 ms"),
-        (("--block-ms", "10"), "two blocks 20 ms, the cushion 10 ms"),
-        (("--block-ms", "10", "--cushion-ms", "40"), "two blocks 20 ms, the cushion 40 ms"),
+        ((), "two blocks 40 ms, the cushion 40 ms"),
+        (("--block-ms", "10"), "two blocks 20 ms, the cushion 20 ms"),
+        (("--block-ms", "10", "--cushion-ms", "50"), "two blocks 20 ms, the cushion 50 ms"),
     ],
 )
-def test_the_cushion_is_a_block_unless_it_is_given(run, options, parts):
+def test_the_cushion_is_two_blocks_unless_it_is_given(run, options, parts):
     status, _, err = run(live, "--speaker", "p226", "--in", "a.wav", "--out", "c.wav", *options)
     assert status == 0 and parts in err, err
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vqvc.live")
 WARM_UP_S = 0.4  # of silence that is converted first; longer than the latency, so that everything has run once
+CUSHION_BLOCKS = 2  # in ten minutes on a virtual machine one block of 30,000 comes 20 ms later than one would allow
 METER_S, METER_DB, METER_WIDTH = 0.2, 60.0, 20  # between two lines, range, letters
 
 
@@ -50,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--seconds", type=float, help="end after so much input")
     p.add_argument("--block-ms", type=float, default=20.0, help="length of a block")
     p.add_argument(
-        "--cushion-ms", type=float, help="speech kept ready against dropouts, in whole blocks; a block when not given"
+        "--cushion-ms", type=float, help="speech kept ready against dropouts, in whole blocks; two when not given"
     )
     p.add_argument("--source-f0", type=float, metavar="HZ", help="mean F0 of the source, where it is known")
     p.add_argument(
@@ -219,7 +220,7 @@ class Session:
         self.args, self.stream, self.place, self.stop = args, stream, place, stop
         rate = stream.sample_rate
         self.block = max(round(rate * args.block_ms / 1000), 1)
-        cushion = self.block if args.cushion_ms is None else round(rate * args.cushion_ms / 1000)
+        cushion = CUSHION_BLOCKS * self.block if args.cushion_ms is None else round(rate * args.cushion_ms / 1000)
         self.figures, self.playout = Figures(rate), Playout(stream.latency_samples + self.block + cushion)
         ms = 1000 / rate
         parts = f"{ms * stream.latency_samples:.0f} ms, two blocks {2 * ms * self.block:.0f} ms, the cushion {ms * cushion:.0f} ms"
