@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--rate", type=int, help="Hz of the blocks; the model's, without resampling")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--realtime", action="store_true", help="by the clock, with dropouts; one round")
-    p.add_argument("--cushion-ms", type=float, default=40.0, help="of converted speech that is kept ready")
+    p.add_argument("--cushion-ms", type=float, help="of converted speech that is kept ready; two blocks")
     p.add_argument("--no-postfilter", action="store_true")
     p.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     p.add_argument("--json", type=Path, help="write the figures there too")
@@ -63,7 +63,7 @@ def work(args: argparse.Namespace) -> None:
 
     import vqvc
     from vqvc.audio import io
-    from vqvc.conversion.live import Figures, Pace, Playout, blocks_of, converted
+    from vqvc.conversion.live import Figures, Pace, Playout, blocks_of, converted, cushion_samples
     from vqvc.engine.cpu.sampler import Sampler
 
     torch.set_num_threads(1)
@@ -81,9 +81,10 @@ def work(args: argparse.Namespace) -> None:
     for block in blocks_of([samples[:rate]], size):
         warm.convert(block)
     clock, found = CLOCKS[args.clock], []
+    cushion = cushion_samples(args.cushion_ms, size, rate)
     for _ in range(1 if args.realtime else args.rounds):
         one, figures = stream(), Figures(rate)
-        playout = Playout(one.latency_samples + size + round(rate * args.cushion_ms / 1000))
+        playout = Playout(one.latency_samples + size + cushion)
         pace = Pace(rate, playout) if args.realtime else None
         blocks = blocks_of([samples], size)
         for made in converted(pace.blocks(blocks) if pace else blocks, one, figures, clock):
@@ -112,7 +113,7 @@ def work(args: argparse.Namespace) -> None:
     print(f"latency {result['latency_ms']:.1f} ms: {parts}")
     if args.realtime:
         late = ", ".join(f"{value:.1f} ms ({share})" for share, value in result["late_ms"].items())
-        print(f"late {late}; {result['dropouts']} dropouts with a cushion of {args.cushion_ms:g} ms")
+        print(f"late {late}; {result['dropouts']} dropouts with a cushion of {1000 * cushion / rate:g} ms")
     if args.json:
         atomic.write_json(args.json, result)
 

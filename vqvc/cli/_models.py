@@ -66,9 +66,9 @@ def read_encoder(name: str | Path | None) -> "CodeEncoderFile | ModelFile":
 
     Raises ModelError for a file that is neither, UsageError for a name that there is not.
     """
-    from vqvc.conversion import speech_encoder
+    from vqvc.conversion import code_encoder_file
 
-    return speech_encoder.read_file(RELEASED if name is None else code_encoder(name))
+    return code_encoder_file.read_either(RELEASED if name is None else code_encoder(name))
 
 
 def add_speech_options(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vqvc.live")
 WARM_UP_S = 0.4  # of silence that is converted first; longer than the latency, so that everything has run once
-CUSHION_BLOCKS = 2  # in ten minutes on a virtual machine one block of 30,000 comes 20 ms later than one would allow
 METER_S, METER_DB, METER_WIDTH = 0.2, 60.0, 20  # between two lines, range, letters
 
 
@@ -215,12 +214,12 @@ class Session:
     def __init__(
         self, args: argparse.Namespace, stream: "Stream", place: "_File | _Devices", stop: Callable[[], bool]
     ) -> None:
-        from vqvc.conversion.live import Figures, Playout
+        from vqvc.conversion.live import Figures, Playout, cushion_samples
 
         self.args, self.stream, self.place, self.stop = args, stream, place, stop
         rate = stream.sample_rate
         self.block = max(round(rate * args.block_ms / 1000), 1)
-        cushion = CUSHION_BLOCKS * self.block if args.cushion_ms is None else round(rate * args.cushion_ms / 1000)
+        cushion = cushion_samples(args.cushion_ms, self.block, rate)
         self.figures, self.playout = Figures(rate), Playout(stream.latency_samples + self.block + cushion)
         ms = 1000 / rate
         parts = f"{ms * stream.latency_samples:.0f} ms, two blocks {2 * ms * self.block:.0f} ms, the cushion {ms * cushion:.0f} ms"

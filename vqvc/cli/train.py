@@ -104,7 +104,7 @@ def work(args: argparse.Namespace) -> int:
     if args.init:
         begin = model_file.read(args.init)
         start = Initialization(begin.model, tuple(speaker.name for speaker in begin.speakers), args.init)
-    targets_from = _encoder(args.targets) if args.targets else None
+    targets_from = code_encoder_file.read_either(args.targets).model if args.targets else None
     with devices.explained(device), distributed.workers(device) as worker:
         task = VQVAETask(config, store, names, device=device, worker=worker, start=start, targets_from=targets_from)
         finished = Loop(task, args.out, minutes_limit=args.max_minutes, worker=worker).run()
@@ -142,21 +142,13 @@ def _learn_codes(args: argparse.Namespace, config, store, speakers: tuple[str, .
     if args.init or args.max_minutes:
         raise UsageError("--init, --max-minutes: do not go with training.target_layer; set training.steps instead")
     store.verify()
-    source = _encoder(args.targets)
+    source = code_encoder_file.read_either(args.targets).model
     args.out.mkdir(parents=True, exist_ok=True)
     model = layer_codes.learn(config, source, store, speakers, device)
     facts = {"steps": config.training.steps, "store": store.sha256, "settings": config.to_dict()["training"]}
     code_encoder_file.write(args.out / "encoder.safetensors", model, facts)
     print(f"encoder and codebook      {args.out / 'encoder.safetensors'}")
     return 0
-
-
-def _encoder(path: Path):
-    """The encoder of a file of an encoder or of a model."""
-    from vqvc.conversion import code_encoder_file, model_file
-
-    kind = code_encoder_file if code_encoder_file.is_one(path) else model_file
-    return kind.read(path).model
 
 
 def main(argv: list[str] | None = None) -> int:

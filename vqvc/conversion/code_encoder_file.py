@@ -17,6 +17,8 @@ from vqvc import config as _config
 from vqvc._util import model_limits, tensorfile
 from vqvc._util.tensorfile import Layout
 from vqvc.config import ModelConfig
+from vqvc.conversion import model_file
+from vqvc.conversion.model_file import ModelFile
 from vqvc.errors import ConfigError, ModelError
 from vqvc.nn.builder import build_code_encoder
 from vqvc.nn.code_encoder import CodeEncoder
@@ -64,6 +66,15 @@ def write(path: str | Path, model: CodeEncoder, training: dict) -> str:
 def is_one(path: str | Path) -> bool:
     """Whether the metadata of a file say that it is a code encoder; nothing else is checked."""
     return tensorfile.is_one(path, KIND)
+
+
+def read_either(path: str | Path) -> CodeEncoderFile | ModelFile:
+    """Read the file of a code encoder or of a model.
+
+    Both have ``path``, ``config``, ``checksum`` and ``model``, a ``CodeEncoder``. Raises ModelError if the file is
+    missing, damaged or neither of the two.
+    """
+    return read(path) if is_one(path) else model_file.read(path)
 
 
 def read(path: str | Path) -> CodeEncoderFile:

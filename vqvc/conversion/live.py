@@ -16,6 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from vqvc.conversion.stream import Stream
 
+CUSHION_BLOCKS = 2  # in ten minutes on a virtual machine one block of 30,000 comes 20 ms later than one would allow
 SILENT_DB = -100.0  # of full scale: the lowest level that is shown
 
 
@@ -54,6 +55,11 @@ def level_db(samples: np.ndarray) -> float:
     """Root mean square of samples in dB of full scale, at least SILENT_DB."""
     power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
     return max(10 * np.log10(power + 1e-12), SILENT_DB)
+
+
+def cushion_samples(cushion_ms: float | None, block: int, sample_rate: int) -> int:
+    """Samples of converted speech that are kept ready: ``cushion_ms`` of them, or ``CUSHION_BLOCKS`` blocks when None."""
+    return CUSHION_BLOCKS * block if cushion_ms is None else round(sample_rate * cushion_ms / 1000)
 
 
 @contextmanager

@@ -6,22 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vqvc._util import devices
-from vqvc.conversion import code_encoder_file, encoding, model_file
+from vqvc.conversion import encoding
+from vqvc.conversion.code_encoder_file import read_either
 from vqvc.conversion.source import Source
 
 if TYPE_CHECKING:
     from vqvc.conversion.code_encoder_file import CodeEncoderFile
     from vqvc.conversion.model_file import ModelFile
     from vqvc.conversion.source import Given
-
-
-def read_file(path: str | Path) -> "CodeEncoderFile | ModelFile":
-    """Read the file of a code encoder or of a model.
-
-    Both have ``path``, ``config``, ``checksum`` and ``model``, a ``CodeEncoder``. Raises ModelError if the file is
-    missing, damaged or neither of the two.
-    """
-    return code_encoder_file.read(path) if code_encoder_file.is_one(path) else model_file.read(path)
 
 
 class SpeechEncoder:
@@ -41,8 +33,8 @@ class SpeechEncoder:
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None) -> "SpeechEncoder":
-        """Read a code encoder or a model file. Raises ModelError as ``read_file`` does."""
-        return cls(read_file(path), device)
+        """Read a code encoder or a model file. Raises ModelError as ``read_either`` does."""
+        return cls(read_either(path), device)
 
     @property
     def codebook(self) -> np.ndarray[Any, Any]:

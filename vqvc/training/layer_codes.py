@@ -73,7 +73,7 @@ def normalised(rows: Tensor) -> Tensor:
 def learn(
     config: Config, source: CodeEncoder, store: PackedStore, speakers: Sequence[str], device: torch.device | str = "cpu"
 ) -> CodeEncoder:
-    """An encoder of ``config`` whose codes tell layer ``training.target_layer`` of ``source``, for the speakers' training speech.
+    """An encoder of ``config`` whose codes represent layer ``training.target_layer`` of ``source``, for the speakers' training speech.
 
     Raises TrainingError when ``source`` has other layers up to there than ``config``, or there is too little speech.
     """
