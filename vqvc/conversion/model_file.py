@@ -59,6 +59,11 @@ class Speaker:
     accent: str = ""
     listed: bool = True  # False: not offered by --list-speakers and in suggestions
 
+    @property
+    def speaker(self) -> str:
+        """The name, as a ``NamedSpeaker`` has it."""
+        return self.name
+
 
 @dataclass(frozen=True)
 class Header:
