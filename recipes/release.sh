@@ -22,6 +22,8 @@ option prior-minutes number 7 "end the training of the prior after so many minut
 option recogniser text whisper "recogniser of the evaluation"
 option speaker-encoder text ge2e "speaker encoder of the evaluation"
 option limit int:1: 64 "utterances to convert in the evaluation"
+option targets text "" "target speakers of the evaluation, with commas (those with most speech when not given)"
+option evaluate-options text "" "further options of vqvc-evaluate, such as '--each 1 --few-count 24'"
 option clips path "" "lines of recording<TAB>caption<TAB>attribution, for the samples"
 option speakers text "" "target speakers of the samples, with commas"
 option models path "$VQVC_ROOT/vqvc/models" "folder of released models"
@@ -67,6 +69,9 @@ step_prior() { # the prior over them
 evaluate=(vqvc-evaluate --model "$run/model.safetensors" --store "$store" --out "$run/eval" --recogniser "$opt_recogniser"
   --speaker-encoder "$opt_speaker_encoder" --limit "$opt_limit")
 [[ -z $opt_strangers ]] || evaluate+=(--strangers "${opt_strangers#"$VQVC_ROOT"/}")
+[[ -z $opt_targets ]] || evaluate+=(--targets "$opt_targets")
+read -r -a further <<<"$opt_evaluate_options"
+evaluate+=(${further[@]+"${further[@]}"})
 
 step_evaluate() { # words, speakers, pitch, quality, codes
   inputs=("$run/model.safetensors" "$store/store.json") outputs=("$run/eval/evaluate.json") resumes=no

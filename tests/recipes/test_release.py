@@ -130,3 +130,13 @@ def test_only_the_steps_that_are_named_run(made, tmp_path):
     assert done.returncode == 0 and names(calls) == ["encode"]
     assert one_sentence(made(steps="encode,sing")[0]).startswith("error: --steps: there is no step 'sing'")
     assert "--clips: give a list" in one_sentence(made(steps="samples")[0])
+
+
+def test_targets_and_further_options_reach_the_evaluation(made, tmp_path):
+    (tmp_path / "work/exp/a/model.safetensors").write_text("1")
+    plain, asked = (
+        made(*options, steps="evaluate")[1][0]
+        for options in ((), ("--targets", "p1,p2", "--evaluate-options", "--each 1 --few-count 24"))
+    )
+    assert "--targets" not in plain and set(plain) < set(asked)
+    assert asked[asked.index("--targets") + 1] == "p1,p2" and asked[asked.index("--few-count") + 1] == "24"
