@@ -8,7 +8,7 @@ from vqvc.cli import _outputs
 from vqvc.cli._arguments import positive
 from vqvc.cli._code_files import SUFFIX, write_code_file
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import Meter
+from vqvc.cli._models import Meter, add_equalizer, equalizer
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED, code_encoder
@@ -44,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given (without --codes)",
     )
     add_prior(p, "under which a .vqc is coded, or none for plain codes")
+    add_equalizer(p)
     p.add_argument("--jobs", type=positive, help="cores to use; all by default")
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return p
@@ -80,12 +81,12 @@ def work(args: argparse.Namespace) -> None:
 
     found = model_file.read(args.model) if args.codes is None else code_encoder_file.read(code_encoder(args.codes))
     if args.out.suffix == SUFFIX:
-        print(write_code_file(found, args.recording, args.out, prior))
+        print(write_code_file(found, args.recording, args.out, prior, **equalizer(args)))
         return
     if args.store:
         rows = _encode_store(found, args)
     else:
-        codes, length_samples = encode_recording(found.model, args.recording)
+        codes, length_samples = encode_recording(found.model, args.recording, **equalizer(args))
         if prints:
             print(*codes)
             return
