@@ -78,8 +78,9 @@ class Stream:
     """One conversion in blocks.
 
     sample_rate: Hz, of the blocks in and out; the model's when None. statistics: figures of the source that are known; running
-    means when None. equalizer: correct the channel of the source, by the gains of the statistics when they are given. source_f0_hz: where the running median of the pitch begins. gate_db: level of the source (of full scale) below which the
-    output is silent; None leaves pauses to the model. Others: see ``pipeline.synthesize``.
+    means when None. source_f0_hz: where the running median of the pitch begins. gate_db: level of the source (of full scale) below which the
+    output is silent; None leaves pauses to the model. equalizer: correct the channel of the source, by the gains of the statistics if
+    they are given, else by those of its past. Others: see ``pipeline.synthesize``.
 
     Together the blocks are as long and as loud as what went in, and nothing is shifted: after n samples have gone in, at least
     n - latency_samples have come out, and no sample depends on the input more than latency_samples after it.
