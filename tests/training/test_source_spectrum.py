@@ -7,6 +7,7 @@ from tiny_training import tiny_config, trainer
 from vqvc.audio import long_term_spectrum
 from vqvc.nn.builder import build_model
 from vqvc.training import source_spectrum
+from vqvc.training.initialization import Initialization
 
 
 def test_mean_and_deviation_are_those_over_training_utterances(store):
@@ -33,3 +34,10 @@ def test_some_utterances_are_drawn_and_every_run_draws_the_same(store):
 def test_a_trained_model_knows_its_speech(store, tmp_path):
     finished = trainer(tiny_config(), store, tmp_path / "run").run()
     assert finished.model.source_spectrum[0].any() and (finished.model.source_spectrum[1] >= 0).all()
+
+
+def test_a_training_that_begins_from_a_model_without_it_measures_it(store, tmp_path):
+    old = build_model(tiny_config().model, 3).eval()
+    begun = trainer(tiny_config(), store, tmp_path / "run", start=Initialization(old, ("p0", "p1", "p2"), tmp_path))
+    assert not begun.task.model.source_spectrum.any()
+    assert begun.run().model.source_spectrum.any()

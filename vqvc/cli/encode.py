@@ -19,7 +19,8 @@ logger = logging.getLogger("vqvc.encode")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-encode."""
     p = parser(
-        "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length.",
+        "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length; its channel\n"
+        "is equalized, that of a store's utterances is not.",
         examples="  vqvc-encode a.wav                      (a.vqc: few bytes; under the prior where there is one)\n"
         "  vqvc-encode a.wav --out a.npz          (a.txt: numbers on one line)\n"
         "  vqvc-encode --codes phones a.wav       (prints 25 numbers from 0 to 127 for each second)\n"
