@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, TypedDict, get_type_hints
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -38,9 +38,10 @@ class Conversion(Synthesis, total=False):
 def settled(options: Synthesis, kind: type[Synthesis] = Synthesis) -> tuple[int, dict[str, Any]]:
     """The seed, and keywords of ``pipeline.synthesize`` for the rest.
 
-    kind: with Conversion, ``equalizer`` is allowed, and left out of the result. Raises TypeError for a keyword that is none, UsageError for a value of another type.
+    kind: with Conversion, ``equalizer`` is allowed, and left out of the result. Raises TypeError for a keyword that is none,
+    UsageError for a value of another type.
     """
-    allowed = get_type_hints(kind)
+    allowed = kind.__annotations__
     unknown = options.keys() - allowed.keys()
     if unknown:
         raise TypeError(f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(allowed)}")
