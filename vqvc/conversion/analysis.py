@@ -36,8 +36,8 @@ def analyse_recording(model: VQVAE, samples: np.ndarray, equalizer: bool = True)
     equalizer: encode it with its channel corrected. Raises AudioError for silence and for fewer samples than one code
     has.
     """
-    level = levelled(model, samples)
-    return analyse(model, level.samples, level.gain_db, equalizer_db=equalizers.gains_of(model, samples, equalizer))
+    found = levelled(model, samples)
+    return analyse(model, found.samples, found.gain_db, equalizer_db=equalizers.gains_of(model, samples, equalizer))
 
 
 def analyse(

@@ -37,7 +37,7 @@ class Survey:
     dc: float  # mean, to be subtracted
     gain: float  # factor that brings the recording to the level of training after that
     pitch: float | None = None  # median over voiced frames, log2 of Hz; None for a model that is not conditioned on F0
-    equalizer_db: Gains | None = None  # of the equalizer; None where nothing is corrected
+    equalizer_db: Gains | None = None  # gains of the equalizer; None where nothing is corrected
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ changes what the encoder reads; loudness and F0 contour are those of the recordi
 a model without the spectrum have no filter.
 
 Recordings that are converted or encoded for a conversion are equalized, in one piece, in pieces or as a stream. Packed
-stores are not: neither in training nor where the codes of a store or of a labelled corpus are evaluated.
+stores are not: neither in training nor where the codes of a store or of a labelled corpus are evaluated. Nor is an
+enrollment, which encodes copies with other channels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -89,9 +90,13 @@ def filtered(blocks: Iterable[np.ndarray], gains: Gains | None, sample_rate: int
 
 def response(gains: Gains, sample_rate: int) -> np.ndarray:
     """The impulse response (taps,) of minimum phase for gains."""
-    taps, size = (round(seconds * sample_rate / 2) * 2 for seconds in (TAPS_S, DESIGN_S))
+    size = round(DESIGN_S * sample_rate / 2) * 2
     nepers = long_term_spectrum.over_bins(np.array(gains), sample_rate, size) * (np.log(10) / 20)
-    return minimum_phase(nepers[None])[0, :taps]
+    return minimum_phase(nepers[None])[0, : _taps(sample_rate)]
+
+
+def _taps(sample_rate: int) -> int:
+    return round(TAPS_S * sample_rate)
 
 
 class StreamEqualizer:
@@ -119,7 +124,7 @@ class RunningEqualizer:
         self.position, self.latest = 0, []  # samples since the last measurement, and their parts
         self.gains: Gains | None = None
         self.filter = self._filter(None, None)
-        self.leaving = None  # the filter before, while it goes out
+        self.leaving: CausalFilter | None = None  # the filter before, while it goes out
 
     def push(self, samples: np.ndarray, levelled: np.ndarray) -> np.ndarray:
         """As that of ``StreamEqualizer``."""
@@ -154,5 +159,5 @@ class RunningEqualizer:
             self.filter = self._filter(gains, self.leaving.held)
 
     def _filter(self, gains: Gains | None, before: np.ndarray | None) -> CausalFilter:
-        flat = np.eye(1, len(response((0.0,) * long_term_spectrum.BANDS, self.equalizer.sample_rate)))[0]
-        return CausalFilter(flat if gains is None else response(gains, self.equalizer.sample_rate), before)
+        rate = self.equalizer.sample_rate
+        return CausalFilter(np.eye(1, _taps(rate))[0] if gains is None else response(gains, rate), before)

@@ -9,6 +9,7 @@ WaveNet predicts sample t from the samples before t and from the conditioning fr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ class VQVAE(CodeEncoder):
             speakers, coefficients = conditioning.speaker.num_embeddings, min(COEFFICIENTS, config.n_mels)
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))
 
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
         """As that of any module, with zeros for the buffers of ``ADDED`` that ``state_dict`` lacks."""
         zeros = {name: torch.zeros_like(getattr(self, name)) for name in self.ADDED}
         return super().load_state_dict({**zeros, **state_dict}, strict, assign)
