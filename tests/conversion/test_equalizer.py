@@ -68,11 +68,13 @@ def test_codes_of_another_channel_are_nearer_to_those_of_the_training_speech(mod
     assert share[1] > share[0] + 0.1
 
 
-def test_loudness_and_f0_contour_are_those_of_the_recording(model):
-    samples = tilted(speech(3.0, 20), 4.0)
-    on, off = (analysis.analyse_recording(model, samples, equalizer) for equalizer in (True, False))
-    assert np.array_equal(on.loudness, off.loudness) and np.array_equal(on.f0_contour, off.f0_contour)
-    assert on.gain_db == off.gain_db and not np.array_equal(on.codes, off.codes)
+def test_loudness_is_that_of_the_recording_and_f0_that_of_the_training_speech(model):
+    samples = speech(4.0, 20)
+    clean, other = analysis.analyse_recording(model, samples), tilted(samples, 6.0)
+    on, off = (analysis.analyse_recording(model, other, equalizer) for equalizer in (True, False))
+    assert np.array_equal(on.loudness, off.loudness) and on.gain_db == off.gain_db
+    errors = [np.abs(one.f0_contour[1] - clean.f0_contour[1]).mean() for one in (on, off)]  # voicing
+    assert errors[0] < errors[1] / 2
 
 
 def test_a_source_within_the_deviation_has_the_codes_that_it_had(model):

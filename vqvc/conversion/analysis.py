@@ -33,7 +33,7 @@ class Analysis:
 def analyse_recording(model: VQVAE, samples: np.ndarray, equalizer: bool = True) -> Analysis:
     """Analyse a whole recording (T,) at the model's rate and any level.
 
-    equalizer: encode it with its channel corrected. Raises AudioError for silence and for fewer samples than one code
+    equalizer: encode it and track its pitch with its channel corrected. Raises AudioError for silence and for fewer samples than one code
     has.
     """
     found = levelled(model, samples)
@@ -50,14 +50,14 @@ def analyse(
     """Analyse samples (T,) float32 at the model's rate and at the level of training.
 
     gain_db: the gain that brought them to this level, for the result. f0_centre: median pitch (log2 of Hz) of the
-    recording that the samples are a part of; their own when None. equalizer_db: gains of the equalizer, for what is encoded. Raises
+    recording that the samples are a part of; their own when None. equalizer_db: gains of the equalizer, for codes and pitch. Raises
     AudioError for fewer samples than one code has.
     """
     samples = np.asarray(samples, np.float32)
     padded = np.pad(samples, (0, -len(samples) % model.hop_length))
     (equalized,) = equalizers.filtered([samples], equalizer_db, model.config.audio.sample_rate)
     codes = encode(model, equalized)
-    contour = f0_contour(model, padded, f0_centre)
+    contour = f0_contour(model, equalized, f0_centre)
     return Analysis(codes, loudness(padded, model.hop_length), contour, gain_db, len(samples))
 
 

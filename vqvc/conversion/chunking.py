@@ -13,7 +13,7 @@ import numpy as np
 from vqvc.audio import level, resample
 from vqvc.conversion import analysis, encoding, pipeline
 from vqvc.conversion.analysis import Analysis
-from vqvc.conversion.equalizer import Equalizer, Gains
+from vqvc.conversion.equalizer import Equalizer, Gains, filtered
 from vqvc.conversion.source import Given, Source
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
@@ -77,7 +77,7 @@ def survey(recording: Given, model: VQVAE, equalizer: bool = True) -> Survey:
     if model.f0_conditioner is None:
         return whole
     counts = np.zeros(analysis.PITCH_BINS)
-    blocks = levelled(source, whole, settings.sample_rate)
+    blocks = filtered(levelled(source, whole, settings.sample_rate), equalizer_db, settings.sample_rate)
     for window in windows(blocks, settings.sample_rate, model.hop_length, context(model)):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
         counts += analysis.pitch_counts(model, window.samples, first, last)

@@ -1,4 +1,4 @@
-"""The equalizer: brings the channel of a source nearer to that of the training speech before the encoder reads it.
+"""The equalizer: brings the channel of a source nearer to that of the training speech before it is analysed.
 
 A recording by another microphone or in another room has another long-term spectrum than the speech that the encoder
 learned from, and its codes lose words. The model stores mean and deviation over training utterances of the spectrum in
@@ -8,7 +8,7 @@ bands (``audio.long_term_spectrum``). What lies further from the mean than the d
     gain = sign(difference) clip(|difference| - deviation, 0, MOST_DB) confidence
 
 The gain is interpolated over log frequency, the level stays, and a minimum-phase filter applies it without delay. It
-changes what the encoder reads; loudness and F0 contour are those of the recording. A recording within the deviation and
+changes what the encoder and the pitch tracker read; loudness is that of the recording. A recording within the deviation and
 a model without the spectrum have no filter.
 
 Recordings that are converted or encoded for a conversion are equalized, in one piece, in pieces or as a stream. Packed
@@ -100,7 +100,7 @@ def _taps(sample_rate: int) -> int:
 
 
 class StreamEqualizer:
-    """The equalizer of a stream whose gains are known: levelled samples -> what the encoder reads."""
+    """The equalizer of a stream whose gains are known: levelled samples -> what the encoder and the pitch tracker read."""
 
     def __init__(self, gains: Gains, sample_rate: int) -> None:
         self.filter = CausalFilter(response(gains, sample_rate))

@@ -181,13 +181,12 @@ class Stream:
         samples, self.pending = pending[:length], pending[length:]
         padding = np.zeros(-length % self.hop, np.float32)  # at the end alone
         levelled = self._measured(samples, padding, last)
-        equalized = levelled.copy()
         if self.equalizer is not None:
-            equalized[: len(samples)] = self.equalizer.push(samples, levelled[: len(samples)])
+            levelled[: len(samples)] = self.equalizer.push(samples, levelled[: len(samples)])
         if not self.measured or not (len(levelled) or last):
             return np.zeros(0, np.float32)
-        waveform, encoded = (torch.from_numpy(each).to(self.codes.device) for each in (levelled, equalized))
-        self.codes = torch.cat([self.codes, self.encoder.push(encoded, last)])
+        waveform = torch.from_numpy(levelled).to(self.codes.device)
+        self.codes = torch.cat([self.codes, self.encoder.push(waveform, last)])
         ready, contour = len(self.codes), None
         if self.pitch is not None:
             contour = self.pitch.push(waveform, ready, last)
