@@ -88,7 +88,7 @@ def conversions(converter, seed: int) -> dict[str, Callable]:
 
     def known(samples: np.ndarray) -> Statistics:
         whole = chunking.survey((samples, converter.sample_rate), converter.model)
-        return Statistics(whole.gain, whole.dc, whole.pitch)
+        return Statistics(whole.gain, whole.dc, whole.pitch, whole.equalizer_db)
 
     def offline(postfilter: bool) -> Callable:
         return lambda samples, _, target: converter.convert(samples, target, seed=seed, postfilter=postfilter)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
 
 import numpy as np
 
-from vqvc.conversion.options import TEMPERATURE, Synthesis, settled
+from vqvc.conversion.options import TEMPERATURE, Conversion, Synthesis, settled
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class VoiceConverter:
     checksum: of the model file; device: where it runs; model: the network, in evaluation mode.
 
     Keywords of ``convert``, ``convert_each``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
-    postfilter, progress. Same keywords, same machine: same samples.
+    postfilter, progress. The first two take equalizer too. Same keywords, same machine: same samples.
     """
 
     def __init__(self, model_file: "ModelFile", device: str | None = None) -> None:
@@ -72,32 +72,24 @@ class VoiceConverter:
 
     # --- from a source to codes
 
-    def encode(self, source: "Given") -> np.ndarray[Any, Any]:
+    def encode(self, source: "Given", *, equalizer: bool = True) -> np.ndarray[Any, Any]:
         """Codes (ceil(T / hop_length),) int64 of a recording of any length; those of pieces are those of the whole.
 
-        Raises AudioError for a recording that is unreadable, silent, not finite or shorter than one code.
+        equalizer: correct its channel, see ``conversion.equalizer``. Raises AudioError for a recording that is unreadable,
+        silent, not finite or shorter than one code.
         """
-        from vqvc.conversion import analysis, chunking, encoding
+        from vqvc.conversion import encoding
 
-        source = self._source(source)
-        if source.path is not None or source.duration_s > chunking.LONG_S:
-            return encoding.encode_recording(self.model, source)[0]
-        return encoding.encode(self.model, analysis.levelled(self.model, source.read(self.sample_rate).samples).samples)
+        return encoding.encode_recording(self.model, self._source(source), equalizer=equalizer)[0]
 
-    def analyse(self, source: "Given") -> "Analysis":
-        """All that a conversion takes from a recording of any length; raises AudioError as ``encode`` does."""
-        from vqvc.conversion import chunking
+    def analyse(self, source: "Given", *, equalizer: bool = True) -> "Analysis":
+        """All that a conversion takes from a recording of any length. equalizer, errors: as of ``encode``."""
+        from vqvc.conversion import analysis, chunking
 
         source = self._source(source)
         if source.duration_s > chunking.LONG_S:
-            return chunking.analyse(source, self.model)
-        return self._analyse(source.read(self.sample_rate).samples)
-
-    def _analyse(self, samples: np.ndarray[Any, Any]) -> "Analysis":
-        from vqvc.conversion import analysis
-
-        level = analysis.levelled(self.model, samples)
-        return analysis.analyse(self.model, level.samples, level.gain_db)
+            return chunking.analyse(source, self.model, equalizer)
+        return analysis.analyse_recording(self.model, source.read(self.sample_rate).samples, equalizer)
 
     # --- from codes to speech
 
@@ -127,7 +119,7 @@ class VoiceConverter:
     @overload
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None, out: None = None,
-        **options: Unpack[Synthesis],
+        **options: Unpack[Conversion],
     ) -> list[np.ndarray[Any, Any]]:  # fmt: skip
         """A batch as samples."""
 
@@ -135,14 +127,14 @@ class VoiceConverter:
     def convert(
         self, source: list[Item], speaker: "Speaker | Sequence[Speaker] | None" = None, *, voice: Voice = None,
         out: Sequence[PathLike], sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False,
-        tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
+        tag: bool = True, overwrite: bool = False, **options: Unpack[Conversion],
     ) -> list[Path]:  # fmt: skip
         """A batch written to files."""
 
     @overload
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: None = None,
-        **options: Unpack[Synthesis],
+        **options: Unpack[Conversion],
     ) -> np.ndarray[Any, Any]:  # fmt: skip
         """One recording as samples."""
 
@@ -150,13 +142,13 @@ class VoiceConverter:
     def convert(
         self, source: "Given", speaker: "Speaker | None" = None, *, voice: Voice = None, out: PathLike,
         sample_rate: int | None = None, subtype: str | None = None, normalise: bool = False, tag: bool = True,
-        overwrite: bool = False, **options: Unpack[Synthesis],
+        overwrite: bool = False, **options: Unpack[Conversion],
     ) -> Path:  # fmt: skip
         """One recording written to a file."""
 
     def convert(
         self, source: Any, speaker: Any = None, *, voice: Any = None, out: Any = None, sample_rate: int | None = None,
-        subtype: str | None = None, normalise: bool = False, tag: bool = True, overwrite: bool = False, **options: Unpack[Synthesis],
+        subtype: str | None = None, normalise: bool = False, tag: bool = True, overwrite: bool = False, **options: Unpack[Conversion],
     ) -> Any:  # fmt: skip
         """A recording as ``speaker``: (T,) float32 at ``self.sample_rate``, as long and as loud as it was.
 
@@ -190,7 +182,7 @@ class VoiceConverter:
         *,
         skip: Container[int] = (),
         failed: Callable[[int, VqvcError], object] | None = None,
-        **options: Unpack[Synthesis],
+        **options: Unpack[Conversion],
     ) -> "Iterator[tuple[int, Speech]]":
         """Convert (source, speaker) one after the other: yields the number of each pair with its speech, in their order.
 
@@ -218,17 +210,17 @@ class VoiceConverter:
         group: "list[tuple[int, Source, int | EnrolledVoice]]",
         skip: Container[int],
         failed: Callable[[int, VqvcError], object] | None,
-        options: Synthesis,
+        options: Conversion,
     ) -> "Iterator[tuple[int, Speech]]":
         """Speech made together depends on each other a little (where streams are cut), so all of a group is made or none."""
-        from vqvc.conversion import chunking
+        from vqvc.conversion import analysis, chunking
         from vqvc.conversion.disclosure import tags_of
         from vqvc.conversion.pipeline import Request, synthesize
         from vqvc.conversion.speech import Speech
 
         if all(number in skip for number, _, _ in group):
             return
-        seed, rest = settled(options)
+        (seed, rest), equalizer = settled(options, Conversion), options.get("equalizer", True)
         requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
         read: dict[Any, tuple[Recording, Analysis]] = {}
         for number, source, target in group:
@@ -236,7 +228,7 @@ class VoiceConverter:
                 if source.duration_s > chunking.LONG_S:
                     minutes = source.duration_s / 60
                     logger.info("%s: %.1f min; read through first, then converted in pieces", source.name, minutes)
-                    whole = chunking.survey(source, self.model)
+                    whole = chunking.survey(source, self.model, equalizer)
                     blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
                     yield number, Speech(blocks, self.sample_rate, *facts, tags_of(self._file, target))
@@ -244,7 +236,7 @@ class VoiceConverter:
                 key = source.path, id(source.samples), source.sample_rate
                 if key not in read:  # one with several targets is read once
                     recording = source.read(self.sample_rate)
-                    read[key] = recording, self._analyse(recording.samples)
+                    read[key] = recording, analysis.analyse_recording(self.model, recording.samples, equalizer)
                 requests.append((number, *read[key], target))
             except VqvcError as error:
                 _report(failed, number, error)
@@ -258,8 +250,8 @@ class VoiceConverter:
 
     def stream(
         self, speaker: "Speaker | None" = None, *, voice: Voice = None, seed: int = 0, temperature: float = TEMPERATURE,
-        postfilter: bool = True, sample_rate: int | None = None, statistics: "Statistics | None" = None,
-        source_f0_hz: float | None = None, gate_db: float | None = None,
+        postfilter: bool = True, equalizer: bool = True, sample_rate: int | None = None,
+        statistics: "Statistics | None" = None, source_f0_hz: float | None = None, gate_db: float | None = None,
     ) -> "Stream":  # fmt: skip
         """A conversion while somebody speaks: ``stream.convert(block)`` as often as there is more, then ``stream.flush()``.
 
@@ -269,11 +261,17 @@ class VoiceConverter:
         from vqvc.conversion.source import checked_rate
         from vqvc.conversion.stream import Stream
 
-        settled({"seed": seed, "temperature": temperature, "postfilter": postfilter})  # for its errors
+        checked: Conversion = {
+            "seed": seed,
+            "temperature": temperature,
+            "postfilter": postfilter,
+            "equalizer": equalizer,
+        }
+        settled(checked, Conversion)  # for its errors
         sample_rate = None if sample_rate is None else checked_rate(sample_rate)
         target = self._target(self._one_of(speaker, voice))
         return Stream(
-            self.model, self._sampler, target, seed=seed, temperature=temperature, postfilter=postfilter,
+            self.model, self._sampler, target, seed=seed, temperature=temperature, postfilter=postfilter, equalizer=equalizer,
             sample_rate=sample_rate, statistics=statistics, source_f0_hz=source_f0_hz, gate_db=gate_db,
         )  # fmt: skip
 

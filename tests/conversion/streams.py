@@ -41,7 +41,7 @@ def whole(
 ) -> np.ndarray:
     """The conversion of a recording with these statistics, in one piece."""
     level = (samples - np.float32(statistics.dc)) * np.float32(statistics.gain)
-    source = analysis.analyse(model, level, f0_centre=statistics.pitch)
+    source = analysis.analyse(model, level, f0_centre=statistics.pitch, equalizer_db=statistics.equalizer_db)
     request = pipeline.Request.of(source, speaker, seed)
     made = pipeline.synthesize(model, Sampler(model, "float32"), [request], 0.9, "off", postfilter=False)[0]
     return made[: len(samples)] * np.float32(1 / statistics.gain)

@@ -30,9 +30,9 @@ def test_the_causal_post_filter_brings_what_is_made_to_what_is_predicted():
 
 
 def test_minimum_phase_has_the_magnitude_and_the_least_delay():
-    from vqvc.conversion.causal_postfilter import _minimum_phase
+    from vqvc.audio.filters import minimum_phase
 
     nepers = np.cos(np.linspace(0, 4 * np.pi, 257))[None]
-    response = _minimum_phase(nepers)
+    response = minimum_phase(nepers)
     assert np.allclose(np.log(np.abs(np.fft.rfft(response))), nepers, atol=1e-6)
     assert (response[0, :32] ** 2).sum() > 0.9 * (response**2).sum()

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +90,14 @@ class TensorFile:
     metadata: dict[str, str]
     layouts: dict[str, Layout]
 
-    def require(self, expected: Mapping[str, Layout]) -> None:
-        """Raise ModelError, which names the first tensor that differs, unless the file holds exactly these."""
+    def require(self, expected: Mapping[str, Layout], added: Collection[str] = ()) -> None:
+        """Raise ModelError, which names the first tensor that differs, unless the file holds exactly these.
+
+        added: names of those that a file of an earlier version may lack.
+        """
         for name in sorted(expected.keys() | self.layouts.keys()):
             has, wants = self.layouts.get(name), expected.get(name)
-            if has == wants:
+            if has == wants or (has is None and name in added):
                 continue
             if has and wants and has.shape != wants.shape:
                 raise ModelError(

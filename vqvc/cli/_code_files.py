@@ -8,13 +8,13 @@ from vqvc.cli._priors import find_prior
 SUFFIX = ".vqc"
 
 
-def write_code_file(model_file, recording: Path, out: Path, prior) -> str:
+def write_code_file(model_file, recording: Path, out: Path, prior, *, equalizer: bool = True) -> str:
     """Encode a recording into a code file, under a prior or (None) plainly; returns a line with its size and bit rate."""
     from vqvc.codec import code_file
     from vqvc.conversion.encoding import encode_recording
 
     settings = model_file.config
-    codes, length_samples = encode_recording(model_file.model, recording)
+    codes, length_samples = encode_recording(model_file.model, recording, equalizer=equalizer)
     coder = (
         prior.coder
         if prior

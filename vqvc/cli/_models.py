@@ -95,6 +95,21 @@ def synthesis_options(args: argparse.Namespace) -> dict:
     return {"temperature": temperature(args), "fold": args.fold, "postfilter": args.postfilter == "on"}
 
 
+def add_equalizer(parser: argparse.ArgumentParser) -> None:
+    """``--equalizer``; ``equalizer`` reads it."""
+    parser.add_argument(
+        "--equalizer",
+        choices=("on", "off"),
+        default="on",
+        help="bring the channel of a recording (microphone, room) nearer to that of the training speech before it is encoded, or not",
+    )
+
+
+def equalizer(args: argparse.Namespace) -> dict:
+    """The keyword of ``VoiceConverter`` for what ``add_equalizer`` reads."""
+    return {"equalizer": args.equalizer == "on"}
+
+
 class Meter:
     """Counts samples while they are made; a bar on a terminal, and a line of figures at the end."""
 

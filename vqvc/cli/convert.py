@@ -12,7 +12,16 @@ from vqvc.cli import _conversions, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._conversions import Batch, Job
 from vqvc.cli._finished import Finished
-from vqvc.cli._models import Meter, add_model, add_speech_options, add_target, synthesis_options, voice_of
+from vqvc.cli._models import (
+    Meter,
+    add_equalizer,
+    add_model,
+    add_speech_options,
+    add_target,
+    equalizer,
+    synthesis_options,
+    voice_of,
+)
 from vqvc.errors import EXIT_FAILED, EXIT_SOME_FAILED, FileError, UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -47,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--rate", default="source", help="sample rate of the output in Hz, or 'source'")
     _outputs.add_output(p)
     add_speech_options(p)
+    add_equalizer(p)
     return p
 
 
@@ -54,7 +64,7 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.conversion import model_file
 
-    options = synthesis_options(args)
+    options = synthesis_options(args) | equalizer(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
         for speaker in header.listed_speakers:

@@ -8,7 +8,7 @@ from vqvc.cli import _outputs
 from vqvc.cli._arguments import positive
 from vqvc.cli._code_files import SUFFIX, write_code_file
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import Meter
+from vqvc.cli._models import Meter, add_equalizer, equalizer
 from vqvc.cli._priors import add_prior, find_prior
 from vqvc.errors import UsageError
 from vqvc.models import RELEASED, code_encoder
@@ -19,7 +19,8 @@ logger = logging.getLogger("vqvc.encode")
 def make_parser() -> argparse.ArgumentParser:
     """The options of vqvc-encode."""
     p = parser(
-        "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length.",
+        "Write the codes of one recording, or of every utterance of a packed store. A recording may have any length; its channel\n"
+        "is equalized, that of a store's utterances is not.",
         examples="  vqvc-encode a.wav                      (a.vqc: few bytes; under the prior where there is one)\n"
         "  vqvc-encode a.wav --out a.npz          (a.txt: numbers on one line)\n"
         "  vqvc-encode --codes phones a.wav       (prints 25 numbers from 0 to 127 for each second)\n"
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="codes.npz, or .txt or .vqc for a recording; in the current folder when not given (without --codes)",
     )
     add_prior(p, "under which a .vqc is coded, or none for plain codes")
+    add_equalizer(p)
     p.add_argument("--jobs", type=positive, help="cores to use; all by default")
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return p
@@ -80,12 +82,12 @@ def work(args: argparse.Namespace) -> None:
 
     found = model_file.read(args.model) if args.codes is None else code_encoder_file.read(code_encoder(args.codes))
     if args.out.suffix == SUFFIX:
-        print(write_code_file(found, args.recording, args.out, prior))
+        print(write_code_file(found, args.recording, args.out, prior, **equalizer(args)))
         return
     if args.store:
         rows = _encode_store(found, args)
     else:
-        codes, length_samples = encode_recording(found.model, args.recording)
+        codes, length_samples = encode_recording(found.model, args.recording, **equalizer(args))
         if prints:
             print(*codes)
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import add_model, add_target, add_temperature, temperature, voice_of
+from vqvc.cli._models import add_equalizer, add_model, add_target, add_temperature, equalizer, temperature, voice_of
 from vqvc.errors import UsageError, VqvcError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum, which adds 16 ms, or not"
     )
+    add_equalizer(p)
     p.add_argument("--threads", type=_arguments.positive, default=1, help="cores that the network uses")
     _outputs.add_output(p)
     p.add_argument("--overwrite", action="store_true", help="replace an output that exists")
@@ -140,6 +141,7 @@ def _stream(args: argparse.Namespace, voice: object, sample_rate: int) -> "Strea
     options = {
         "temperature": args.temperature, "postfilter": args.postfilter == "on", "sample_rate": sample_rate,
         "source_f0_hz": args.source_f0, "gate_db": args.gate, "seed": args.seed,
+        **equalizer(args),
     }  # fmt: skip
     target = {"voice": voice} if voice is not None else {"speaker": args.speaker}
     warm_up = converter.stream(**target, **options)

@@ -13,6 +13,7 @@ import math
 import numpy as np
 from torch import Tensor
 
+from vqvc.audio.filters import minimum_phase
 from vqvc.conversion.postfilter import HIGHEST_DB, LEAST_SPREAD, LOWEST_DB, MOST_SPREAD, speaker_variance
 from vqvc.conversion.statistics import ramps
 from vqvc.conversion.voice_file import EnrolledVoice
@@ -73,7 +74,7 @@ class CausalPostFilter:
         found = self._cepstra(windows, count)
         gain = self._gains(found, self.predicted[:count]) @ self.basis * (self.scale / 2)
         gain = np.clip(gain, *(limit * math.log(10) / 20 for limit in (LOWEST_DB, HIGHEST_DB)))
-        made = self._apply(count, _minimum_phase(gain @ self.of_bin)[:, : self.taps])
+        made = self._apply(count, minimum_phase(gain @ self.of_bin)[:, : self.taps])
         plain = self.held[self.lead : self.lead + count * self.hop]
         self.held, self.predicted = self.held[count * self.hop :], self.predicted[count:]
         return self._as_loud(plain, made)
@@ -152,15 +153,6 @@ def look_ahead(n_fft: int, hop: int) -> int:
 def _windows(samples: np.ndarray, width: int, hop: int, count: int) -> np.ndarray:
     """(count, width): the first windows of samples (T,), each ``hop`` after the one before."""
     return samples[hop * np.arange(count)[:, None] + np.arange(width)]
-
-
-def _minimum_phase(nepers: np.ndarray) -> np.ndarray:
-    """Impulse responses (F, N) of minimum phase for log magnitudes (F, N / 2 + 1), by the real cepstrum (Oppenheim & Schafer)."""
-    cepstra = np.fft.irfft(nepers)
-    half = cepstra.shape[1] // 2
-    cepstra[:, 1:half] *= 2
-    cepstra[:, half + 1 :] = 0
-    return np.fft.irfft(np.exp(np.fft.rfft(cepstra)))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Conversion of recordings of any length in pieces, in bounded memory.
 
-Figures of the whole recording (mean, level, median pitch) are measured first, in one or two passes. A piece is then
+Figures of the whole recording (mean, level, median pitch, channel) are measured first, in one or two passes. A piece is then
 analysed with the context that its codes and conditioning depend on, so that they are those of the whole recording. Its
 synthesis begins a little earlier, so that the decoder has a past, and is crossfaded with the piece before.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from vqvc.audio import level, resample
 from vqvc.conversion import analysis, encoding, pipeline
 from vqvc.conversion.analysis import Analysis
+from vqvc.conversion.equalizer import Equalizer, Gains, filtered
 from vqvc.conversion.source import Given, Source
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
@@ -23,7 +24,7 @@ LONG_S = 60.0  # longer recordings are converted in pieces
 PIECE_S = 40.0  # largest length of a piece
 SEARCH_S = 8.0  # a piece ends at the quietest place of this last part of it
 FRAME_S = 0.02  # frames in which the quietest place is searched
-MARGIN_S = 0.25  # context beyond that of the network's layers, for the windows of pitch and spectra
+MARGIN_S = 0.25  # context beyond that of the network's layers, for the windows of pitch and spectra and the equalizer
 WHOLE_CONTEXT_S = 8.0  # context for an encoder that normalises over the whole recording
 
 
@@ -36,6 +37,7 @@ class Survey:
     dc: float  # mean, to be subtracted
     gain: float  # factor that brings the recording to the level of training after that
     pitch: float | None = None  # median over voiced frames, log2 of Hz; None for a model that is not conditioned on F0
+    equalizer_db: Gains | None = None  # gains of the equalizer; None where nothing is corrected
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,16 @@ class Window:
     position: int  # of samples[0] in the recording
 
 
-def survey(recording: Given, model: VQVAE) -> Survey:
+def survey(recording: Given, model: VQVAE, equalizer: bool = True) -> Survey:
     """Measure a whole recording. It is read once, or twice for a model that is conditioned on F0.
 
-    Raises AudioError if it cannot be read or is silent.
+    equalizer: measure its spectrum too, to correct its channel. Raises AudioError if it cannot be read or is silent.
     """
     settings = model.config.audio
     source = Source.of(recording, settings.sample_rate)
     meter, length = level.LevelMeter(settings.sample_rate), 0
+    found = Equalizer.of(model) if equalizer else None
+    spectrum = None if found is None else found.meter()
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal length
@@ -65,12 +69,15 @@ def survey(recording: Given, model: VQVAE) -> Survey:
 
     for block in resample.resample_blocks(counted(), source.sample_rate, settings.sample_rate):
         meter.add(block)
+        if spectrum is not None:
+            spectrum.add(block)
     dc, gain = meter.result(settings.level_rms)
-    whole = Survey(source.sample_rate, length, dc, gain)
+    equalizer_db = None if found is None else found.gains(spectrum.result())
+    whole = Survey(source.sample_rate, length, dc, gain, equalizer_db=equalizer_db)
     if model.f0_conditioner is None:
         return whole
     counts = np.zeros(analysis.PITCH_BINS)
-    blocks = levelled(source, whole, settings.sample_rate)
+    blocks = filtered(levelled(source, whole, settings.sample_rate), equalizer_db, settings.sample_rate)
     for window in windows(blocks, settings.sample_rate, model.hop_length, context(model)):
         first, last = window.begin // model.hop_length, -(-window.end // model.hop_length)
         counts += analysis.pitch_counts(model, window.samples, first, last)
@@ -161,16 +168,16 @@ def _join(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_ra
     return np.concatenate([unchanged, mixed[: len(result)]])
 
 
-def analyse(recording: Given, model: VQVAE) -> Analysis:
+def analyse(recording: Given, model: VQVAE, equalizer: bool = True) -> Analysis:
     """Analyse a recording of any length, see ``conversion.analysis``. Memory holds its codes and one piece of samples.
 
     Raises AudioError if it cannot be read or is silent.
     """
     hop, rate = model.hop_length, model.config.audio.sample_rate
     source = Source.of(recording, rate)
-    whole, parts, length = survey(source, model), [], 0
+    whole, parts, length = survey(source, model, equalizer), [], 0
     for window in windows(levelled(source, whole, rate), rate, hop, context(model)):
-        piece = analysis.analyse(model, window.samples, f0_centre=whole.pitch)
+        piece = analysis.analyse(model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db)
         span = slice(window.begin // hop, -(-window.end // hop))
         contour = piece.f0_contour[:, span] if piece.f0_contour is not None else None
         parts.append((piece.codes[span], piece.loudness[span], contour))
@@ -204,7 +211,7 @@ def stream(
 
     def synthesize(window: Window, before: int) -> np.ndarray:
         first = (window.begin - before) // hop
-        source = analysis.analyse(model, window.samples, f0_centre=whole.pitch)
+        source = analysis.analyse(model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db)
         request = pipeline.Request.of(
             source, speaker, seed, first=first, last=-(-window.end // hop), position=window.position
         )

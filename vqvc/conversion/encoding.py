@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, resample
+from vqvc.conversion.equalizer import Equalizer, filtered
 from vqvc.conversion.source import Given, Source
 from vqvc.errors import AudioError
 from vqvc.nn.code_encoder import CodeEncoder
@@ -90,10 +91,12 @@ def encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
     return np.concatenate(list(encode_blocks(model, [samples])))
 
 
-def encode_recording(model: CodeEncoder, recording: Given, piece_s: float = PIECE_S) -> tuple[np.ndarray, int]:
+def encode_recording(
+    model: CodeEncoder, recording: Given, piece_s: float = PIECE_S, *, equalizer: bool = True
+) -> tuple[np.ndarray, int]:
     """Encode a recording of any length: codes (ceil(T / hop),) int64, and its length T at the model's rate.
 
-    It is read twice in blocks, first for its level. Raises AudioError if it is unreadable, silent, not finite or
+    It is read twice in blocks, first for its level and, with ``equalizer``, its spectrum. Raises AudioError if it is unreadable, silent, not finite or
     shorter than one code.
     """
     settings = model.config.audio
@@ -102,13 +105,17 @@ def encode_recording(model: CodeEncoder, recording: Given, piece_s: float = PIEC
     def blocks() -> Iterator[np.ndarray]:
         return resample.resample_blocks(source.stream(), source.sample_rate, settings.sample_rate)
 
-    meter = level.LevelMeter(settings.sample_rate)
+    meter, found = level.LevelMeter(settings.sample_rate), Equalizer.of(model) if equalizer else None
+    spectrum = None if found is None else found.meter()
     for block in blocks():
         meter.add(block)
+        if spectrum is not None:
+            spectrum.add(block)
     try:
         dc, gain = meter.result(settings.level_rms)
+        gains = None if found is None else found.gains(spectrum.result())
         levelled = ((block - np.float32(dc)) * np.float32(gain) for block in blocks())
-        parts = list(encode_blocks(model, levelled, piece_s))
+        parts = list(encode_blocks(model, filtered(levelled, gains, settings.sample_rate), piece_s))
     except AudioError as error:
         message, prefix = str(error), f"{source.name}: "
         if source.path is not None and not message.startswith(prefix):

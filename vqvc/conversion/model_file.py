@@ -173,7 +173,7 @@ def read(path: str | Path) -> ModelFile:
     file = tensorfile.read_header(path, KIND)
     header = _header(file)
     with torch.device("meta"):  # shapes without memory
-        file.require({name: Layout.of(tensor) for name, tensor in _build(header).state_dict().items()})
+        file.require({name: Layout.of(tensor) for name, tensor in _build(header).state_dict().items()}, VQVAE.ADDED)
     weights = file.tensors()
     model = _build(header)
     model.load_state_dict(weights)

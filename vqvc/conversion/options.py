@@ -1,4 +1,4 @@
-"""Keywords of everything that synthesizes."""
+"""Keywords of everything that synthesizes, and of everything that converts."""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -15,6 +15,7 @@ KINDS = (
     ("seed", Integral, "a whole number"),
     ("temperature", Real, "a number above 0, such as 0.9"),
     ("postfilter", (bool, np.bool_), "True or False"),
+    ("equalizer", (bool, np.bool_), "True or False"),
 )
 
 
@@ -28,16 +29,22 @@ class Synthesis(TypedDict, total=False):
     progress: Callable[[int], object] | None  # called with the number of samples that were just made
 
 
-def settled(options: Synthesis) -> tuple[int, dict[str, Any]]:
+class Conversion(Synthesis, total=False):
+    """Keywords of everything that converts recordings."""
+
+    equalizer: bool  # correct the channel of recordings, see ``conversion.equalizer``; True
+
+
+def settled(options: Synthesis, kind: type[Synthesis] = Synthesis) -> tuple[int, dict[str, Any]]:
     """The seed, and keywords of ``pipeline.synthesize`` for the rest.
 
-    Raises TypeError for a keyword that is none, UsageError for a value of another type.
+    kind: with Conversion, ``equalizer`` is allowed, and left out of the result. Raises TypeError for a keyword that is none,
+    UsageError for a value of another type.
     """
-    unknown = options.keys() - Synthesis.__annotations__.keys()
+    allowed = kind.__annotations__
+    unknown = options.keys() - allowed.keys()
     if unknown:
-        raise TypeError(
-            f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(Synthesis.__annotations__)}"
-        )
+        raise TypeError(f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(allowed)}")
     for name, kind, wanted in KINDS:
         if name in options and not isinstance(options[name], kind):
             raise UsageError(f"{name}={options[name]!r}: give {wanted}")

@@ -41,10 +41,11 @@ class SpeechEncoder:
         """The vectors of the codes, (K, D) float32."""
         return self.model.quantizer.codebook.detach().cpu().numpy()
 
-    def encode(self, source: "Given") -> np.ndarray[Any, Any]:
+    def encode(self, source: "Given", *, equalizer: bool = True) -> np.ndarray[Any, Any]:
         """Encode a recording of any length: codes (ceil(T / hop_length),) int64.
 
-        source: a path; samples (T,); or samples and their rate in Hz. Raises AudioError if the recording is unreadable,
+        source: a path; samples (T,); or samples and their rate in Hz. equalizer: correct its channel, see
+        ``conversion.equalizer``; the file of a code encoder has none. Raises AudioError if the recording is unreadable,
         silent, not finite or shorter than one code.
         """
-        return encoding.encode_recording(self.model, Source.of(source, self.sample_rate))[0]
+        return encoding.encode_recording(self.model, Source.of(source, self.sample_rate), equalizer=equalizer)[0]

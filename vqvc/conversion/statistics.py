@@ -1,4 +1,4 @@
-"""What a live conversion knows of its source: offset, level and median pitch, of its past or given.
+"""What a live conversion knows of its source: offset, level, median pitch and channel, of its past or given.
 
 An offline conversion measures level and median pitch on the whole recording (``audio.level``, ``analysis.pitch_counts``). A stream has only
 its past, so each figure begins with a prior, which counts as PRIOR_S of speech, and then follows the source with a slow time
@@ -13,6 +13,7 @@ import numpy as np
 
 from vqvc.audio.level import PEAK_LIMIT
 from vqvc.conversion.analysis import PITCH_BINS, PITCH_RANGE, VOICED, median_pitch, pitch_bins
+from vqvc.conversion.equalizer import Gains
 
 PRIOR_S = 0.1  # of speech that a prior counts as: with more, the first words of a stream suffer
 LEVEL_S, PITCH_S = 5.0, 20.0  # of speech over which level and pitch are averaged
@@ -32,12 +33,13 @@ class Statistics:
     """Figures of a source that is known beforehand, such as those of a whole recording (``chunking.survey``).
 
     gain: what brings it to the level of training once the offset ``dc`` (of full scale) is taken off. pitch: median of log2
-    of Hz where it is voiced; None for a model that is not conditioned on F0.
+    of Hz where it is voiced; None for a model that is not conditioned on F0. equalizer_db: its gains; None corrects nothing.
     """
 
     gain: float
     dc: float = 0.0
     pitch: float | None = None
+    equalizer_db: Gains | None = None
 
 
 def ramps(values: Sequence[float], hop: int) -> np.ndarray:

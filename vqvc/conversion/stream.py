@@ -19,6 +19,7 @@ from vqvc.audio import mulaw
 from vqvc.audio.resample import Resampler
 from vqvc.conversion import causal_postfilter
 from vqvc.conversion.encoding import device_of
+from vqvc.conversion.equalizer import Equalizer, RunningEqualizer, StreamEqualizer
 from vqvc.conversion.incremental import (
     ConditionerStream,
     EncoderStream,
@@ -78,7 +79,8 @@ class Stream:
 
     sample_rate: Hz, of the blocks in and out; the model's when None. statistics: figures of the source that are known; running
     means when None. source_f0_hz: where the running median of the pitch begins. gate_db: level of the source (of full scale) below which the
-    output is silent; None leaves pauses to the model. Others: see ``pipeline.synthesize``.
+    output is silent; None leaves pauses to the model. equalizer: correct the channel of the source, by the gains of the statistics if
+    they are given, else by those of its past. Others: see ``pipeline.synthesize``.
 
     Together the blocks are as long and as loud as what went in, and nothing is shifted: after n samples have gone in, at least
     n - latency_samples have come out, and no sample depends on the input more than latency_samples after it.
@@ -93,6 +95,7 @@ class Stream:
         seed: int = 0,
         temperature: float = 1.0,
         postfilter: bool = True,
+        equalizer: bool = True,
         sample_rate: int | None = None,
         statistics: Statistics | None = None,
         source_f0_hz: float | None = None,
@@ -105,6 +108,7 @@ class Stream:
         self.encoder = EncoderStream(self.model)
         latency = Latency.of(model, postfilter)
         self.level = RunningLevel(rate, self.hop, config.audio.level_rms, statistics)
+        self.equalizer = self._equalizer(statistics) if equalizer else None
         self.gate = Gate(rate, self.hop, gate_db, latency.samples // self.hop - 1)
         self.pitch = self._pitch(statistics, source_f0_hz)
         self.conditioner = ConditionerStream(self.model, speaker)
@@ -130,6 +134,13 @@ class Stream:
         if self.model.f0_conditioner is None:
             return None
         return _Contours(self.model, None if statistics is None else statistics.pitch, source_f0_hz)
+
+    def _equalizer(self, statistics: Statistics | None) -> StreamEqualizer | RunningEqualizer | None:
+        if statistics is None:
+            found = Equalizer.of(self.model)
+            return None if found is None else RunningEqualizer(found)
+        rate = self.model.config.audio.sample_rate
+        return None if statistics.equalizer_db is None else StreamEqualizer(statistics.equalizer_db, rate)
 
     def convert(self, block: np.ndarray) -> np.ndarray:
         """The samples of the output that ``block`` (t,) completes: (t',) float32, perhaps empty.
@@ -170,6 +181,8 @@ class Stream:
         samples, self.pending = pending[:length], pending[length:]
         padding = np.zeros(-length % self.hop, np.float32)  # at the end alone
         levelled = self._measured(samples, padding, last)
+        if self.equalizer is not None:
+            levelled[: len(samples)] = self.equalizer.push(samples, levelled[: len(samples)])
         if not self.measured or not (len(levelled) or last):
             return np.zeros(0, np.float32)
         waveform = torch.from_numpy(levelled).to(self.codes.device)

@@ -55,7 +55,7 @@ def synthesize_and_encode(model_file, folder: Path, jobs: int | None = None) -> 
     torch.set_num_threads(1)  # one utterance per core is faster than one utterance on all
     try:
         with ThreadPoolExecutor(jobs) as pool:
-            encoded = list(pool.map(lambda item: encode_recording(model_file.model, item[1]), paths))
+            encoded = list(pool.map(lambda item: encode_recording(model_file.model, item[1], equalizer=False), paths))
     finally:
         torch.set_num_threads(threads)
     rate = model_file.config.audio.sample_rate

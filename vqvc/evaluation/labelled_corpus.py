@@ -126,7 +126,7 @@ def encode(model_file, folder: str | Path, jobs: int | None = None) -> EncodedCo
 
     def work(item: Labelled) -> tuple[np.ndarray, int, list[Segment]] | VqvcError:
         try:
-            codes, length = encode_recording(model_file.model, item.recording)
+            codes, length = encode_recording(model_file.model, item.recording, equalizer=False)
             return codes, length, _segments(item.labels, length / rate)
         except VqvcError as error:
             return error

@@ -7,11 +7,14 @@ Read this file first, then ``encoder``, ``quantizer`` and ``wavenet``. ``builder
 WaveNet predicts sample t from the samples before t and from the conditioning frame that t lies in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vqvc.audio.long_term_spectrum import BANDS
 from vqvc.config import ModelConfig
 from vqvc.nn import likelihood
 from vqvc.nn.adaptation import Adaptation
@@ -57,6 +60,8 @@ class VQVAE(CodeEncoder):
         both None for a model without the head.
     """
 
+    ADDED = ("source_spectrum",)  # buffers that files of earlier versions lack; they are zeros then
+
     def __init__(
         self,
         config: ModelConfig,
@@ -73,6 +78,9 @@ class VQVAE(CodeEncoder):
     ):
         super().__init__(config, front, encoder, quantizer)
         self.f0_conditioner, self.conditioning, self.wavenet = f0_conditioner, conditioning, wavenet
+        # mean and deviation over training utterances of ``audio.long_term_spectrum``, in dB, measured at the end of
+        # training; zeros: not measured
+        self.register_buffer("source_spectrum", torch.zeros(2, BANDS))
         self.mixture = prediction is not None
         if self.mixture:
             self.prediction = prediction
@@ -82,6 +90,11 @@ class VQVAE(CodeEncoder):
             # variance of each speaker's cepstra, measured at the end of training and restored by the post-filter
             speakers, coefficients = conditioning.speaker.num_embeddings, min(COEFFICIENTS, config.n_mels)
             self.register_buffer("global_variance", torch.zeros(speakers, coefficients))
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
+        """As that of any module, with zeros for the buffers of ``ADDED`` that ``state_dict`` lacks."""
+        zeros = {name: torch.zeros_like(getattr(self, name)) for name in self.ADDED}
+        return super().load_state_dict({**zeros, **state_dict}, strict, assign)
 
     def f0_contour(self, waveform: Tensor) -> Tensor | None:
         """F0 contours (B, 3, T / hop) of whole recordings (B, T), for ``condition``; None without ``decoder.f0``."""

@@ -19,7 +19,7 @@ from vqvc.nn.features import CLASSES
 from vqvc.nn.precision import working_dtype
 from vqvc.nn.quantizer import perplexity
 from vqvc.nn.vqvae import VQVAE
-from vqvc.training import distributed, final_codebook, global_variance
+from vqvc.training import distributed, final_codebook, global_variance, source_spectrum
 from vqvc.training.average import AveragedModel
 from vqvc.training.crops import Batch, Crops
 from vqvc.training.initialization import Initialization, require_same_model
@@ -250,6 +250,8 @@ class VQVAETask:
             final_codebook.fit(self.average.module, self.store, self.speakers, self.settings.seed)
         elif self.model.has_mel and self.settings.decoder_weight:
             global_variance.measure(self.average.module, self.store, self.speakers)
+        if self.settings.decoder_weight:
+            source_spectrum.measure(self.average.module, self.store)
 
     # --- checkpoints
 

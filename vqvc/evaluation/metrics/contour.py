@@ -39,7 +39,9 @@ def make(
     if not chosen:
         raise CorpusError("no conversion into a speaker with natural speech was made")
     sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
-    analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples) for clip in chosen}
+    synthesis = dict(options or {})
+    equalizer = synthesis.pop("equalizer", True)
+    analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples, equalizer=equalizer) for clip in chosen}
     if any(item.f0_contour is None for item in analyses.values()):
         raise CorpusError("the model's decoder is not conditioned on an F0 contour")
     own = _target_contours(converter, store, {clip.target for clip in chosen}, {clip.utt_id for clip in clips}, seed)
@@ -57,7 +59,7 @@ def make(
             analysis = analyses[clip.utt_id]
             new_contour = contour(analysis.f0_contour, clip.target)
             pairs.append((dataclasses.replace(analysis, f0_contour=new_contour), clip.target))
-        outputs = converter.synthesize(pairs, seed=seed, **(options or {}))
+        outputs = converter.synthesize(pairs, seed=seed, **synthesis)
         for clip, samples in zip(chosen, outputs, strict=True):
             result.append(dataclasses.replace(clip, kind=kind, samples=samples, measured={}))
     return result
