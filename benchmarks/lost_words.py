@@ -57,7 +57,7 @@ def reconstructions(
     hop = model.hop_length
     levelled = analysis.levelled(model, samples).samples
     natural = np.pad(levelled, (0, -len(levelled) % hop)).astype(np.float32)
-    request = pipeline.Request.of(analysis.analyse(model, levelled), speaker, seed)
+    request = pipeline.Request.of(analysis.analyse_recording(model, samples), speaker, seed)
     plans = pipeline.plan(model, sampler, [request])
     decoded = pipeline.sample(sampler, plans, model.config.audio.sample_rate, temperature)[0].samples
     with torch.inference_mode():
