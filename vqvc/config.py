@@ -120,8 +120,6 @@ class TrainingConfig:
     adversary_weight: Weight = 0.0  # weight of a speaker classifier with reversed gradient (training/adversary.py)
     # context layers of the encoder of --targets, for whose output codes are learned (training/layer_codes.py); 0 trains as usual
     target_layer: Layers = 0
-    # share of crops that are degraded, of which the encoder of --init learns the originals' codes (training/robust_encoder.py); 0 trains as usual
-    degraded_fraction: Share = 0.0
     cpc_weight: Weight = 0.0  # weight of contrastive prediction of z_e (training/cpc.py); 0 turns it off
     decoder_weight: Weight = 1.0  # weight of what the decoder learns (bits and log-mel); 0 leaves the decoder out
     decoder_crop_samples: Annotated[int, Range(0, 2**24)] = (
@@ -224,7 +222,6 @@ class Config:
             (t.target_layer and found, "target_layer: wants an encoder that learns, not encoder.input: units"),
             (t.target_layer > self.encoder.context_layers,
              f"target_layer: is {t.target_layer}, the encoder has {self.encoder.context_layers} context layers"),
-            (t.degraded_fraction and found, "degraded_fraction: wants an encoder that learns, not encoder.input: units"),
             (t.hidden_share and not t.units_weight, "hidden_share: wants training.units_weight above 0"),
             (t.units_weight and found, "units_weight: wants an encoder that learns, not encoder.input: units"),
             (t.units_weight and hop_length % (self.audio.sample_rate // 100),

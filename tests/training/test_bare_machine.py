@@ -13,13 +13,10 @@ RECIPES = sorted([*ROOT.glob("recipes/conf/*.yaml"), *ROOT.glob("egs/*/conf/*.ya
 SMALL = {
     "training.steps": 2, "training.batch_size": 2, "decoder.layers": 2, "encoder.units": 8, "quantizer.codebook_size": 8,
 }  # fmt: skip
-MODELS = ROOT / "vqvc" / "models"
-SMALL_MODEL = sorted(MODELS.glob("vctk-small*.safetensors"))[-1]
-OWN_SIZE = ("decoder.layers=20", "encoder.units=2048", "quantizer.codebook_size=512", "training.perturbed_fraction=0")
-NEEDED = {  # phones-context wants an encoder, and crops that the store has; robust-encoder a model as it is
-    "phones-context": ("--targets", str(MODELS / "phones.safetensors"), "--set", "training.crop_samples=12800"),
-    "robust-encoder": ("--init", str(SMALL_MODEL), *(word for one in OWN_SIZE for word in ("--set", one))),
-}
+TRAINED = (
+    ROOT / "vqvc" / "models" / "phones.safetensors"
+)  # phones-context wants an encoder, and crops that the store has
+NEEDED = {"phones-context": ("--targets", str(TRAINED), "--set", "training.crop_samples=12800")}
 ALONE = '''
 import sys
 from importlib.machinery import PathFinder

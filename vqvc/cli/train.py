@@ -100,8 +100,6 @@ def work(args: argparse.Namespace) -> int:
     unlisted = model_file.match_speakers(names, args.unlisted)
     if config.training.target_layer:
         return _learn_codes(args, config, store, names, device)
-    if config.training.degraded_fraction:
-        return _learn_robust_encoder(args, config, store, names, device)
     start = None
     if args.init:
         begin = model_file.read(args.init)
@@ -150,30 +148,6 @@ def _learn_codes(args: argparse.Namespace, config, store, speakers: tuple[str, .
     facts = {"steps": config.training.steps, "store": store.sha256, "settings": config.to_dict()["training"]}
     code_encoder_file.write(args.out / "encoder.safetensors", model, facts)
     print(f"encoder and codebook      {args.out / 'encoder.safetensors'}")
-    return 0
-
-
-def _learn_robust_encoder(args: argparse.Namespace, config, store, speakers: tuple[str, ...], device) -> int:
-    """The model of --init with an encoder that learned from degraded speech; 0 when it is written."""
-    from vqvc.conversion import model_file
-    from vqvc.training import robust_encoder
-    from vqvc.training.initialization import require_same_model
-
-    if not args.init:
-        raise UsageError("--init: is missing; name the model whose encoder training.degraded_fraction trains")
-    for option in ("targets", "max_minutes", "unlisted"):
-        if getattr(args, option):
-            raise UsageError(f"--{option.replace('_', '-')}: does not go with training.degraded_fraction")
-    begin = model_file.read(args.init)
-    require_same_model(config.model, begin.config.to_dict(), args.init, "give its configuration")
-    store.verify()
-    args.out.mkdir(parents=True, exist_ok=True)
-    model = robust_encoder.learn(config, begin.model, store, speakers, device)
-    encoder = {"steps": config.training.steps, "store": store.sha256, "settings": config.to_dict()["training"]}
-    facts = begin.training | {"encoder": encoder | {"init": begin.checksum}}
-    unlisted = {speaker.name for speaker in begin.speakers if not speaker.listed}
-    model_file.write(args.out / "model.safetensors", model, begin.speakers, facts, unlisted=unlisted)
-    print(f"model                     {args.out / 'model.safetensors'}")
     return 0
 
 

@@ -59,11 +59,6 @@ class Speaker:
     accent: str = ""
     listed: bool = True  # False: not offered by --list-speakers and in suggestions
 
-    @property
-    def speaker(self) -> str:
-        """The name, as a ``NamedSpeaker`` has it."""
-        return self.name
-
 
 @dataclass(frozen=True)
 class Header:

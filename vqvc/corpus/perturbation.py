@@ -41,23 +41,11 @@ LOW_PASS_SHARE, LOW_PASS_HZ = 0.15, (3400.0, 7000.0)
 def perturb(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """A copy of samples (T,) float32 in another voice and room: (T,) float32 at the same RMS, its events at the same times."""
     result = equalize(change_voice(samples, sample_rate, rng), sample_rate, rng)
-    return record(result, sample_rate, rng, NOISE_SHARE, NOISE_SNR_DB, rms(samples))
-
-
-def record(
-    samples: np.ndarray,
-    sample_rate: int,
-    rng: np.random.Generator,
-    noise_share: float,
-    noise_snr_db: tuple[float, float],
-    level: float,
-) -> np.ndarray:
-    """samples (T,) as a user may record them, at RMS ``level``: at random in a room, with noise, through a low-pass."""
-    result = samples
+    level = rms(samples)
     if rng.random() < ROOM_SHARE:
         result = add_room(result, sample_rate, rng)
-    if rng.random() < noise_share:
-        result = result + rms(result) * 10 ** (-rng.uniform(*noise_snr_db) / 20) * _noise(len(result), rng)
+    if rng.random() < NOISE_SHARE:
+        result = result + rms(result) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20) * _noise(len(result), rng)
     if rng.random() < LOW_PASS_SHARE:
         result = low_pass(result, sample_rate, rng.uniform(*LOW_PASS_HZ))
     return (result * (level / max(rms(result), 1e-9))).clip(-1, 1).astype(np.float32)
@@ -88,20 +76,9 @@ def change_voice(samples: np.ndarray, sample_rate: int, rng: np.random.Generator
     return changed.astype(np.float32)
 
 
-def equalize(
-    samples: np.ndarray,
-    sample_rate: int,
-    rng: np.random.Generator,
-    deviation_db: float = EQUALIZER_DB,
-    tilt_db: float = 0.0,
-) -> np.ndarray:
-    """samples (T,) through a zero-phase filter whose gain in dB is drawn at ``EQUALIZER_HZ`` and smooth between.
-
-    deviation_db: standard deviation of the gains. tilt_db: that of a slope which is added to them, per octave.
-    """
-    gains_db = rng.normal(0, deviation_db, len(EQUALIZER_HZ))
-    if tilt_db:
-        gains_db = gains_db + rng.normal(0, tilt_db) * np.log2(EQUALIZER_HZ / EQUALIZER_HZ.mean())
+def equalize(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """samples (T,) through a zero-phase filter whose gain in dB is drawn at ``EQUALIZER_HZ`` and smooth between."""
+    gains_db = rng.normal(0, EQUALIZER_DB, len(EQUALIZER_HZ))
 
     def gain(hz: np.ndarray) -> np.ndarray:
         return 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), np.log(EQUALIZER_HZ), gains_db) / 20)
