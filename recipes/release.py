@@ -2,6 +2,9 @@
 
     python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-3 --command 'vqvc-evaluate ...' README.md
     python recipes/release.py name vctk-small-3
+    python recipes/release.py spectrum --store dump vctk-small-3.safetensors exp/new/model.safetensors
+
+The last measures the spectrum of the training speech, which the equalizer wants, for a model that was trained before there was one.
 
 A file has ``<!-- begin figures -->`` and ``<!-- end figures -->`` where its figures belong; the first line may say more
 after the name. ``facts`` is another such block. A file that has neither is refused.
@@ -15,10 +18,13 @@ from pathlib import Path
 
 from vqvc._util import textfile
 from vqvc._util.atomic import write_text
+from vqvc.conversion import model_file
 from vqvc.conversion.model_file import read_header
+from vqvc.corpus.store import PackedStore, Speaker
 from vqvc.errors import VqvcError
 from vqvc.evaluation.run_folder import RunFolder
 from vqvc.models import CODE_ENCODERS
+from vqvc.training import source_spectrum
 
 ROOT = Path(__file__).resolve().parent.parent
 NATURAL = ("source", "natural")  # what stands in the column of natural speech, whichever the section has
@@ -161,6 +167,16 @@ def use(models: Path, name: str) -> None:
             print(f"{other}: an earlier model; remove it (git rm) when this one replaces it")
 
 
+def add_spectrum(model: Path, store: Path, out: Path) -> None:
+    """Write ``model`` with the spectrum of the store's training speech to ``out``; all else stays as it is."""
+    found = model_file.read(model)
+    source_spectrum.measure(found.model, PackedStore(store))
+    rows = [Speaker(one.name, one.gender, one.accent) for one in found.speakers]
+    unlisted = {one.name for one in found.speakers if not one.listed}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{out}: {model_file.write(out, found.model, rows, found.training, unlisted=unlisted)}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -173,9 +189,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = actions.add_parser("name", help="make a model the one that is used without --model")
     chosen.add_argument("--models", type=Path, default=ROOT / "vqvc" / "models")
     chosen.add_argument("name")
+    spectrum = actions.add_parser("spectrum", help="measure the spectrum of a model's training speech")
+    spectrum.add_argument("--store", type=Path, required=True, help="packed store that the model was trained on")
+    spectrum.add_argument("model", type=Path)
+    spectrum.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     if args.action == "name":
         use(args.models, args.name)
+    elif args.action == "spectrum":
+        add_spectrum(args.model, args.store, args.out)
     else:
         write_texts(args.run, args.name, args.command, args.file)
 
