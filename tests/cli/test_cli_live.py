@@ -82,6 +82,11 @@ def test_seconds_end_the_input(run):
     assert soundfile.info("c.wav").frames == RATE // 4
 
 
+def test_no_speech_has_no_figures(run):
+    status, _, err = run(live, "--speaker", "p226", "--in", "a.wav", "--out", "c.wav", "--seconds", "0")
+    assert status == 0 and "0.0 s of speech" in err and "nan" not in err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_stream_and_the_file_is_whole(run, number, status, speechlike):

@@ -91,7 +91,7 @@ def test_a_vector_of_another_size_is_refused(mel_converter, speechlike):
         mel_converter.convert(speechlike(0.3), voice=voice)
 
 
-@pytest.mark.parametrize("name", ["", " me", "a\nb", "x" * 101])
+@pytest.mark.parametrize("name", ["", " me", "a\nb", "x" * 101, 3, None])
 def test_a_name_that_files_cannot_carry_is_refused(mel_converter, name):
     with pytest.raises(UsageError, match="name"):
         row_as_voice(mel_converter, 0, name=name)

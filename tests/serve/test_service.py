@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from vqvc._util import file_names
 from vqvc.audio import io
 from vqvc.errors import VqvcError
-from vqvc.serve.service import file_name, sentence
+from vqvc.serve.service import sentence
 
 
 def test_the_result_is_the_file_that_the_command_writes(service, by_command, recordings, tmp_path):
@@ -96,9 +97,9 @@ def test_the_warm_up_ends(service):
 
 @pytest.mark.parametrize("letter", ["a", "ж", "語", "𐍈", "/"])
 def test_a_long_name_of_a_voice_or_recording_makes_a_file(letter, service, recordings, tmp_path):
-    assert len(f"{'x' * 180}_{file_name(100 * letter)}.wav".encode()) < 255
+    assert len(f"{'x' * 180}_{file_names.part(100 * letter)}.wav".encode()) < 255
     voice = replace(service.enroll(recordings / "voice.wav", "one", True), name=100 * letter)
-    voice.save(tmp_path / f"{file_name(voice.name)}.voice")
+    voice.save(tmp_path / f"{file_names.part(voice.name)}.voice")
     source = tmp_path / f"{(190 * letter.replace('/', '_')).encode()[:190].decode(errors='ignore')}.wav"
     shutil.copy(recordings / "good.wav", source)
     (tmp_path / "out").mkdir()

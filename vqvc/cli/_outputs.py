@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqvc._util import file_names
 from vqvc.cli._common import refuse_overwrite
 from vqvc.errors import UsageError
 
@@ -50,12 +51,7 @@ def subtype(args: argparse.Namespace) -> str | None:
 
 def name_for(stem: str, speaker: str, ending: str) -> str:
     """The output's name when none is given: ``a_p225.wav``."""
-    return f"{stem}_{part_of_name(speaker)}{ending}"
-
-
-def part_of_name(name: str) -> str:
-    """The name of a speaker or voice as a part of a file's name: without what means a folder or is not allowed somewhere."""
-    return "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
+    return f"{stem}_{file_names.part(speaker)}{ending}"
 
 
 def place(out: str | None, name: str) -> Path:

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from vqvc._util import file_names
 from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
 from vqvc.cli._models import add_model
@@ -42,7 +43,7 @@ def work(args: argparse.Namespace) -> None:
     model_file.read_header(args.model)  # before the recordings are read
     name = args.name or Path(args.src[0]).resolve().stem
     voice_file.require_name(name)
-    out = _outputs.place(args.out, _outputs.part_of_name(name) + voice_file.SUFFIX)
+    out = _outputs.place(args.out, file_names.part(name) + voice_file.SUFFIX)
     if out == _outputs.STANDARD:
         raise UsageError("--out -: a voice is a file; name it")
     _outputs.check_output(out, args.overwrite)

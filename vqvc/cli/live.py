@@ -259,6 +259,8 @@ class Session:
 
 def summary(figures: "Figures", playout: "Playout") -> str:
     """How it went, as a line."""
+    if not figures.taken:
+        return "0.0 s of speech"
     return (
         f"{figures.taken / figures.sample_rate:.1f} s of speech, RTF {figures.real_time_factor:.3f}, block time "
         f"{figures.percentile_ms(0.5):.1f} ms (median), {figures.percentile_ms(0.99):.1f} ms (99 %), {playout.dropouts} dropouts"

@@ -89,7 +89,8 @@ class EnrolledVoice:
 
 def require_name(name: str) -> None:
     """Raise UsageError for a name that files and tables cannot carry."""
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip():
+    sound = isinstance(name, str) and name.isprintable() and name == name.strip()
+    if not sound or not 1 <= len(name) <= LONGEST_NAME:
         raise UsageError(f"the name {name!r} of a voice: give one of 1 to {LONGEST_NAME} printable characters")
 
 

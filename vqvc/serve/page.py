@@ -14,13 +14,13 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from vqvc._util import extras
+from vqvc._util import extras, file_names
 from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.voice_file import SUFFIX, EnrolledVoice
 from vqvc.errors import UsageError, VqvcError, explained
 from vqvc.serve import figures
 from vqvc.serve.jobs import Job, Stopped
-from vqvc.serve.service import MB, Service, file_name, sentence
+from vqvc.serve.service import MB, Service, sentence
 
 logger = logging.getLogger("vqvc.serve")
 
@@ -144,7 +144,7 @@ class Actions:
             for share in job.shares():
                 yield _bar("Enrolling", share), same, same, same, button(interactive=False)
             voice = job.result()
-            file = Path(tempfile.mkdtemp(dir=self.folder), f"{file_name(voice.name)}{SUFFIX}")
+            file = Path(tempfile.mkdtemp(dir=self.folder), f"{file_names.part(voice.name)}{SUFFIX}")
             voice.save(file)
             warnings = "".join(f" {warning}." for warning in voice.provenance["warnings"])
             text = f"{voice.name}: enrolled from {voice.provenance['speech_s']:.0f} s of speech.{warnings}"

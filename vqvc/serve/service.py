@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvc._util import file_names
 from vqvc.api import Speaker, VoiceConverter
 from vqvc.audio import io
 from vqvc.conversion import model_file
@@ -114,7 +115,7 @@ class Service:
 
         name = speaker if isinstance(speaker, str) else speaker.name
         (_, speech), *_ = self.converter.convert_each([(path, speaker)], progress=progress)
-        out = speech.write(Path(folder, f"{_cut(path.stem, 180)}_{file_name(name)}.wav"))
+        out = speech.write(Path(folder, f"{file_names.beginning(path.stem, 180)}_{file_names.part(name)}.wav"))
         result = io.read(out, rate).samples
         report(1.0)
         return Conversion(
@@ -152,14 +153,3 @@ def sentence(error: VqvcError, path: str | Path | None = None) -> str:
     if isinstance(error, AudioError) and not Path(path).exists():
         return f"{Path(path).name} is no longer kept here; upload or record it again."
     return f"{str(error).replace(str(path), Path(path).name)}."
-
-
-def file_name(name: str, most_bytes: int = 60) -> str:
-    """A name as a part of a file's name, of which systems allow 255 bytes: letters of any script, digits and ``-_.``."""
-    spelled = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-    return _cut(spelled, most_bytes)
-
-
-def _cut(text: str, most_bytes: int) -> str:
-    """The beginning of a text, in whole characters."""
-    return text.encode(errors="surrogateescape")[:most_bytes].decode(errors="ignore")
