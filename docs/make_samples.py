@@ -1,6 +1,6 @@
 """A page of samples: source recordings, their conversions by a model, spectrograms and attributions.
 
-    python docs/make_samples.py --out docs/samples/vctk-small-3 --speakers p228,bdl --clip a.wav --caption "Somebody: a sentence"
+    python docs/make_samples.py --out docs/samples/vctk-small-3.1 --speakers p228,bdl --clip a.wav --caption "Somebody: a sentence"
 
 The page is a folder with index.html, Opus files and PNG images. It opens from disk and loads nothing from elsewhere.
 """
@@ -68,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of this script."""
     p = parser(
         "Make a page of samples: recordings, their conversions by a model, spectrograms, attributions.",
-        examples="  python docs/make_samples.py --out docs/samples/vctk-small-3 --speakers p228,bdl --clip a.wav --caption 'p226: ...'",
+        examples="  python docs/make_samples.py --out docs/samples/vctk-small-3.1 --speakers p228,bdl --clip a.wav --caption 'p226: ...'",
     )
     p.add_argument("--model", type=Path, default=RELEASED, help="model file")
     p.add_argument("--clip", action="append", type=Path, required=True, help="a source recording; repeatable")

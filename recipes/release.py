@@ -1,8 +1,8 @@
 """The text of a release: figures of a run, written between two marker lines of the README and of the model card.
 
-    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-3 --command 'vqvc-evaluate ...' README.md
-    python recipes/release.py name vctk-small-3
-    python recipes/release.py spectrum --store dump vctk-small-3.safetensors exp/new/model.safetensors
+    python recipes/release.py text --run egs/vctk/exp/small --name vctk-small-3.1 --command 'vqvc-evaluate ...' README.md
+    python recipes/release.py name vctk-small-3.1
+    python recipes/release.py spectrum --store dump vctk-small-3.1.safetensors exp/new/model.safetensors
 
 The last measures the spectrum of the training speech, which the equalizer wants, for a model that was trained before there was one.
 

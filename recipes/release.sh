@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From a finished run to a released model: the model file, its prior, figures, card, README and samples.
 #
-#   bash recipes/release.sh --run egs/vctk/exp/small --name vctk-small-3 --strangers exp/strangers/dump \
+#   bash recipes/release.sh --run egs/vctk/exp/small --name vctk-small-3.1 --strangers exp/strangers/dump \
 #     --clips my_clips.tsv --speakers p225,bdl
-#   bash recipes/release.sh --run egs/vctk/exp/small --name vctk-small-3 --steps evaluate,text
+#   bash recipes/release.sh --run egs/vctk/exp/small --name vctk-small-3.1 --steps evaluate,text
 #
 # Steps: model, encode, prior, evaluate, text, samples. Each prints its command and is skipped while its command and its
 # inputs have not changed. What they write in the repository is to be read, completed and committed by hand.

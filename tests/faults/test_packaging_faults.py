@@ -66,7 +66,7 @@ def test_row_67_the_wheel_holds_licences_types_and_configurations(wheel):
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         text = opened.read(metadata).decode()
     assert "License-Expression: Apache-2.0 AND CC-BY-4.0\n" in text
-    assert {"vqvc/py.typed", "vqvc/models/LICENSE", "vqvc/models/vctk-small-3.safetensors"} <= names
+    assert {"vqvc/py.typed", "vqvc/models/LICENSE", "vqvc/models/vctk-small-3.1.safetensors"} <= names
     configurations = {
         path.relative_to(ROOT / "recipes/conf").as_posix() for path in ROOT.glob("recipes/conf/**/*.yaml")
     }

@@ -16,9 +16,11 @@ from vqvc.cli._models import (
     Meter,
     add_equalizer,
     add_model,
+    add_refinement,
     add_speech_options,
     add_target,
     equalizer,
+    refinement,
     synthesis_options,
     voice_of,
 )
@@ -57,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     _outputs.add_output(p)
     add_speech_options(p)
     add_equalizer(p)
+    add_refinement(p)
     return p
 
 
@@ -64,7 +67,7 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.conversion import model_file
 
-    options = synthesis_options(args) | equalizer(args)
+    options = synthesis_options(args) | equalizer(args) | refinement(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
         for speaker in header.listed_speakers:

@@ -18,7 +18,7 @@ def make_parser() -> argparse.ArgumentParser:
     p = parser(
         "Train a model on the train subset of a packed store. The same command goes on where it was stopped.",
         examples="  vqvc-train --conf small --store dump --out exp/small --max-minutes 60\n"
-        "  vqvc-train --conf small --init vqvc/models/vctk-small-3.safetensors --store my/dump --out exp/mine\n"
+        "  vqvc-train --conf small --init vqvc/models/vctk-small-3.1.safetensors --store my/dump --out exp/mine\n"
         "  vqvc-train --conf small --show-config > my.yaml\n"
         "  torchrun --nproc-per-node 2 -m vqvc.cli.train --conf ... (several workers)",
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-RELEASED = Path(__file__).parent / "vctk-small-3.safetensors"
+RELEASED = Path(__file__).parent / "vctk-small-3.1.safetensors"
 CODE_ENCODERS = {"phones": Path(__file__).parent / "phones.safetensors"}  # without a decoder, by name
 
 
