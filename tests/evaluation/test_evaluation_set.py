@@ -91,6 +91,10 @@ def test_strangers_come_from_a_second_store_with_their_own_samples(toy, renamed)
     for item in added:
         original = next(one for one in renamed.utterances if one.utt_id == item.utt_id)
         assert np.array_equal(both.waveform(item), renamed.waveform(original))
+        assert both.utterance(item.utt_id) == original and np.array_equal(
+            both.waveform(item.utt_id), both.waveform(item)
+        )
+    assert both.utterance(store.utterances[0].utt_id) == store.utterances[0]
     assert np.array_equal(both.waveform(store.utterances[0]), store.waveform(store.utterances[0]))
     assert {item.speaker for item in both.speakers} >= {"p1", "z7", "z8"}
     with pytest.raises(CorpusError, match="the model knows all of its speakers"):

@@ -41,6 +41,11 @@ class WithStrangers:
         """The utterances of train, dev or test."""
         return [item for item in self.utterances if item.subset == name]
 
-    def waveform(self, item: Utterance) -> np.ndarray:
-        """The samples (T,) float32 of an utterance."""
-        return self._stores[item.utt_id in self._second].waveform(item)
+    def utterance(self, utt_id: str) -> Utterance:
+        """The utterance of that name, of the store as it is there; raises CorpusError when there is none."""
+        return self._stores[utt_id in self._second].utterance(utt_id)
+
+    def waveform(self, item: Utterance | str) -> np.ndarray:
+        """The samples (T,) float32 of an utterance, or of the one of that name."""
+        utt_id = item if isinstance(item, str) else item.utt_id
+        return self._stores[utt_id in self._second].waveform(item)
