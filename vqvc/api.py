@@ -42,7 +42,7 @@ class VoiceConverter:
     checksum: of the model file; device: where it runs; model: the network, in evaluation mode.
 
     Keywords of ``convert``, ``convert_each``, ``synthesize`` and ``decode``, see :class:`Synthesis`: seed, temperature, fold,
-    postfilter, progress. The first two take equalizer and refine too. Same keywords, same machine: same samples.
+    postfilter, progress. The first two take equalizer too. Same keywords, same machine: same samples.
     """
 
     def __init__(self, model_file: "ModelFile", device: str | None = None) -> None:
@@ -82,14 +82,14 @@ class VoiceConverter:
 
         return encoding.encode_recording(self.model, self._source(source), equalizer=equalizer)[0]
 
-    def analyse(self, source: "Given", *, equalizer: bool = True, refine: bool = True) -> "Analysis":
-        """All that a conversion takes from a recording of any length. refine: see :class:`Conversion`; others: see ``encode``."""
+    def analyse(self, source: "Given", *, equalizer: bool = True) -> "Analysis":
+        """All that a conversion takes from a recording of any length. equalizer, errors: as of ``encode``."""
         from vqvc.conversion import analysis, chunking
 
         source = self._source(source)
         if source.duration_s > chunking.LONG_S:
-            return chunking.analyse(source, self.model, equalizer, refine)
-        return analysis.analyse_recording(self.model, source.read(self.sample_rate).samples, equalizer, refine)
+            return chunking.analyse(source, self.model, equalizer)
+        return analysis.analyse_recording(self.model, source.read(self.sample_rate).samples, equalizer)
 
     # --- from codes to speech
 
@@ -220,8 +220,7 @@ class VoiceConverter:
 
         if all(number in skip for number, _, _ in group):
             return
-        seed, rest = settled(options, Conversion)
-        equalizer, refine = options.get("equalizer", True), options.get("refine", True)
+        (seed, rest), equalizer = settled(options, Conversion), options.get("equalizer", True)
         requests: list[tuple[int, Recording, Analysis, int | EnrolledVoice]] = []
         read: dict[Any, tuple[Recording, Analysis]] = {}
         for number, source, target in group:
@@ -230,16 +229,14 @@ class VoiceConverter:
                     minutes = source.duration_s / 60
                     logger.info("%s: %.1f min; read through first, then converted in pieces", source.name, minutes)
                     whole = chunking.survey(source, self.model, equalizer)
-                    blocks = chunking.stream(
-                        source, whole, self.model, self._sampler, target, seed=seed, refine=refine, **rest
-                    )
+                    blocks = chunking.stream(source, whole, self.model, self._sampler, target, seed=seed, **rest)
                     facts = whole.sample_rate, whole.length_samples, source.notes(self.sample_rate)
                     yield number, Speech(blocks, self.sample_rate, *facts, tags_of(self._file, target))
                     continue
                 key = source.path, id(source.samples), source.sample_rate
                 if key not in read:  # one with several targets is read once
                     recording = source.read(self.sample_rate)
-                    read[key] = recording, analysis.analyse_recording(self.model, recording.samples, equalizer, refine)
+                    read[key] = recording, analysis.analyse_recording(self.model, recording.samples, equalizer)
                 requests.append((number, *read[key], target))
             except VqvcError as error:
                 _report(failed, number, error)
@@ -264,8 +261,12 @@ class VoiceConverter:
         from vqvc.conversion.source import checked_rate
         from vqvc.conversion.stream import Stream
 
-        checked: Conversion = {"seed": seed, "temperature": temperature, "postfilter": postfilter}
-        checked["equalizer"] = equalizer
+        checked: Conversion = {
+            "seed": seed,
+            "temperature": temperature,
+            "postfilter": postfilter,
+            "equalizer": equalizer,
+        }
         settled(checked, Conversion)  # for its errors
         sample_rate = None if sample_rate is None else checked_rate(sample_rate)
         target = self._target(self._one_of(speaker, voice))

@@ -12,7 +12,7 @@ from tiny_voice import model_with_mel, tiny_model
 
 import vqvc
 from vqvc.audio import level
-from vqvc.conversion import enrollment, fitting
+from vqvc.conversion import enrollment
 from vqvc.conversion.disclosure import CONSENT
 from vqvc.conversion.enrollment import Crops
 from vqvc.errors import UsageError
@@ -119,12 +119,12 @@ def test_a_stronger_ridge_stays_nearer_to_the_table():
 
 def test_the_whitened_table_has_its_mean_and_nearly_its_covariance():
     table = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 3.0]) + 5
-    mean, factor = fitting.whitening(table)
-    kept = (1 - fitting.SHRINKAGE) * torch.cov(table.T)
+    mean, factor = enrollment.whitening(table)
+    kept = (1 - enrollment.SHRINKAGE) * torch.cov(table.T)
     isotropic = factor @ factor.T - kept
     assert torch.allclose(mean, table.mean(0))
     assert torch.allclose(isotropic, isotropic[0, 0] * torch.eye(3), atol=1e-4) and isotropic[0, 0] > 0
-    assert torch.isfinite(fitting.whitening(table[:1])[1]).all()  # one speaker
+    assert torch.isfinite(enrollment.whitening(table[:1])[1]).all()  # one speaker
 
 
 def test_enrolling_repeats_itself_and_leaves_the_model_as_it_was(wav):

@@ -19,7 +19,7 @@ class Echo:
     def __init__(self):
         self.targets = []
 
-    def analyse(self, source, *, equalizer, refine):
+    def analyse(self, source, *, equalizer):
         if len(source[0]) < 2000:
             raise AudioError("too short")
         return source[0]

@@ -110,21 +110,6 @@ def equalizer(args: argparse.Namespace) -> dict:
     return {"equalizer": args.equalizer == "on"}
 
 
-def add_refinement(parser: argparse.ArgumentParser) -> None:
-    """``--refine``; ``refinement`` reads it."""
-    parser.add_argument(
-        "--refine",
-        choices=("on", "off"),
-        default="on",
-        help="improve the encoder's codes by comparing the spectrum that they predict with the recording's, or not, which is faster",
-    )
-
-
-def refinement(args: argparse.Namespace) -> dict:
-    """The keyword of ``VoiceConverter`` for what ``add_refinement`` reads."""
-    return {"refine": args.refine == "on"}
-
-
 class Meter:
     """Counts samples while they are made; a bar on a terminal, and a line of figures at the end."""
 

@@ -16,11 +16,9 @@ from vqvc.cli._models import (
     Meter,
     add_equalizer,
     add_model,
-    add_refinement,
     add_speech_options,
     add_target,
     equalizer,
-    refinement,
     synthesis_options,
     voice_of,
 )
@@ -59,7 +57,6 @@ def make_parser() -> argparse.ArgumentParser:
     _outputs.add_output(p)
     add_speech_options(p)
     add_equalizer(p)
-    add_refinement(p)
     return p
 
 
@@ -67,7 +64,7 @@ def work(args: argparse.Namespace) -> int:
     """Convert; 3 when some recordings could not be converted and were listed."""
     from vqvc.conversion import model_file
 
-    options = synthesis_options(args) | equalizer(args) | refinement(args)
+    options = synthesis_options(args) | equalizer(args)
     header = model_file.read_header(args.model)
     if args.list_speakers:
         for speaker in header.listed_speakers:

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 from vqvc._util.platform import cores
 from vqvc.cli import _arguments, _outputs
 from vqvc.cli._common import parser, run
-from vqvc.cli._models import (
-    add_equalizer,
-    add_refinement,
-    add_synthesis_options,
-    equalizer,
-    refinement,
-    synthesis_options,
-)
+from vqvc.cli._models import add_equalizer, add_synthesis_options, equalizer, synthesis_options
 from vqvc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +89,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_synthesis_options(result)
     add_equalizer(result)
-    add_refinement(result)
     result.add_argument("--overwrite", action="store_true", help="replace an earlier evaluate.json")
     return result
 
@@ -135,7 +127,7 @@ def work(args: argparse.Namespace) -> int | None:
         few_count=args.few_count,
         contours=args.contours,
         seed=args.seed,
-        options=synthesis_options(args) | equalizer(args) | refinement(args),
+        options=synthesis_options(args) | equalizer(args),
     )
     result = evaluate(converter, store, selection, judges, args.out, archive, alignment)
     result["provenance"]["model"] = args.model.name

@@ -8,7 +8,6 @@ import torch
 
 from vqvc.audio import level
 from vqvc.conversion import equalizer as equalizers
-from vqvc.conversion import refinement
 from vqvc.conversion.encoding import device_of, encode
 from vqvc.conversion.equalizer import Gains
 from vqvc.nn.pitch import HIGHEST_HZ, LOWEST_HZ
@@ -31,15 +30,14 @@ class Analysis:
     length_samples: int  # of the recording, at the model's rate
 
 
-def analyse_recording(model: VQVAE, samples: np.ndarray, equalizer: bool = True, refine: bool = True) -> Analysis:
+def analyse_recording(model: VQVAE, samples: np.ndarray, equalizer: bool = True) -> Analysis:
     """Analyse a whole recording (T,) at the model's rate and any level.
 
-    equalizer: encode it and track its pitch with its channel corrected. refine: see ``analyse``. Raises AudioError for silence and for
-    fewer samples than one code has.
+    equalizer: encode it and track its pitch with its channel corrected. Raises AudioError for silence and for fewer samples than one code
+    has.
     """
     found = levelled(model, samples)
-    gains = equalizers.gains_of(model, samples, equalizer)
-    return analyse(model, found.samples, found.gain_db, equalizer_db=gains, refine=refine)
+    return analyse(model, found.samples, found.gain_db, equalizer_db=equalizers.gains_of(model, samples, equalizer))
 
 
 def analyse(
@@ -48,21 +46,18 @@ def analyse(
     gain_db: float = 0.0,
     f0_centre: float | None = None,
     equalizer_db: Gains | None = None,
-    refine: bool = False,
 ) -> Analysis:
     """Analyse samples (T,) float32 at the model's rate and at the level of training.
 
     gain_db: the gain that brought them to this level, for the result. f0_centre: median pitch (log2 of Hz) of the
-    recording that the samples are a part of; their own when None. equalizer_db: gains of the equalizer, for codes and pitch.
-    refine: improve the encoder's codes, see ``conversion.refinement``. Raises AudioError for fewer samples than one code has.
+    recording that the samples are a part of; their own when None. equalizer_db: gains of the equalizer, for codes and pitch. Raises
+    AudioError for fewer samples than one code has.
     """
     samples = np.asarray(samples, np.float32)
     padded = np.pad(samples, (0, -len(samples) % model.hop_length))
     (equalized,) = equalizers.filtered([samples], equalizer_db, model.config.audio.sample_rate)
     codes = encode(model, equalized)
     contour = f0_contour(model, equalized, f0_centre)
-    if refine:
-        codes = refinement.refine(model, equalized, codes, contour)
     return Analysis(codes, loudness(padded, model.hop_length), contour, gain_db, len(samples))
 
 

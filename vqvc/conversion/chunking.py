@@ -168,7 +168,7 @@ def _join(tail: np.ndarray, result: np.ndarray, before: int, hop: int, sample_ra
     return np.concatenate([unchanged, mixed[: len(result)]])
 
 
-def analyse(recording: Given, model: VQVAE, equalizer: bool = True, refine: bool = False) -> Analysis:
+def analyse(recording: Given, model: VQVAE, equalizer: bool = True) -> Analysis:
     """Analyse a recording of any length, see ``conversion.analysis``. Memory holds its codes and one piece of samples.
 
     Raises AudioError if it cannot be read or is silent.
@@ -177,9 +177,7 @@ def analyse(recording: Given, model: VQVAE, equalizer: bool = True, refine: bool
     source = Source.of(recording, rate)
     whole, parts, length = survey(source, model, equalizer), [], 0
     for window in windows(levelled(source, whole, rate), rate, hop, context(model)):
-        piece = analysis.analyse(
-            model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db, refine=refine
-        )
+        piece = analysis.analyse(model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db)
         span = slice(window.begin // hop, -(-window.end // hop))
         contour = piece.f0_contour[:, span] if piece.f0_contour is not None else None
         parts.append((piece.codes[span], piece.loudness[span], contour))
@@ -201,22 +199,19 @@ def stream(
     temperature: float = 1.0,
     folding: str = "auto",
     postfilter: bool = True,
-    refine: bool = False,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[np.ndarray]:
     """Convert a recording of any length; yields blocks at the model's rate, in all as long and loud as the recording.
 
-    whole: its ``survey``. speaker: an index in the model's table, or an enrolled voice. refine: improve the codes of
-    each piece, see ``conversion.refinement``. Other arguments are those of ``pipeline.synthesize``.
+    whole: its ``survey``. speaker: an index in the model's table, or an enrolled voice. Other arguments are those of
+    ``pipeline.synthesize``.
     """
     hop, rate = model.hop_length, model.config.audio.sample_rate
     lead = -(-pipeline.warm_up_frames(model, sampler) * sampler.hop // hop) * hop
 
     def synthesize(window: Window, before: int) -> np.ndarray:
         first = (window.begin - before) // hop
-        source = analysis.analyse(
-            model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db, refine=refine
-        )
+        source = analysis.analyse(model, window.samples, f0_centre=whole.pitch, equalizer_db=whole.equalizer_db)
         request = pipeline.Request.of(
             source, speaker, seed, first=first, last=-(-window.end // hop), position=window.position
         )

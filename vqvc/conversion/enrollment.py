@@ -15,7 +15,8 @@ Compare Arik et al. 2018 (Neural Voice Cloning with a Few Samples), Chen et al. 
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -26,7 +27,6 @@ from vqvc import __version__
 from vqvc.audio import level
 from vqvc.conversion import analysis, suitability
 from vqvc.conversion.encoding import device_of, encode
-from vqvc.conversion.fitting import frozen, mixed, whitening
 from vqvc.conversion.source import Given, Source
 from vqvc.conversion.voice_file import EnrolledVoice, require_name
 from vqvc.corpus.perturbation import perturb
@@ -48,6 +48,7 @@ LIKELIHOOD_COST = 6  # times that of a step without it, about; for the bar
 VECTOR_RATE, ADAPTATION_RATE = 0.2, 5e-3  # of Adam at the first step, the vector's in standard deviations of the table
 LAST_RATE = 0.1  # of the first, at the last step
 RIDGE = 1.0  # of the pull towards the table: log-mel error times seconds
+SHRINKAGE = 0.1  # share of the covariance that is made isotropic, as a table of few speakers needs
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,12 @@ def mel_error(model: VQVAE, crops: Crops, vector: Tensor, adaptation: Adaptation
 
 
 def _condition(model: VQVAE, crops: Crops, vector: Tensor, adaptation: Adaptation | None) -> Conditioning:
-    with mixed(model):
+    with _mixed(model):
         return model.condition(crops.z_q, vector.expand(len(crops), -1), crops.f0_contour, adaptation)
 
 
 def _mel_error(model: VQVAE, crops: Crops, conditioning: Conditioning) -> Tensor:
-    with mixed(model):
+    with _mixed(model):
         predicted = model.predicted_mel(conditioning)
     error = (predicted - crops.log_mel).abs().mean(2) * crops.counted
     return error.sum() / crops.counted.sum().clamp(min=1)
@@ -222,6 +223,37 @@ def _negative_log_likelihood(model: VQVAE, crops: Crops, conditioning: Condition
     counted = crops.counted[:, span].repeat_interleave(hop, dim=1)
     counted[:, : min(model.wavenet.stack.receptive_field, counted.shape[1] // 2)] = 0
     return (nll * counted).sum() / counted.sum().clamp(min=1)
+
+
+@contextmanager
+def _frozen(model: VQVAE) -> Iterator[None]:
+    """The model's weights without gradients: they stay as they are, and to find them takes as long as what is wanted."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()
+
+
+def _mixed(model: VQVAE) -> torch.autocast:
+    device = device_of(model)
+    dtype = working_dtype(model.config.precision, device)
+    return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
+
+
+def whitening(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (S,) and factor L (S, S) of the rows (N, S) of a speaker table: rows are mean + L u with u of about unit variance."""
+    table = table.detach().float()
+    mean, size = table.mean(0), table.shape[1]
+    covariance = torch.cov(table.T) if len(table) > 1 else table.new_zeros(size, size)
+    spread = covariance.diagonal().mean().clamp(min=1e-6)
+    covariance = (1 - SHRINKAGE) * covariance.reshape(size, size) + SHRINKAGE * spread * torch.eye(
+        size, device=table.device
+    )
+    return mean, torch.linalg.cholesky(covariance)
 
 
 def fit(
@@ -250,7 +282,7 @@ def fit(
     steps, count = mel_steps + likelihood_steps, min(round(LIKELIHOOD_S / frame_s), crops.counted.shape[1])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - (1 - LAST_RATE) * step / max(steps, 1))
     order, done = torch.zeros(0, dtype=torch.int64), 0
-    with frozen(model):
+    with _frozen(model):
         for step in range(steps):
             if progress is not None:
                 progress(done / (mel_steps + LIKELIHOOD_COST * likelihood_steps))

@@ -16,7 +16,6 @@ KINDS = (
     ("temperature", Real, "a number above 0, such as 0.9"),
     ("postfilter", (bool, np.bool_), "True or False"),
     ("equalizer", (bool, np.bool_), "True or False"),
-    ("refine", (bool, np.bool_), "True or False"),
 )
 
 
@@ -34,21 +33,20 @@ class Conversion(Synthesis, total=False):
     """Keywords of everything that converts recordings."""
 
     equalizer: bool  # correct the channel of recordings, see ``conversion.equalizer``; True
-    refine: bool  # improve the encoder's codes, see ``conversion.refinement``; True
 
 
 def settled(options: Synthesis, kind: type[Synthesis] = Synthesis) -> tuple[int, dict[str, Any]]:
     """The seed, and keywords of ``pipeline.synthesize`` for the rest.
 
-    kind: with Conversion, ``equalizer`` and ``refine`` are allowed, and left out of the result. Raises TypeError for a keyword that is none,
+    kind: with Conversion, ``equalizer`` is allowed, and left out of the result. Raises TypeError for a keyword that is none,
     UsageError for a value of another type.
     """
     allowed = kind.__annotations__
     unknown = options.keys() - allowed.keys()
     if unknown:
         raise TypeError(f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(allowed)}")
-    for name, expected, wanted in KINDS:
-        if name in options and not isinstance(options[name], expected):
+    for name, kind, wanted in KINDS:
+        if name in options and not isinstance(options[name], kind):
             raise UsageError(f"{name}={options[name]!r}: give {wanted}")
     rest = {
         "temperature": options.get("temperature", TEMPERATURE),

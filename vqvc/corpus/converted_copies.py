@@ -30,7 +30,7 @@ class Converter(Protocol):
     def speakers(self) -> Sequence[str]:
         """Names of the voices."""
 
-    def analyse(self, source: Any, *, equalizer: bool, refine: bool) -> Any:
+    def analyse(self, source: Any, *, equalizer: bool) -> Any:
         """What a conversion takes from samples and their rate; raises AudioError for what cannot be converted."""
 
     def synthesize(self, pairs: Any, *, seed: int) -> list[np.ndarray]:
@@ -54,8 +54,7 @@ def _copies_of(store: PackedStore, copy: int, converter: Converter, seed: int) -
         analyses = {}
         for utterance in some:
             try:
-                recording = store.waveform(utterance), store.sample_rate
-                analyses[utterance] = converter.analyse(recording, equalizer=False, refine=False)
+                analyses[utterance] = converter.analyse((store.waveform(utterance), store.sample_rate), equalizer=False)
             except AudioError:  # too short or too quiet
                 continue
         pairs = [(analysis, voice_of(u, copy, converter.speakers, seed)) for u, analysis in analyses.items()]

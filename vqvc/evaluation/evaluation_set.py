@@ -217,7 +217,7 @@ def make(
 ) -> None:
     """Make the recordings of ``plan``: set their samples, and write them to ``out``/wav.
 
-    options: further keywords of the converter (temperature, fold, postfilter, equalizer, refine). ready: called with the recordings of a
+    options: further keywords of the converter (temperature, fold, postfilter, equalizer). ready: called with the recordings of a
     batch when they are made, so that they can be judged while others are converted.
     """
     from vqvc.audio import io

@@ -40,8 +40,8 @@ def make(
         raise CorpusError("no conversion into a speaker with natural speech was made")
     sources = {clip.utt_id: clip for clip in clips if clip.kind == "source"}
     synthesis = dict(options or {})
-    reading = {name: synthesis.pop(name, True) for name in ("equalizer", "refine")}
-    analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples, **reading) for clip in chosen}
+    equalizer = synthesis.pop("equalizer", True)
+    analyses = {clip.utt_id: converter.analyse(sources[clip.utt_id].samples, equalizer=equalizer) for clip in chosen}
     if any(item.f0_contour is None for item in analyses.values()):
         raise CorpusError("the model's decoder is not conditioned on an F0 contour")
     own = _target_contours(converter, store, {clip.target for clip in chosen}, {clip.utt_id for clip in clips}, seed)
@@ -125,7 +125,7 @@ def _target_contours(converter, store, names: set[str], used: set[str], seed: in
     contours: dict[str, np.ndarray] = {}
     for item in sorted(store.utterances, key=lambda item: order_of(item.utt_id, seed)):
         if item.speaker in names and item.speaker not in contours and item.utt_id not in used:
-            contour = converter.analyse(store.waveform(item), refine=False).f0_contour
+            contour = converter.analyse(store.waveform(item)).f0_contour
             if contour is not None:
                 contours[item.speaker] = contour
     return contours
