@@ -89,12 +89,12 @@ step_text() { # the figures of the card and the README
 
 step_samples() { # the page of samples
   local clip caption attribution seen=$'\n'
-  local -a command=(python docs/make_samples.py --model "$run/model.safetensors" --out "$pages/$opt_name" --title "$opt_name: samples")
+  local -a command=(python docs/make_samples.py --model "$models/$opt_name.safetensors" --out "$pages/$opt_name" --title "$opt_name: samples")
   [[ -n $opt_clips ]] || fail "--clips: give a list of recordings for the samples, or leave samples out of --steps"
   [[ -n $opt_speakers ]] || fail "--speakers: give the target speakers of the samples"
   [[ -f $opt_clips ]] || fail "--clips $opt_clips: no such file"
   command+=(--speakers "$opt_speakers")
-  inputs=("$run/model.safetensors" "$opt_clips") outputs=("$pages/$opt_name/index.html") resumes=no
+  inputs=("$models/$opt_name.safetensors" "$opt_clips") outputs=("$pages/$opt_name/index.html") resumes=no
   while IFS=$'\t' read -r clip caption attribution || [[ -n $clip ]]; do
     [[ -n $clip ]] || continue
     command+=(--clip "$clip" --caption "${caption:-$(basename "$clip")}")
