@@ -1,4 +1,4 @@
-"""Numbers that several commands take: what is out of range is refused in one sentence, with status 2."""
+"""Arguments that several commands take: what is out of range is refused in one sentence, with status 2."""
 
 import argparse
 import math
@@ -17,6 +17,11 @@ def positive(text: str) -> int:
 def seed(text: str) -> int:
     """The type of ``--seed``: a whole number that every generator of random numbers takes, 0 to ``LARGEST_SEED``."""
     return _whole(text, 0, LARGEST_SEED)
+
+
+def add_switch(parser: argparse.ArgumentParser, name: str, help: str) -> None:
+    """An option that is ``on`` unless it is given as ``off``."""
+    parser.add_argument(name, choices=("on", "off"), default="on", help=help)
 
 
 def _whole(text: str, least: int, most: int) -> int:

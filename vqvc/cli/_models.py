@@ -82,12 +82,7 @@ def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
     """Options of synthesis: ``--temperature``, ``--fold`` and ``--postfilter``; ``synthesis_options`` reads them."""
     add_temperature(parser)
     parser.add_argument("--fold", choices=("auto", "off"), default="auto", help="cut speech into streams, or not")
-    parser.add_argument(
-        "--postfilter",
-        choices=("on", "off"),
-        default="on",
-        help="correct the spectrum towards the predicted log-mel, or not",
-    )
+    _arguments.add_switch(parser, "--postfilter", "correct the spectrum towards the predicted log-mel, or not")
 
 
 def synthesis_options(args: argparse.Namespace) -> dict:
@@ -97,11 +92,10 @@ def synthesis_options(args: argparse.Namespace) -> dict:
 
 def add_equalizer(parser: argparse.ArgumentParser) -> None:
     """``--equalizer``; ``equalizer`` reads it."""
-    parser.add_argument(
+    _arguments.add_switch(
+        parser,
         "--equalizer",
-        choices=("on", "off"),
-        default="on",
-        help="bring the channel of a recording (microphone, room) nearer to that of the training speech before it is encoded, or not",
+        "bring the channel of a recording (microphone, room) nearer to that of the training speech before it is encoded, or not",
     )
 
 

@@ -58,9 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=_arguments.seed, default=0, help="of the draws")
     add_temperature(p)
-    p.add_argument(
-        "--postfilter", choices=("on", "off"), default="on", help="correct the spectrum, which adds 16 ms, or not"
-    )
+    _arguments.add_switch(p, "--postfilter", "correct the spectrum, which adds 16 ms, or not")
     add_equalizer(p)
     p.add_argument("--threads", type=_arguments.positive, default=1, help="cores that the network uses")
     _outputs.add_output(p)

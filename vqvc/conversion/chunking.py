@@ -13,7 +13,7 @@ import numpy as np
 from vqvc.audio import level, resample
 from vqvc.conversion import analysis, encoding, pipeline
 from vqvc.conversion.analysis import Analysis
-from vqvc.conversion.equalizer import Equalizer, Gains, filtered
+from vqvc.conversion.equalizer import Gains, filtered
 from vqvc.conversion.source import Given, Source
 from vqvc.conversion.voice_file import EnrolledVoice
 from vqvc.engine.fold import Part, join
@@ -57,9 +57,7 @@ def survey(recording: Given, model: VQVAE, equalizer: bool = True) -> Survey:
     """
     settings = model.config.audio
     source = Source.of(recording, settings.sample_rate)
-    meter, length = level.LevelMeter(settings.sample_rate), 0
-    found = Equalizer.of(model) if equalizer else None
-    spectrum = None if found is None else found.meter()
+    length = 0
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal length
@@ -67,12 +65,8 @@ def survey(recording: Given, model: VQVAE, equalizer: bool = True) -> Survey:
             length += len(block)
             yield block
 
-    for block in resample.resample_blocks(counted(), source.sample_rate, settings.sample_rate):
-        meter.add(block)
-        if spectrum is not None:
-            spectrum.add(block)
-    dc, gain = meter.result(settings.level_rms)
-    equalizer_db = None if found is None else found.gains(spectrum.result())
+    resampled = resample.resample_blocks(counted(), source.sample_rate, settings.sample_rate)
+    dc, gain, equalizer_db, _ = encoding.measure(model, resampled, equalizer)
     whole = Survey(source.sample_rate, length, dc, gain, equalizer_db=equalizer_db)
     if model.f0_conditioner is None:
         return whole

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vqvc.audio import level, resample
-from vqvc.conversion.equalizer import Equalizer, filtered
+from vqvc.conversion.equalizer import Equalizer, Gains, filtered
 from vqvc.conversion.source import Given, Source
 from vqvc.errors import AudioError
 from vqvc.nn.code_encoder import CodeEncoder
@@ -91,6 +91,24 @@ def encode(model: CodeEncoder, samples: np.ndarray) -> np.ndarray:
     return np.concatenate(list(encode_blocks(model, [samples])))
 
 
+def measure(
+    model: CodeEncoder, blocks: Iterable[np.ndarray], equalizer: bool = True
+) -> tuple[float, float, Gains | None, int]:
+    """Offset, gain to the level of training, gains of the equalizer and length of a recording in blocks (T,) at the model's rate.
+
+    equalizer: without it its gains are None. Raises AudioError for silence.
+    """
+    settings = model.config.audio
+    meter, found = level.LevelMeter(settings.sample_rate), Equalizer.of(model) if equalizer else None
+    spectrum = None if found is None else found.meter()
+    for block in blocks:
+        meter.add(block)
+        if spectrum is not None:
+            spectrum.add(block)
+    dc, gain = meter.result(settings.level_rms)
+    return dc, gain, None if found is None else found.gains(spectrum.result()), meter.length
+
+
 def encode_recording(
     model: CodeEncoder, recording: Given, piece_s: float = PIECE_S, *, equalizer: bool = True
 ) -> tuple[np.ndarray, int]:
@@ -105,15 +123,8 @@ def encode_recording(
     def blocks() -> Iterator[np.ndarray]:
         return resample.resample_blocks(source.stream(), source.sample_rate, settings.sample_rate)
 
-    meter, found = level.LevelMeter(settings.sample_rate), Equalizer.of(model) if equalizer else None
-    spectrum = None if found is None else found.meter()
-    for block in blocks():
-        meter.add(block)
-        if spectrum is not None:
-            spectrum.add(block)
     try:
-        dc, gain = meter.result(settings.level_rms)
-        gains = None if found is None else found.gains(spectrum.result())
+        dc, gain, gains, length = measure(model, blocks(), equalizer)
         levelled = ((block - np.float32(dc)) * np.float32(gain) for block in blocks())
         parts = list(encode_blocks(model, filtered(levelled, gains, settings.sample_rate), piece_s))
     except AudioError as error:
@@ -121,4 +132,4 @@ def encode_recording(
         if source.path is not None and not message.startswith(prefix):
             message = prefix + message
         raise AudioError(message) from None
-    return np.concatenate(parts), meter.length
+    return np.concatenate(parts), length

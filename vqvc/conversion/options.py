@@ -45,8 +45,8 @@ def settled(options: Synthesis, kind: type[Synthesis] = Synthesis) -> tuple[int,
     unknown = options.keys() - allowed.keys()
     if unknown:
         raise TypeError(f"unexpected keyword {', '.join(sorted(unknown))}; there are {', '.join(allowed)}")
-    for name, kind, wanted in KINDS:
-        if name in options and not isinstance(options[name], kind):
+    for name, expected, wanted in KINDS:
+        if name in options and not isinstance(options[name], expected):
             raise UsageError(f"{name}={options[name]!r}: give {wanted}")
     rest = {
         "temperature": options.get("temperature", TEMPERATURE),
